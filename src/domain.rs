@@ -1,0 +1,9 @@
+//! The rules, and nothing else: what a name is, what a task says, which moves a job may make, what the
+//! evidence about a run means. No input or output, no clock, no randomness: every function takes what it
+//! needs, `now` included, and returns data.
+
+pub mod amount;
+pub mod name;
+pub mod signal;
+pub mod suggest;
+pub mod task;

@@ -1,0 +1,211 @@
+//! A task as the registry defines it: every field read, checked and with its default filled in.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::amount::{duration_text, optional_duration_text};
+use super::name::TaskName;
+use super::signal::Signal;
+
+/// How long a stopped script has to end by itself before it is killed, when its task does not say.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// How many archived outputs of a task are kept, when its task does not say.
+pub const DEFAULT_KEEP: u32 = 100;
+
+/// One task: a named definition in the registry.
+///
+/// Its serde form (JSON) is how a job keeps the definition that it was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its name.
+    pub name: TaskName,
+    /// What is run.
+    pub program: Program,
+    /// Arguments after the script or command; empty for a shell line.
+    pub args: Vec<String>,
+    /// The program (and its own arguments) that a script is handed to, instead of what its first bytes say.
+    pub interpreter: Option<Vec<String>>,
+    /// The working directory, absolute.
+    pub wd: PathBuf,
+    /// Variables set for the script.
+    pub env: BTreeMap<String, String>,
+    /// A file of further variables, read at each run; a relative path is found from `wd`. Its values are secrets.
+    pub env_file: Option<PathBuf>,
+    /// What the supervisor does when the task is wanted and not running.
+    pub restart: Restart,
+    /// When it fires by itself, if it does.
+    pub schedule: Schedule,
+    /// Whether schedules may fire it.
+    pub enabled: bool,
+    /// The longest that one run may last.
+    #[serde(with = "optional_duration_text")]
+    pub timeout: Option<Duration>,
+    /// Automatic retries of a job; unset means none after an error and 3 after a time-out.
+    pub retries: Option<u32>,
+    /// How a run is stopped.
+    pub stop: StopSequence,
+    /// What happens to old output.
+    pub log: Retention,
+    /// Free labels.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What a task runs: exactly one of three forms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Program {
+    /// A script; a relative path is found from `wd`.
+    Script(String),
+    /// A program and its arguments, found along `PATH` as the shell would; never empty.
+    Command(Vec<String>),
+    /// A line for `/bin/sh -c`.
+    Shell(String),
+}
+
+/// What the supervisor does when a wanted task is not running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// Starts it again however it ended: the seed's infinite loop.
+    Always,
+    /// Starts it again unless it ended with exit code 0.
+    OnFailure,
+    /// Leaves it: the task is no longer wanted when its job ends.
+    Never,
+}
+
+impl Restart {
+    /// The word in the registry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::OnFailure => "on-failure",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// When a task fires by itself, each part as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Schedule {
+    /// `2 min`, `day`, …
+    pub period: Option<String>,
+    /// A cron expression.
+    pub cron: Option<String>,
+    /// Anchor and lower bound.
+    pub start: Option<String>,
+    /// The time zone of the above.
+    pub tz: Option<String>,
+}
+
+impl Schedule {
+    /// Whether the task fires by itself at all.
+    pub fn is_set(&self) -> bool {
+        self.period.is_some() || self.cron.is_some()
+    }
+}
+
+/// How a run is ended: a signal to its process group, time to react, then SIGKILL until nothing is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopSequence {
+    /// The first signal.
+    #[serde(with = "signal_text")]
+    pub signal: Signal,
+    /// The time between that signal and SIGKILL.
+    #[serde(with = "duration_text")]
+    pub grace: Duration,
+}
+
+impl Default for StopSequence {
+    fn default() -> Self {
+        Self { signal: Signal::TERM, grace: DEFAULT_GRACE }
+    }
+}
+
+/// Which archived outputs of a task are kept. Whatever exceeds one of the limits goes, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// At most this many archives.
+    pub keep: u32,
+    /// None older than this.
+    #[serde(with = "optional_duration_text")]
+    pub keep_for: Option<Duration>,
+    /// Archives of at most this many bytes together.
+    pub keep_bytes: Option<u64>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { keep: DEFAULT_KEEP, keep_for: None, keep_bytes: None }
+    }
+}
+
+/// Serde form of a signal: its name.
+mod signal_text {
+    use super::Signal;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(signal: &Signal, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(signal)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Signal, D::Error> {
+        let text = String::deserialize(from)?;
+        Signal::parse(text.strip_prefix("SIG").unwrap_or(&text)).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Task {
+    /// A task with every field but the given ones at its default.
+    pub fn new(name: TaskName, program: Program, wd: PathBuf) -> Self {
+        Self {
+            name,
+            program,
+            args: Vec::new(),
+            interpreter: None,
+            wd,
+            env: BTreeMap::new(),
+            env_file: None,
+            restart: Restart::Always,
+            schedule: Schedule::default(),
+            enabled: true,
+            timeout: None,
+            retries: None,
+            stop: StopSequence::default(),
+            log: Retention::default(),
+            tags: BTreeMap::new(),
+        }
+    }
+
+    /// What is run, in one line for a person: the script, the command or the shell line, without quoting.
+    pub fn program_text(&self) -> String {
+        match &self.program {
+            Program::Script(text) | Program::Shell(text) => text.clone(),
+            Program::Command(words) => words.join(" "),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_survives_its_json_form() {
+        let mut task = Task::new(
+            TaskName::parse("LOL").unwrap(),
+            Program::Command(vec!["make".into(), "all".into()]),
+            PathBuf::from("/home/me"),
+        );
+        task.timeout = Some(Duration::from_secs(7200));
+        task.stop = StopSequence { signal: Signal::parse("INT").unwrap(), grace: Duration::from_millis(2500) };
+        task.env.insert("SYMBOL".into(), "LOL".into());
+        task.schedule.period = Some("2 min".into());
+        let json = serde_json::to_string(&task).unwrap();
+        assert_eq!(serde_json::from_str::<Task>(&json).unwrap(), task);
+    }
+}

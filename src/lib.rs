@@ -1,0 +1,3 @@
+//! jobexec runs your scripts and keeps them running.
+
+pub mod domain;

@@ -1,0 +1,2 @@
+//! Arguments and environment in, exit code out.
+fn main() {}

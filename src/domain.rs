@@ -3,7 +3,13 @@
 //! needs, `now` included, and returns data.
 
 pub mod amount;
+pub mod evidence;
+pub mod launch;
+pub mod lifecycle;
 pub mod name;
+pub mod outcome;
 pub mod signal;
+pub mod status;
+pub mod stopping;
 pub mod suggest;
 pub mod task;

@@ -1,3 +1,6 @@
 //! jobexec runs your scripts and keeps them running.
 
 pub mod domain;
+pub mod home;
+pub mod process;
+pub mod worker;

@@ -1,0 +1,90 @@
+//! The bell: whoever has changed a fact writes one byte, after the commit; whoever waits watches for it.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+
+use super::Home;
+
+/// Rings: writes one byte at offset 0. Waiters look at the database afterwards.
+pub fn ring(bell: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(bell)?.write_all_at(b"!", 0)
+}
+
+/// Hears the bell and changes of the registry.
+#[derive(Debug)]
+pub struct Ear {
+    inotify: Inotify,
+    bell: WatchDescriptor,
+    registry: std::ffi::OsString,
+}
+
+impl Ear {
+    /// Begins to listen. What happened before is not heard: read the facts afterwards.
+    pub fn open(home: &Home) -> io::Result<Self> {
+        ring(&home.bell())?;
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        let bell = inotify.add_watch(&home.bell(), AddWatchFlags::IN_MODIFY)?;
+        let changes = AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_CLOSE_WRITE
+            | AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_DELETE;
+        inotify.add_watch(home.root(), changes)?;
+        let registry = home.registry();
+        if let Ok(target) = registry.canonicalize()
+            && let Some(folder) = target.parent().filter(|folder| *folder != home.root())
+        {
+            inotify.add_watch(folder, changes)?;
+        }
+        let registry = registry.file_name().unwrap_or_default().to_owned();
+        Ok(Self { inotify, bell, registry })
+    }
+
+    /// Takes what has been heard; whether any of it matters.
+    pub fn heard(&self) -> io::Result<bool> {
+        let mut heard = false;
+        loop {
+            match self.inotify.read_events() {
+                Ok(events) => {
+                    heard |= events.iter().any(|event| {
+                        event.wd == self.bell || event.name.as_ref().is_some_and(|name| *name == self.registry)
+                    });
+                }
+                Err(Errno::EAGAIN) => return Ok(heard),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for Ear {
+    /// Readable when there is something to hear.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bell_and_the_registry_are_heard_and_output_is_not() {
+        let temp = tempfile::tempdir().unwrap();
+        let home = Home::create(temp.path()).unwrap();
+        let ear = Ear::open(&home).unwrap();
+        assert!(!ear.heard().unwrap());
+        std::fs::write(home.root().join("LOL.txt"), "output").unwrap();
+        assert!(!ear.heard().unwrap());
+        ring(&home.bell()).unwrap();
+        assert!(ear.heard().unwrap());
+        assert!(!ear.heard().unwrap());
+        std::fs::write(home.registry(), "version = 1").unwrap();
+        assert!(ear.heard().unwrap());
+    }
+}

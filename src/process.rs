@@ -1,0 +1,16 @@
+//! The operating system: spawning, identity of processes, records and locks of runs, trees and their end, usage,
+//! output files. The only place that makes system calls; what they mean is decided in `domain`.
+
+pub mod clock;
+pub mod environment;
+pub mod identity;
+pub mod launch;
+pub mod output;
+pub mod record;
+pub mod spawn;
+pub mod spec;
+mod sys;
+pub mod tagged;
+pub mod tree;
+pub mod usage;
+pub mod wait;

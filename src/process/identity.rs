@@ -1,0 +1,148 @@
+//! Who a process is: a pid with what tells it from an earlier owner of the same pid, and where pids mean that.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sys::stat::fstat;
+use nix::unistd::gethostname;
+
+use crate::domain::evidence::{Place, ProcessId};
+
+use super::sys;
+
+/// Here: this machine, this boot, this pid namespace. A part that cannot be read is empty.
+pub fn here() -> Place {
+    let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
+    let mut machine = read("/etc/machine-id");
+    if machine.is_empty() {
+        machine = gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    }
+    let pid_namespace =
+        fs::metadata("/proc/self/ns/pid").map(|m| std::os::unix::fs::MetadataExt::ino(&m)).unwrap_or_default();
+    Place { machine, boot: read("/proc/sys/kernel/random/boot_id"), pid_namespace }
+}
+
+/// The identity of the process that has this pid now.
+pub fn identify(pid: i32) -> io::Result<ProcessId> {
+    let pidfd = sys::pidfd_open(pid)?;
+    identify_through(&pidfd, pid)
+}
+
+fn identify_through(pidfd: &OwnedFd, pid: i32) -> io::Result<ProcessId> {
+    let pidfs = pidfs_inode(pidfd)?;
+    Ok(ProcessId { pid, ticks: stat(pid)?.ticks, pidfs })
+}
+
+/// The inode of a pidfd where the kernel gives each process its own (6.9), else 0.
+fn pidfs_inode(pidfd: &OwnedFd) -> io::Result<u64> {
+    /// The magic number of pidfs; before it, all pidfds shared one anonymous inode.
+    const PIDFS: u64 = 0x5049_4446;
+    let kind = nix::sys::statfs::fstatfs(pidfd).map_err(io::Error::from)?.filesystem_type().0;
+    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, clippy::cast_lossless)]
+    if kind as u64 & 0xFFFF_FFFF != PIDFS {
+        return Ok(0);
+    }
+    Ok(fstat(pidfd.as_fd())?.st_ino)
+}
+
+/// A descriptor for a process that is certainly the one that is meant; `None` when that one is gone.
+pub fn open(id: &ProcessId) -> io::Result<Option<OwnedFd>> {
+    let pidfd = match sys::pidfd_open(id.pid) {
+        Ok(pidfd) => pidfd,
+        Err(error) if is_gone(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let now = match identify_through(&pidfd, id.pid) {
+        Ok(now) => now,
+        Err(error) if is_gone(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let same = now.ticks == id.ticks && (now.pidfs == id.pidfs || id.pidfs == 0 || now.pidfs == 0);
+    Ok(same.then_some(pidfd))
+}
+
+/// Whether the process still exists and is more than a zombie.
+pub fn is_alive(id: &ProcessId) -> bool {
+    matches!(open(id), Ok(Some(_))) && stat(id.pid).is_ok_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+}
+
+/// What an error about a process says when the process is simply gone.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+}
+
+/// The part of `/proc/PID/stat` that we use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stat {
+    /// `R`, `S`, `Z` …
+    pub(super) state: char,
+    /// The parent.
+    pub(super) parent: i32,
+    /// Start in clock ticks since boot.
+    pub(super) ticks: u64,
+    /// CPU time in clock ticks.
+    pub(super) cpu_ticks: u64,
+    /// Resident memory in pages.
+    pub(super) resident_pages: u64,
+}
+
+/// Reads `/proc/PID/stat`.
+pub(super) fn stat(pid: i32) -> io::Result<Stat> {
+    let text = fs::read(format!("/proc/{pid}/stat"))?;
+    let text = String::from_utf8_lossy(&text);
+    parse_stat(&text).ok_or_else(|| io::Error::other(format!("cannot read /proc/{pid}/stat")))
+}
+
+/// The command's name, in brackets, may contain anything; the last bracket ends it.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let (_, rest) = text.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    Some(Stat {
+        state: fields.first()?.chars().next()?,
+        parent: fields.get(1)?.parse().ok()?,
+        ticks: number(19)?,
+        cpu_ticks: number(11)? + number(12)?,
+        resident_pages: number(21)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_process_is_known_until_it_is_gone_and_never_mistaken() {
+        let mut child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        let id = identify(i32::try_from(child.id()).unwrap()).unwrap();
+        assert!(is_alive(&id));
+        assert!(open(&ProcessId { ticks: id.ticks + 1, ..id }).unwrap().is_none());
+        if id.pidfs != 0 {
+            assert!(open(&ProcessId { pidfs: id.pidfs + 1, ..id }).unwrap().is_none());
+        }
+        child.kill().unwrap();
+        while stat(id.pid).unwrap().state != 'Z' {
+            std::thread::yield_now();
+        }
+        assert!(!is_alive(&id), "a zombie is not alive");
+        child.wait().unwrap();
+        assert!(!is_alive(&id));
+        assert!(open(&id).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_command_name_with_brackets_does_not_mislead() {
+        let line = "7 (a) R (b) S 1 2 3 4 5 6 7 8 9 10 30 12 13 14 15 16 17 18 99 20 5 0";
+        let stat = parse_stat(line).unwrap();
+        assert_eq!((stat.state, stat.parent, stat.ticks, stat.cpu_ticks, stat.resident_pages), ('S', 1, 99, 42, 5));
+        assert!(parse_stat("7 (a").is_none());
+    }
+
+    #[test]
+    fn here_is_a_place() {
+        let place = here();
+        assert!(!place.boot.is_empty() && place.pid_namespace != 0 && !place.machine.is_empty());
+    }
+}

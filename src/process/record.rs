@@ -1,0 +1,276 @@
+//! A run's record: a small pre-allocated file of checksummed entries, whose lock says that the run is alive.
+//!
+//! One entry a line: eight hex digits of CRC-32, a space, JSON. The space is allocated when the file is made, so
+//! that the outcome can be written on a full disk; what a crash cut off fails its checksum and does not count.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
+use thiserror::Error;
+
+use crate::domain::evidence::{Entry, Record};
+
+use super::sys;
+
+/// The space that is allocated beforehand; five entries need about a quarter of it.
+const SIZE: u64 = 4096;
+
+/// Why a record could not be made, read or written.
+#[derive(Debug, Error)]
+#[error("cannot {doing} the run's record `{}`", path.display())]
+pub struct RecordError {
+    /// What was tried.
+    pub doing: &'static str,
+    /// The record.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// A record that this process writes, with its lock held.
+#[derive(Debug)]
+pub struct RecordFile {
+    file: File,
+    path: PathBuf,
+    end: u64,
+}
+
+impl RecordFile {
+    /// Makes a new record, locked, with its first entry. The file must not exist.
+    pub fn create(path: &Path, first: &Entry) -> Result<Self, RecordError> {
+        let failed = |doing| move |source| RecordError { doing, path: path.to_path_buf(), source };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed("create"))?;
+        let mut this = Self { file, path: path.to_path_buf(), end: 0 };
+        // Without space for the outcome the run must not begin.
+        let prepared = this
+            .allocate()
+            .map_err(failed("allocate"))
+            .and_then(|()| this.lock().map_err(failed("lock")))
+            .and_then(|()| this.append(first));
+        match prepared {
+            Ok(()) => Ok(this),
+            Err(error) => {
+                let _ = fs::remove_file(path);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes over a record whose descriptor (and with it its lock) was handed to this process.
+    pub fn adopt(fd: OwnedFd, path: &Path) -> Result<Self, RecordError> {
+        let failed = |source| RecordError { doing: "take over", path: path.to_path_buf(), source };
+        let file = File::from(fd);
+        let bytes = contents(&file).map_err(failed)?;
+        let end = entries(&bytes).1;
+        Ok(Self { file, path: path.to_path_buf(), end })
+    }
+
+    fn allocate(&self) -> io::Result<()> {
+        let length = i64::try_from(SIZE).map_err(io::Error::other)?;
+        match fallocate(&self.file, FallocateFlags::empty(), 0, length) {
+            // A file system without the call: zeroes are written instead.
+            Err(nix::errno::Errno::EOPNOTSUPP) => self.file.write_all_at(&[0; SIZE as usize], 0),
+            other => Ok(other?),
+        }
+    }
+
+    fn lock(&self) -> io::Result<()> {
+        fcntl(&self.file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK)))?;
+        Ok(())
+    }
+
+    /// Adds an entry. A kill cannot tear it; a power cut that does fails its checksum.
+    pub fn append(&mut self, entry: &Entry) -> Result<(), RecordError> {
+        let failed = |source| RecordError { doing: "write", path: self.path.clone(), source };
+        let json = serde_json::to_string(entry).map_err(io::Error::from).map_err(failed)?;
+        let line = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
+        self.file.write_all_at(line.as_bytes(), self.end).map_err(failed)?;
+        self.end += line.len() as u64;
+        Ok(())
+    }
+
+    /// Makes what was written survive a power cut.
+    pub fn flush(&self) -> Result<(), RecordError> {
+        self.file.sync_data().map_err(|source| RecordError { doing: "flush", path: self.path.clone(), source })
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl AsFd for RecordFile {
+    /// The descriptor that carries the lock: whoever inherits it holds the lock as well.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Reads a record and asks whether it is locked, which takes nothing; `None` where there is no such file.
+pub fn read(path: &Path) -> Result<Option<(Record, bool)>, RecordError> {
+    let failed = |source| RecordError { doing: "read", path: path.to_path_buf(), source };
+    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(source)),
+    };
+    // The lock first: a worker that ends in between has then written all that it had to.
+    let locked = is_locked(&file).map_err(failed)?;
+    let record = entries(&contents(&file).map_err(failed)?).0;
+    Ok(Some((record, locked)))
+}
+
+/// Whether a lock file is held by somebody, as a run's record is by its worker; no file is not held.
+pub fn is_held(path: &Path) -> io::Result<bool> {
+    match File::open(path) {
+        Ok(file) => is_locked(&file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_locked(file: &File) -> io::Result<bool> {
+    let mut lock = whole_file(libc::F_WRLCK);
+    sys::probe_lock(file.as_fd(), &mut lock)?;
+    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
+fn whole_file(kind: i32) -> libc::flock {
+    // The numbers of lock types and origins are small.
+    #[allow(clippy::cast_possible_truncation)]
+    libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 }
+}
+
+fn contents(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; SIZE as usize];
+    let mut filled = 0;
+    loop {
+        let Some(free) = bytes.get_mut(filled..).filter(|free| !free.is_empty()) else { return Ok(bytes) };
+        match file.read_at(free, filled as u64) {
+            Ok(0) => {
+                bytes.truncate(filled);
+                return Ok(bytes);
+            }
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The entries up to the first that is not whole, and where they end.
+fn entries(bytes: &[u8]) -> (Record, u64) {
+    let mut record = Record::default();
+    let mut end = 0;
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        let Some(entry) = line.strip_suffix(b"\n").and_then(entry) else { break };
+        record.add(entry);
+        end += line.len() as u64;
+    }
+    (record, end)
+}
+
+fn entry(line: &[u8]) -> Option<Entry> {
+    let (sum, json) = line.split_at_checked(9)?;
+    let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?.strip_suffix(' ')?, 16).ok()?;
+    (crc32fast::hash(json) == sum).then(|| serde_json::from_slice(json).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::evidence::{Place, ProcessId};
+    use crate::domain::name::RunId;
+    use crate::domain::outcome::Outcome;
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    fn all_entries() -> Vec<Entry> {
+        let process = ProcessId { pid: 1, ticks: 2, pidfs: 3 };
+        let place = Place { machine: "m".into(), boot: "b".into(), pid_namespace: 4 };
+        let outcome = Outcome::CouldNotStart { error: "no".into() };
+        vec![
+            Entry::Prepared { run: RunId::from_random([7; 16]), place },
+            Entry::Starting { worker: process, output: 5 },
+            Entry::Started { script: process, time: Timestamp::UNIX_EPOCH },
+            Entry::Ended { outcome, time: Timestamp::UNIX_EPOCH, lasted: 6, cpu: 7, memory: 8 },
+            Entry::Swept { leftover: 9, time: Timestamp::UNIX_EPOCH },
+        ]
+    }
+
+    fn written(path: &Path) -> (RecordFile, Record) {
+        let mut record = Record::default();
+        let mut entries = all_entries().into_iter();
+        let first = entries.next().unwrap();
+        let mut file = RecordFile::create(path, &first).unwrap();
+        record.add(first);
+        for entry in entries {
+            file.append(&entry).unwrap();
+            record.add(entry);
+        }
+        (file, record)
+    }
+
+    #[test]
+    fn a_record_is_read_back_with_its_lock() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("r");
+        assert!(read(&path).unwrap().is_none());
+        let (file, record) = written(&path);
+        assert!(file.end < SIZE / 2);
+        assert_eq!(read(&path).unwrap().unwrap(), (record.clone(), true));
+        let copy = file.as_fd().try_clone_to_owned().unwrap();
+        drop(file);
+        assert!(read(&path).unwrap().unwrap().1, "whoever has the descriptor has the lock");
+        drop(copy);
+        assert_eq!(read(&path).unwrap().unwrap(), (record, false));
+        assert_eq!(
+            RecordFile::create(&path, &all_entries()[0]).unwrap_err().source.kind(),
+            io::ErrorKind::AlreadyExists
+        );
+    }
+
+    #[test]
+    fn an_adopted_record_goes_on_where_it_ended() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("r");
+        let entries = all_entries();
+        let first = RecordFile::create(&path, &entries[0]).unwrap();
+        let mut second = RecordFile::adopt(first.as_fd().try_clone_to_owned().unwrap(), &path).unwrap();
+        second.append(&entries[1]).unwrap();
+        assert!(read(&path).unwrap().unwrap().0.starting.is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_record_is_believed_only_up_to_the_damage(at in 0_usize..900, byte: u8) {
+            let temp = tempfile::tempdir().unwrap();
+            let path = temp.path().join("r");
+            let (_, whole) = written(&path);
+            let mut bytes = fs::read(&path).unwrap();
+            let changed = bytes[at] != byte;
+            bytes[at] = byte;
+            let (found, end) = entries(&bytes);
+            if changed && (at as u64) < end {
+                prop_assert!(false, "believed beyond {at}");
+            }
+            for (known, real) in [
+                (found.starting.is_none(), found.starting == whole.starting),
+                (found.ended.is_none(), found.ended == whole.ended),
+            ] {
+                prop_assert!(known || real);
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Starting processes: a worker (our own binary through its private door), and a script.
+
+use std::ffi::CString;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use super::{environment, sys};
+
+/// The private first argument of a worker. No person types it, and `/proc/PID/cmdline` shows what the process is.
+pub const WORKER_DOOR: &str = "--jobexec-worker";
+
+/// The private first argument of the door that sets umask and limits and becomes the script.
+pub const LIMITS_DOOR: &str = "--jobexec-limits";
+
+/// The numbers under which a worker finds what it was given.
+const RECORD: RawFd = 3;
+const SPEC: RawFd = 4;
+const ANSWER: RawFd = 5;
+
+/// Our own binary, also when its file has been replaced since.
+const OURSELVES: &str = "/proc/self/exe";
+
+/// What a worker was given.
+#[derive(Debug)]
+pub struct Given {
+    /// The run's record, with its lock.
+    pub record: OwnedFd,
+    /// The sealed specification.
+    pub spec: OwnedFd,
+    /// Where the answer goes.
+    pub answer: OwnedFd,
+}
+
+/// Spawns a worker: a session of its own, all signals blocked, nothing of ours but the three descriptors, and an
+/// environment without any run's id. Returns its pid and the end of the pipe that its answer comes through.
+pub fn worker(record: BorrowedFd<'_>, record_path: &Path, spec: OwnedFd) -> io::Result<(i32, OwnedFd)> {
+    let (listen, answer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let argv = strings(&[b"jobexec", WORKER_DOOR.as_bytes(), record_path.as_os_str().as_bytes()])?;
+    let [record, spec, answer] = [above(record)?, above(spec.as_fd())?, above(answer.as_fd())?];
+    let null = null.as_fd();
+    let pid = sys::posix_spawn(&sys::Raw {
+        program: &CString::new(OURSELVES)?,
+        argv: &argv,
+        env: &[],
+        descriptors: &[
+            (null, 0),
+            (null, 1),
+            (null, 2),
+            (record.as_fd(), RECORD),
+            (spec.as_fd(), SPEC),
+            (answer.as_fd(), ANSWER),
+        ],
+        new_session: true,
+        block_signals: true,
+    })?;
+    Ok((pid, listen))
+}
+
+/// Takes over what this worker was given. To be called once, before anything else is opened.
+pub fn given() -> io::Result<Given> {
+    let given = Given { record: sys::inherited(RECORD)?, spec: sys::inherited(SPEC)?, answer: sys::inherited(ANSWER)? };
+    // Nothing that our own caller had open reaches the script.
+    sys::close_on_exec_from(3)?;
+    Ok(given)
+}
+
+/// What a script is spawned with.
+#[derive(Debug)]
+pub struct Script<'a> {
+    /// The program's path.
+    pub program: &'a [u8],
+    /// Its arguments, its own name first.
+    pub argv: &'a [Vec<u8>],
+    /// Its variables.
+    pub env: &'a [Vec<u8>],
+    /// Its standard output and error.
+    pub output: BorrowedFd<'a>,
+    /// Its umask.
+    pub umask: u32,
+    /// Its limits.
+    pub limits: &'a [(u64, u64)],
+}
+
+/// Spawns a script in the current directory: a process group of its own, default signals, standard input from
+/// `/dev/null`. That it returns a pid means that exec has succeeded.
+///
+/// Where the wanted umask or limits are not our own, it goes through a door that sets them first; a failure behind
+/// that door is reported all the same.
+pub fn script(script: &Script<'_>) -> io::Result<i32> {
+    if script.umask == environment::umask() && script.limits == environment::limits() {
+        return exec(script.program, script.argv, script.env, script.output, None);
+    }
+    let (listen, report) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    let limits: Vec<String> = script.limits.iter().map(|(soft, hard)| format!("{soft}:{hard}")).collect();
+    let door = [b"jobexec".to_vec(), LIMITS_DOOR.into(), script.umask.to_string().into(), limits.join(",").into()];
+    let argv: Vec<Vec<u8>> = door.into_iter().chain([script.program.to_vec()]).chain(script.argv.to_vec()).collect();
+    let pid = exec(OURSELVES.as_bytes(), &argv, script.env, script.output, Some(report))?;
+    // Silence is success: the report's end was closed by exec.
+    let mut errno = Vec::new();
+    io::Read::read_to_end(&mut std::fs::File::from(listen), &mut errno)?;
+    match <[u8; 4]>::try_from(errno.as_slice()) {
+        Ok(errno) => {
+            let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
+            Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))
+        }
+        Err(_) => Ok(pid),
+    }
+}
+
+fn exec(
+    program: &[u8],
+    argv: &[Vec<u8>],
+    env: &[Vec<u8>],
+    output: BorrowedFd<'_>,
+    report: Option<OwnedFd>,
+) -> io::Result<i32> {
+    let null = OpenOptions::new().read(true).open("/dev/null")?;
+    let output = above(output)?;
+    let report = report.map(|fd| above(fd.as_fd())).transpose()?;
+    let mut descriptors = vec![(null.as_fd(), 0), (output.as_fd(), 1), (output.as_fd(), 2)];
+    descriptors.extend(report.as_ref().map(|fd| (fd.as_fd(), RECORD)));
+    let program = CString::new(program)?;
+    let (argv, env) = (strings(argv)?, strings(env)?);
+    let raw = sys::Raw {
+        program: &program,
+        argv: &argv,
+        env: &env,
+        descriptors: &descriptors,
+        new_session: false,
+        block_signals: false,
+    };
+    for _ in 0..3 {
+        match sys::posix_spawn(&raw) {
+            // Somebody is just writing the script.
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            other => return other,
+        }
+    }
+    sys::posix_spawn(&raw)
+}
+
+/// The door of [`LIMITS_DOOR`]: sets what its arguments say and becomes the script. Returns the exit code of a
+/// failure, which it has reported.
+pub fn limits_door(mut args: impl Iterator<Item = std::ffi::OsString>) -> u8 {
+    let Ok(report) = sys::inherited(RECORD) else { return 126 };
+    let failed = |error: &io::Error| {
+        let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+        let _ = io::Write::write_all(&mut std::fs::File::from(report), &errno.to_ne_bytes());
+        126
+    };
+    if let Err(error) = sys::close_on_exec_from(3) {
+        return failed(&error);
+    }
+    let mut next = || args.next().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    let umask = next().parse().unwrap_or(0o022);
+    let pair = |text: &str| text.split_once(':').and_then(|(s, h)| Some((s.parse().ok()?, h.parse().ok()?)));
+    let limits: Vec<(u64, u64)> = next().split(',').filter_map(pair).collect();
+    environment::adopt(umask, &limits);
+    let words: Vec<_> = args.map(|word| word.as_bytes().to_vec()).collect();
+    let env: Vec<_> = environment::assignments(&std::env::vars_os().collect());
+    let [program, argv @ ..] = words.as_slice() else { return failed(&io::ErrorKind::InvalidInput.into()) };
+    match (CString::new(program.as_slice()), strings(argv), strings(&env)) {
+        (Ok(program), Ok(argv), Ok(env)) => failed(&sys::execve(&program, &argv, &env)),
+        (_, _, _) => failed(&io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+/// A copy of a descriptor with a number that no target has, so that none is overwritten before it is copied.
+fn above(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(ANSWER + 1))?;
+    debug_assert!(copy > fd.as_raw_fd() || copy > ANSWER);
+    sys::inherited(copy)
+}
+
+fn strings<T: AsRef<[u8]>>(words: &[T]) -> io::Result<Vec<CString>> {
+    words.iter().map(|word| CString::new(word.as_ref()).map_err(io::Error::from)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Seek};
+
+    fn run(argv: &[&str], umask: u32) -> io::Result<String> {
+        let mut output = tempfile::tempfile().unwrap();
+        let argv: Vec<Vec<u8>> = argv.iter().map(|w| w.as_bytes().to_vec()).collect();
+        let limits = environment::limits();
+        let pid = script(&Script {
+            program: &argv[0],
+            argv: &argv,
+            env: &[b"A=b".to_vec()],
+            output: output.as_fd(),
+            umask,
+            limits: &limits,
+        })?;
+        nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None).unwrap();
+        let mut text = String::new();
+        output.rewind().unwrap();
+        output.read_to_string(&mut text).unwrap();
+        Ok(text)
+    }
+
+    #[test]
+    fn a_script_gets_its_output_its_variables_and_nothing_else() {
+        // One more descriptor of ours, not closed on exec by itself.
+        let leak = tempfile::tempfile().unwrap();
+        fcntl(&leak, FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+        sys::close_on_exec_from(3).unwrap();
+        let text = run(&["/bin/sh", "-c", "echo $A; ls /proc/self/fd; cat"], environment::umask()).unwrap();
+        // 3 is the folder that `ls` itself reads.
+        assert_eq!(text, "b\n0\n1\n2\n3\n");
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_an_error() {
+        assert_eq!(run(&["/no/such"], environment::umask()).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

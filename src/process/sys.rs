@@ -1,0 +1,369 @@
+//! The few system calls that no safe wrapper covers. The only unsafe code of the crate; each block says why it
+//! is sound, and each function has a test that reads its effect back.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_int};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use crate::domain::outcome::Exit;
+
+/// What a process is spawned with, all of it ready to be handed to the kernel.
+pub(super) struct Raw<'a> {
+    pub(super) program: &'a CString,
+    pub(super) argv: &'a [CString],
+    pub(super) env: &'a [CString],
+    /// Descriptors of ours and the numbers that the new process finds them under.
+    pub(super) descriptors: &'a [(BorrowedFd<'a>, RawFd)],
+    /// A session of its own, or only a process group of its own.
+    pub(super) new_session: bool,
+    /// Whether it begins with every signal blocked, or with none.
+    pub(super) block_signals: bool,
+}
+
+/// Turns the error number that the `posix_` functions return into a result.
+fn checked(code: c_int) -> io::Result<()> {
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+}
+
+/// `posix_spawn`: never a fork that copies our memory, and the error of `exec` is the return value.
+pub(super) fn posix_spawn(raw: &Raw<'_>) -> io::Result<i32> {
+    let argv = pointers(raw.argv);
+    let env = pointers(raw.env);
+    let mut actions = FileActions::new()?;
+    for (from, to) in raw.descriptors {
+        actions.dup2(from.as_raw_fd(), *to)?;
+    }
+    let attributes = Attributes::new(raw.new_session, raw.block_signals)?;
+    let mut pid = 0;
+    // SAFETY: every pointer is valid for the call: `argv` and `env` are null-terminated arrays of C strings that
+    // outlive it, `actions` and `attributes` are initialised.
+    checked(unsafe {
+        libc::posix_spawn(
+            &raw mut pid,
+            raw.program.as_ptr(),
+            &raw const actions.0,
+            &raw const attributes.0,
+            argv.as_ptr(),
+            env.as_ptr(),
+        )
+    })?;
+    Ok(pid)
+}
+
+/// Replaces this process by another program; returns only when that failed.
+pub(super) fn execve(program: &CString, argv: &[CString], env: &[CString]) -> io::Error {
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: null-terminated arrays of C strings that outlive the call.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr().cast(), env.as_ptr().cast()) };
+    io::Error::last_os_error()
+}
+
+fn pointers(strings: &[CString]) -> Vec<*mut libc::c_char> {
+    strings.iter().map(|s| s.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
+}
+
+/// File actions of `posix_spawn`, destroyed on drop.
+struct FileActions(libc::posix_spawn_file_actions_t);
+
+impl FileActions {
+    fn new() -> io::Result<Self> {
+        let mut actions = MaybeUninit::uninit();
+        // SAFETY: the function initialises what it is given.
+        checked(unsafe { libc::posix_spawn_file_actions_init(actions.as_mut_ptr()) })?;
+        // SAFETY: initialised just above.
+        Ok(Self(unsafe { actions.assume_init() }))
+    }
+
+    fn dup2(&mut self, from: RawFd, to: RawFd) -> io::Result<()> {
+        // SAFETY: `self.0` is initialised.
+        checked(unsafe { libc::posix_spawn_file_actions_adddup2(&raw mut self.0, from, to) })
+    }
+}
+
+impl Drop for FileActions {
+    fn drop(&mut self) {
+        // SAFETY: initialised in `new`, destroyed once.
+        unsafe { libc::posix_spawn_file_actions_destroy(&raw mut self.0) };
+    }
+}
+
+/// Attributes of `posix_spawn`, destroyed on drop.
+struct Attributes(libc::posix_spawnattr_t);
+
+impl Attributes {
+    fn new(new_session: bool, block_signals: bool) -> io::Result<Self> {
+        let mut attributes = MaybeUninit::uninit();
+        // SAFETY: the function initialises what it is given.
+        checked(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
+        // SAFETY: initialised just above.
+        let mut this = Self(unsafe { attributes.assume_init() });
+        let own = if new_session { c_int::from(SETSID) } else { libc::POSIX_SPAWN_SETPGROUP };
+        let flags = own | libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        let mut every = MaybeUninit::uninit();
+        let mut none = MaybeUninit::uninit();
+        // SAFETY: both functions initialise the set that they are given; the attributes are initialised, and the
+        // sets are copied into them. A process group of 0 means its own.
+        unsafe {
+            libc::sigfillset(every.as_mut_ptr());
+            libc::sigemptyset(none.as_mut_ptr());
+            let mask = if block_signals { every.as_ptr() } else { none.as_ptr() };
+            let flags = libc::c_short::try_from(flags).map_err(io::Error::other)?;
+            checked(libc::posix_spawnattr_setflags(&raw mut this.0, flags))?;
+            checked(libc::posix_spawnattr_setpgroup(&raw mut this.0, 0))?;
+            checked(libc::posix_spawnattr_setsigmask(&raw mut this.0, mask))?;
+            checked(libc::posix_spawnattr_setsigdefault(&raw mut this.0, every.as_ptr()))?;
+        }
+        Ok(this)
+    }
+}
+
+/// `POSIX_SPAWN_SETSID` of both glibc and musl; the libc crate has it for one of them only.
+const SETSID: u8 = 0x80;
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        // SAFETY: initialised in `new`, destroyed once.
+        unsafe { libc::posix_spawnattr_destroy(&raw mut self.0) };
+    }
+}
+
+/// A descriptor that stands for a process (Linux 5.3); it is closed on exec.
+pub(super) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes two integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a fresh descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The kernel's layout of `siginfo_t` for a signal that carries a value.
+#[repr(C)]
+struct QueuedSignal {
+    signo: c_int,
+    errno: c_int,
+    code: c_int,
+    padding: c_int,
+    pid: c_int,
+    uid: u32,
+    value: u64,
+    rest: [u64; 12],
+}
+
+const _: () = assert!(size_of::<QueuedSignal>() == size_of::<libc::siginfo_t>());
+
+/// Sends a signal to the process that a pidfd stands for, with a value (as `sigqueue`) or plain.
+pub(super) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: c_int, value: Option<u64>) -> io::Result<()> {
+    let info = value.map(|value| QueuedSignal {
+        signo: signal,
+        errno: 0,
+        code: libc::SI_QUEUE,
+        padding: 0,
+        pid: nix::unistd::getpid().as_raw(),
+        uid: nix::unistd::getuid().as_raw(),
+        value,
+        rest: [0; 12],
+    });
+    let info = info.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: `info` is null or points to a structure of the kernel's size and layout that outlives the call.
+    let code = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, 0) };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// An ended child, as `waitid` shows it.
+pub(super) struct Dead {
+    pub(super) pid: i32,
+    pub(super) exit: Exit,
+    /// CPU time in microseconds, of it and of the children that it waited for.
+    pub(super) cpu: u64,
+    /// Peak memory in bytes, of it and of the children that it waited for.
+    pub(super) memory: u64,
+}
+
+/// What `waitid` found.
+pub(super) enum Waited {
+    /// A child has ended.
+    Dead(Dead),
+    /// There are children, and none has ended.
+    NoneYet,
+    /// There is no child.
+    NoChild,
+}
+
+/// Looks for an ended child, any or a certain one, without waiting. With `reap` it is gone afterwards, else it
+/// stays. The raw call, because the C libraries' one leaves out the usage.
+pub(super) fn wait_child(pid: Option<i32>, reap: bool) -> io::Result<Waited> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    let (kind, id) = pid.map_or((libc::P_ALL, 0), |pid| (libc::P_PID, pid));
+    let flags = libc::WEXITED | libc::WNOHANG | if reap { 0 } else { libc::WNOWAIT };
+    // SAFETY: both structures are ours and large enough; the kernel fills them or leaves them zeroed.
+    let code = unsafe { libc::syscall(libc::SYS_waitid, kind, id, info.as_mut_ptr(), flags, usage.as_mut_ptr()) };
+    if code < 0 {
+        let error = io::Error::last_os_error();
+        return if error.raw_os_error() == Some(libc::ECHILD) { Ok(Waited::NoChild) } else { Err(error) };
+    }
+    // SAFETY: zeroed before the call, both are plain data.
+    let (info, usage) = unsafe { (info.assume_init(), usage.assume_init()) };
+    // SAFETY: `waitid` fills the fields of SIGCHLD, or leaves them zero when no child has ended.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if pid == 0 {
+        return Ok(Waited::NoneYet);
+    }
+    let exit = match info.si_code {
+        libc::CLD_EXITED => Exit::Code(status),
+        code => Exit::Signal { number: status, core: code == libc::CLD_DUMPED },
+    };
+    let micros = |time: libc::timeval| u64::try_from(time.tv_sec * 1_000_000 + time.tv_usec).unwrap_or(0);
+    let memory = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024;
+    Ok(Waited::Dead(Dead { pid, exit, cpu: micros(usage.ru_utime) + micros(usage.ru_stime), memory }))
+}
+
+/// Marks every descriptor from `first` on to be closed on exec (Linux 5.11).
+pub(super) fn close_on_exec_from(first: u32) -> io::Result<()> {
+    let flag = libc::CLOSE_RANGE_CLOEXEC;
+    // SAFETY: the call takes three integers and closes nothing.
+    let code = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flag) };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Asks who holds a lock of the open-file-description kind; the answer replaces the question.
+pub(super) fn probe_lock(file: BorrowedFd<'_>, lock: &mut libc::flock) -> io::Result<()> {
+    // SAFETY: `lock` is a valid structure of the kind that the command takes and fills.
+    let code = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, ptr::from_mut(lock)) };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Renames a file unless the new name exists.
+pub(super) fn rename_no_replace(from: &CString, to: &CString) -> io::Result<()> {
+    let flags = libc::RENAME_NOREPLACE;
+    let here = libc::AT_FDCWD;
+    // SAFETY: two C strings that outlive the call.
+    let code = unsafe { libc::syscall(libc::SYS_renameat2, here, from.as_ptr(), here, to.as_ptr(), flags) };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Takes over a descriptor that this process was started with.
+pub(super) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: `fcntl` with F_GETFD touches no memory.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and the doors that call this do so once for each number before anything else is opened.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    fn c(words: &[&str]) -> Vec<CString> {
+        words.iter().map(|w| CString::new(*w).unwrap()).collect()
+    }
+
+    fn spawn(words: &[&str], new_session: bool, block_signals: bool) -> (i32, std::fs::File) {
+        let output = tempfile::tempfile().unwrap();
+        let argv = c(words);
+        let raw = Raw {
+            program: &argv[0],
+            argv: &argv,
+            env: &c(&["A=1"]),
+            descriptors: &[(output.as_fd(), 1)],
+            new_session,
+            block_signals,
+        };
+        (posix_spawn(&raw).unwrap(), output)
+    }
+
+    fn ended(pid: i32) -> Dead {
+        loop {
+            match wait_child(Some(pid), true).unwrap() {
+                Waited::Dead(dead) => return dead,
+                Waited::NoneYet => std::thread::sleep(Duration::from_millis(1)),
+                Waited::NoChild => panic!("no child {pid}"),
+            }
+        }
+    }
+
+    fn text(mut file: std::fs::File) -> String {
+        use std::io::{Read, Seek};
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_spawned_process_has_its_own_session_or_group_and_a_clean_signal_state() {
+        for (session, blocked) in [(true, true), (false, false)] {
+            let (pid, output) = spawn(&["/bin/cat", "/proc/self/stat", "/proc/self/status"], session, blocked);
+            assert_eq!(ended(pid).exit, Exit::Code(0));
+            let text = text(output);
+            let fields: Vec<&str> = text.split_once(") ").unwrap().1.split(' ').collect();
+            assert_eq!(fields[2], pid.to_string(), "its process group");
+            assert_eq!(fields[3] == pid.to_string(), session, "its session");
+            let line = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)).unwrap().trim().to_owned();
+            let mask = u64::from_str_radix(&line("SigBlk:"), 16).unwrap();
+            assert_eq!(mask != 0, blocked, "{mask:x}");
+            // glibc keeps the two signals that it uses itself, 32 and 33, ignored across a spawn.
+            let ignored = u64::from_str_radix(&line("SigIgn:"), 16).unwrap() & !(0b11 << 31);
+            assert_eq!(ignored, 0, "{ignored:x}");
+        }
+    }
+
+    #[test]
+    fn a_failed_exec_is_the_error_of_the_spawn() {
+        let argv = c(&["/no/such/program"]);
+        let raw = Raw {
+            program: &argv[0],
+            argv: &argv,
+            env: &[],
+            descriptors: &[],
+            new_session: false,
+            block_signals: false,
+        };
+        assert_eq!(posix_spawn(&raw).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn peeking_leaves_the_child_and_reaping_takes_it() {
+        let (pid, _) = spawn(&["/bin/sh", "-c", "exit 44"], false, false);
+        let exit = loop {
+            match wait_child(Some(pid), false).unwrap() {
+                Waited::Dead(dead) => break dead.exit,
+                Waited::NoneYet | Waited::NoChild => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        assert_eq!(exit, Exit::Code(44));
+        let dead = ended(pid);
+        assert_eq!((dead.pid, dead.exit), (pid, Exit::Code(44)));
+        assert!(dead.memory > 0);
+        assert!(matches!(wait_child(Some(pid), true).unwrap(), Waited::NoChild));
+    }
+
+    #[test]
+    fn a_signal_through_a_pidfd_arrives() {
+        let mut child = Command::new("/bin/sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let pidfd = pidfd_open(i32::try_from(child.id()).unwrap()).unwrap();
+        pidfd_send_signal(pidfd.as_fd(), libc::SIGTERM, Some(0x1234_5678_9abc_def0)).unwrap();
+        use std::os::unix::process::ExitStatusExt;
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
+        assert_eq!(
+            pidfd_send_signal(pidfd.as_fd(), libc::SIGTERM, None).unwrap_err().raw_os_error(),
+            Some(libc::ESRCH)
+        );
+    }
+
+    #[test]
+    fn a_descriptor_that_is_not_open_is_not_taken_over() {
+        assert_eq!(inherited(987_654).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
+}

@@ -1,0 +1,146 @@
+//! What a worker waits for, in one place: its children, its signals, one point in time.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal as NixSignal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timer::TimerSetTimeFlags;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags};
+
+use super::{clock, sys};
+pub use crate::domain::outcome::Exit;
+
+/// What has woken a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// A child has changed.
+    Child,
+    /// TERM came, with the value of `sigqueue` or without one.
+    Term(Option<u64>),
+    /// The point in time has come.
+    Time,
+    /// The longest wait is over.
+    Pause,
+}
+
+/// The waiting of one worker.
+#[derive(Debug)]
+pub struct Waiter {
+    signals: SignalFd,
+    /// On the boot-time clock, so that suspended time counts; made when a time is first set.
+    timer: Option<TimerFd>,
+}
+
+impl Waiter {
+    /// Prepares to wait. The signals must be blocked, which a worker's are from its birth.
+    pub fn new() -> io::Result<Self> {
+        let mut set = SigSet::empty();
+        set.add(NixSignal::SIGCHLD);
+        set.add(NixSignal::SIGTERM);
+        set.thread_block()?;
+        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Self { signals, timer: None })
+    }
+
+    /// Sets the point in time, on the clock of [`clock::since_boot`]; `None` for never.
+    pub fn set_time(&mut self, at: Option<Duration>) -> io::Result<()> {
+        let Some(at) = at else {
+            self.timer = None;
+            return Ok(());
+        };
+        let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
+        // Zero would disarm it.
+        let at = at.max(Duration::from_nanos(1));
+        timer.set(Expiration::OneShot(TimeSpec::from_duration(at)), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        self.timer = Some(timer);
+        Ok(())
+    }
+
+    /// Waits until something happens, at most `longest`.
+    pub fn wait(&mut self, longest: Option<Duration>) -> io::Result<Woken> {
+        loop {
+            if let Some(info) = self.signals.read_signal()? {
+                match i32::try_from(info.ssi_signo) {
+                    Ok(libc::SIGTERM) if info.ssi_code == libc::SI_QUEUE => return Ok(Woken::Term(Some(info.ssi_ptr))),
+                    Ok(libc::SIGTERM) => return Ok(Woken::Term(None)),
+                    Ok(_) | Err(_) => return Ok(Woken::Child),
+                }
+            }
+            let timeout = longest.map_or(PollTimeout::NONE, |time| {
+                PollTimeout::try_from(time.as_millis().max(1)).unwrap_or(PollTimeout::MAX)
+            });
+            let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            fds.extend(self.timer.as_ref().map(|timer| PollFd::new(timer.as_fd(), PollFlags::POLLIN)));
+            match poll(&mut fds, timeout) {
+                Ok(0) => return Ok(Woken::Pause),
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            let rings = fds.get(1).and_then(PollFd::any) == Some(true);
+            if rings {
+                self.timer = None;
+                return Ok(Woken::Time);
+            }
+        }
+    }
+}
+
+/// Makes this process the one that inherits every orphan below it: only so can it know when its tree is empty.
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(prctl::set_child_subreaper(true)?)
+}
+
+/// An ended child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedChild {
+    /// Its pid, which nobody else can have until it is reaped.
+    pub pid: i32,
+    /// How it ended.
+    pub exit: Exit,
+    /// CPU time in microseconds, of it and of the children that it waited for.
+    pub cpu: u64,
+    /// Peak memory in bytes, of it and of the children that it waited for.
+    pub memory: u64,
+}
+
+/// Shows an ended child without reaping it, if there is one.
+pub fn peek() -> io::Result<Option<EndedChild>> {
+    match sys::wait_child(None, false)? {
+        // The usage of a child is complete only when asked for that child.
+        sys::Waited::Dead(dead) => match sys::wait_child(Some(dead.pid), false)? {
+            sys::Waited::Dead(sys::Dead { pid, exit, cpu, memory }) => Ok(Some(EndedChild { pid, exit, cpu, memory })),
+            sys::Waited::NoneYet | sys::Waited::NoChild => Ok(None),
+        },
+        sys::Waited::NoneYet | sys::Waited::NoChild => Ok(None),
+    }
+}
+
+/// Reaps an ended child.
+pub fn reap(pid: i32) -> io::Result<()> {
+    sys::wait_child(Some(pid), true).map(drop)
+}
+
+/// How long something has lasted since a reading of the boot-time clock.
+pub fn since(start: Duration) -> Duration {
+    clock::since_boot().saturating_sub(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_wakes_and_a_pause_ends() {
+        let mut waiter = Waiter::new().unwrap();
+        waiter.set_time(Some(clock::since_boot() + Duration::from_millis(5))).unwrap();
+        assert_eq!(waiter.wait(None).unwrap(), Woken::Time);
+        assert_eq!(waiter.wait(Some(Duration::from_millis(2))).unwrap(), Woken::Pause);
+        waiter.set_time(Some(Duration::ZERO)).unwrap();
+        assert_eq!(waiter.wait(None).unwrap(), Woken::Time);
+    }
+}

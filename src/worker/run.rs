@@ -1,0 +1,269 @@
+//! One run, step by step: set the former output aside, spawn, wait, stop when told to, record, sweep.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::domain::evidence::Entry;
+use crate::domain::outcome::{Cause, Exit, Outcome};
+use crate::domain::signal::Signal;
+use crate::domain::stopping::{Action, Event, Phase, react};
+use crate::domain::task::StopSequence;
+use crate::home::bell;
+use crate::process::record::RecordFile;
+use crate::process::spawn::{Script, script};
+use crate::process::spec::{Answer, RunSpec};
+use crate::process::wait::{EndedChild, Waiter, Woken, peek, reap, since};
+use crate::process::{clock, identity, output, tree, usage};
+
+/// The longest error text that goes into a record, in bytes.
+const LONGEST_ERROR: usize = 1000;
+
+/// How long the killing waits between two rounds when no child reports its end: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs it all; the worker's exit code.
+pub(super) fn run(spec: RunSpec, record: RecordFile, answer: OwnedFd) -> u8 {
+    let bell = spec.bell.clone();
+    let mut record = record;
+    let start = clock::since_boot();
+    match begin(&spec, &mut record) {
+        Ok((pid, waiter)) => {
+            Answer::Started(pid).send(answer);
+            let _ = bell::ring(&bell);
+            // Only what the wait needs is kept: a worker may sit here for months.
+            let watch = Watch::new(pid, spec.run.low64(), spec.stop.clone(), spec.timeout, start, bell, record, waiter);
+            drop(spec);
+            watch.until_empty()
+        }
+        Err(Begin::CouldNotStart(error)) => {
+            let outcome = Outcome::CouldNotStart { error: shortened(&error) };
+            let lasted = u64::try_from(since(start).as_micros()).unwrap_or(u64::MAX);
+            let time = clock::now();
+            let written = record
+                .append(&Entry::Ended { outcome, time, lasted, cpu: 0, memory: 0 })
+                .and_then(|()| record.append(&Entry::Swept { leftover: 0, time }));
+            let _ = bell::ring(&bell);
+            let _ = record.flush();
+            let answered = match written {
+                Ok(()) => Answer::CouldNotStart(error),
+                Err(failure) => Answer::Failed(format!("{error}; {failure}")),
+            };
+            // The lock goes before the answer: whoever hears it may import the record at once.
+            drop(record);
+            answered.send(answer);
+            0
+        }
+        Err(Begin::Failed(error)) => {
+            drop(record);
+            Answer::Failed(error).send(answer);
+            1
+        }
+    }
+}
+
+/// Why a run did not begin.
+enum Begin {
+    /// The script could not be started; that is the run's outcome.
+    CouldNotStart(String),
+    /// The worker could not do its own work, before it began to start anything.
+    Failed(String),
+}
+
+/// Everything up to the running script. The record says *starting* before anything is spawned.
+fn begin(spec: &RunSpec, record: &mut RecordFile) -> Result<(i32, Waiter), Begin> {
+    let ours = |error: &dyn std::error::Error| Begin::Failed(chain(error));
+    let waiter = Waiter::new().map_err(|error| ours(&error))?;
+    let me = i32::try_from(std::process::id()).map_err(|error| ours(&error))?;
+    let worker = identity::identify(me).map_err(|error| ours(&error))?;
+    let (file, inode) = output::renew(&spec.output, &spec.former).map_err(|error| ours(&error))?;
+    record.append(&Entry::Starting { worker, output: inode }).map_err(|error| ours(&error))?;
+    let pid = spawn_in_wd(spec, &file).map_err(|error| Begin::CouldNotStart(error))?;
+    // The script is our unreaped child: its pid is certainly its own, and it can be identified even as a zombie.
+    if let Ok(script) = identity::identify(pid) {
+        let _ = record.append(&Entry::Started { script, time: clock::now() });
+    }
+    Ok((pid, waiter))
+}
+
+/// The script begins in its working directory; the worker itself stays in none, so as to keep no file system busy.
+fn spawn_in_wd(spec: &RunSpec, file: &std::fs::File) -> Result<i32, String> {
+    let wd: &Path = &spec.wd;
+    std::env::set_current_dir(wd).map_err(|error| format!("its working directory `{}`: {error}", wd.display()))?;
+    let spawned = script(&Script {
+        program: &spec.program,
+        argv: &spec.argv,
+        env: &spec.env,
+        output: file.as_fd(),
+        umask: spec.umask,
+        limits: &spec.limits,
+    });
+    let _ = std::env::set_current_dir("/");
+    spawned.map_err(|error| format!("`{}`: {error}", String::from_utf8_lossy(&spec.program)))
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text += &format!(": {source}");
+        next = source.source();
+    }
+    text
+}
+
+fn shortened(text: &str) -> String {
+    let mut end = text.len().min(LONGEST_ERROR);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// A running script and what is needed to see it to its end.
+struct Watch {
+    main: i32,
+    number: u64,
+    stop: StopSequence,
+    start: Duration,
+    bell: PathBuf,
+    record: RecordFile,
+    waiter: Waiter,
+    phase: Phase,
+    /// The child that is being recorded; set while `MainExited` is handled.
+    exit: Option<EndedChild>,
+    leftover: u32,
+    memory_kills: u64,
+    /// How long to wait for a child's end before killing again; set while killing.
+    pause: Option<Duration>,
+}
+
+impl Watch {
+    #[expect(clippy::too_many_arguments, reason = "taken apart from the specification, which is dropped")]
+    fn new(
+        main: i32,
+        number: u64,
+        stop: StopSequence,
+        timeout: Option<Duration>,
+        start: Duration,
+        bell: PathBuf,
+        record: RecordFile,
+        mut waiter: Waiter,
+    ) -> Self {
+        // A timer that cannot be had leaves the run without its limit rather than without its watch.
+        let _ = waiter.set_time(timeout.map(|limit| start + limit));
+        let memory_kills = usage::memory_kills();
+        let (exit, leftover, pause) = (None, 0, None);
+        Self {
+            main,
+            number,
+            stop,
+            start,
+            bell,
+            record,
+            waiter,
+            phase: Phase::Running,
+            exit,
+            leftover,
+            memory_kills,
+            pause,
+        }
+    }
+
+    /// Waits until nothing is left; the worker's exit code.
+    fn until_empty(mut self) -> u8 {
+        loop {
+            if self.take_ended().is_err() {
+                // The kernel does not let us wait: nothing more can be known or done here.
+                return 1;
+            }
+            if self.phase == Phase::Empty {
+                return 0;
+            }
+            let event = match self.waiter.wait(self.pause) {
+                Ok(Woken::Term(Some(number))) if number == self.number => Some(Event::StopRequested),
+                // Meant for another run, whose worker had our pid before us.
+                Ok(Woken::Term(Some(_))) | Ok(Woken::Child | Woken::Pause) => None,
+                Ok(Woken::Term(None)) => Some(Event::SessionEnded),
+                Ok(Woken::Time) if self.phase == Phase::Running => Some(Event::TimeLimitReached),
+                Ok(Woken::Time) => Some(Event::GraceOver),
+                Err(_) => return 1,
+            };
+            if let Some(event) = event {
+                self.handle(event);
+            }
+            self.kill_on();
+        }
+    }
+
+    /// Takes every child that has ended: the main one is recorded before it is reaped, the others are reaped.
+    fn take_ended(&mut self) -> io::Result<()> {
+        while let Some(child) = peek()? {
+            if child.pid == self.main && self.exit.is_none() {
+                self.exit = Some(child);
+                self.handle(Event::MainExited);
+            }
+            reap(child.pid)?;
+        }
+        let main_is_gone = self.exit.is_some();
+        if main_is_gone && self.phase != Phase::Empty && tree::own_children().is_empty() {
+            self.handle(Event::TreeEmptied);
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) {
+        let (phase, actions) = react(self.phase, event);
+        self.phase = phase;
+        for action in actions {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        let ask = [self.stop.signal, Signal::CONT];
+        match action {
+            Action::SignalGroup => tree::signal_group(self.main, &ask),
+            Action::SignalTree => self.leftover = tree::signal_tree(&ask),
+            Action::StartGrace => {
+                let _ = self.waiter.set_time(Some(clock::since_boot() + self.stop.grace));
+            }
+            Action::KillTree => {
+                self.pause = Some(FIRST_PAUSE);
+                tree::signal_group(self.main, &[Signal::KILL]);
+                self.kill_on();
+            }
+            Action::RecordOutcome(cause) => self.record_outcome(cause),
+            Action::RecordSwept => {
+                let _ = self.record.append(&Entry::Swept { leftover: self.leftover, time: clock::now() });
+                let _ = bell::ring(&self.bell);
+                let _ = self.record.flush();
+            }
+        }
+    }
+
+    /// One round of killing, while that is what is to be done.
+    fn kill_on(&mut self) {
+        if let Some(pause) = self.pause {
+            tree::kill_children();
+            self.pause = Some((pause * 2).min(LAST_PAUSE));
+        }
+    }
+
+    fn record_outcome(&mut self, cause: Cause) {
+        let Some(child) = self.exit else { return };
+        let killed = matches!(child.exit, Exit::Signal { number: libc::SIGKILL, .. });
+        let out_of_memory = cause == Cause::Itself && killed && usage::memory_kills() > self.memory_kills;
+        let cause = if out_of_memory { Cause::OutOfMemory } else { cause };
+        let _ = self.record.append(&Entry::Ended {
+            outcome: Outcome::Ended { exit: child.exit, cause },
+            time: clock::now(),
+            lasted: u64::try_from(since(self.start).as_micros()).unwrap_or(u64::MAX),
+            cpu: child.cpu,
+            memory: child.memory,
+        });
+    }
+}

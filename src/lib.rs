@@ -3,4 +3,5 @@
 pub mod domain;
 pub mod home;
 pub mod process;
+pub mod store;
 pub mod worker;

@@ -56,6 +56,16 @@ impl Inherited {
         Self { variables, umask: umask(), limits: limits() }
     }
 
+    /// The form in which it is stored with a job.
+    pub fn encode(&self) -> io::Result<Vec<u8>> {
+        postcard::to_stdvec(self).map_err(io::Error::other)
+    }
+
+    /// Reads the stored form.
+    pub fn decode(bytes: &[u8]) -> io::Result<Self> {
+        postcard::from_bytes(bytes).map_err(io::Error::other)
+    }
+
     /// The variables without those that describe a run of ours.
     pub fn variables(&self) -> Variables {
         let ours = |key: &[u8]| key.starts_with(PREFIX.as_bytes()) || key == EXECUTOR_ID.as_bytes();
@@ -156,6 +166,7 @@ mod tests {
         nix::sys::stat::umask(before);
         assert_eq!(captured.umask, before.bits());
         assert_eq!(captured.limits.len(), LIMITS.len());
+        assert_eq!(Inherited::decode(&captured.encode().unwrap()).unwrap(), captured);
     }
 
     #[test]

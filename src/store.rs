@@ -1,0 +1,313 @@
+//! jobexec.db: what happens, as opposed to what is defined. Jobs, runs, events, and what the user wants of tasks.
+//!
+//! Every change is one `BEGIN IMMEDIATE` transaction behind a lock as gate (`SQLite`'s own waiting starves), and the
+//! bell rings after its commit. Knows SQL; knows neither processes nor policy.
+
+pub mod cache;
+pub mod events;
+pub mod jobs;
+pub mod runs;
+mod schema;
+pub mod tasks;
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use thiserror::Error;
+
+use crate::home::lock::{self, Lock, LockError};
+use crate::home::{Home, bell};
+
+/// Why the database could not be used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// It cannot be opened.
+    #[error("cannot open the database `{}`", path.display())]
+    Open {
+        /// The database.
+        path: PathBuf,
+        /// What `SQLite` said.
+        source: rusqlite::Error,
+    },
+    /// It was made by a newer jobexec.
+    #[error("the database `{}` is of a newer jobexec (its schema is {found}, this one knows {known})", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema's version.
+        found: i64,
+        /// The newest that we know.
+        known: i64,
+    },
+    /// It is a database, but none of ours.
+    #[error("`{}` is not a database of jobexec", .0.display())]
+    Foreign(PathBuf),
+    /// The gate could not be had.
+    #[error("the database is busy")]
+    Gate(#[source] LockError),
+    /// A statement failed.
+    #[error("cannot {doing}")]
+    Statement {
+        /// What it was for.
+        doing: &'static str,
+        /// What `SQLite` said.
+        source: rusqlite::Error,
+    },
+    /// It holds something that it never should.
+    #[error("the database says something impossible: {0}")]
+    Impossible(String),
+    /// What was committed could not be flushed.
+    #[error("cannot flush `{}`", path.display())]
+    Flush {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// Wraps what `SQLite` says.
+    pub(crate) fn sql(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+        move |source| Self::Statement { doing, source }
+    }
+
+    /// Whether writing failed for a reason that does not keep anybody from reading: a full disk, a read-only folder,
+    /// a gate that somebody else holds.
+    pub fn is_only_for_writers(&self) -> bool {
+        match self {
+            Self::Gate(_) => true,
+            Self::Statement { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(
+                    rusqlite::ErrorCode::DiskFull
+                        | rusqlite::ErrorCode::ReadOnly
+                        | rusqlite::ErrorCode::DatabaseBusy
+                        | rusqlite::ErrorCode::SystemIoFailure
+                        | rusqlite::ErrorCode::CannotOpen
+                )
+            ),
+            Self::Open { .. } | Self::Newer { .. } | Self::Foreign(_) | Self::Impossible(_) | Self::Flush { .. } => {
+                false
+            }
+        }
+    }
+}
+
+/// What must be true of a commit before it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It survives a power cut (class A).
+    Flushed,
+    /// It survives any death of ours; [`Store::flush`] makes it survive a power cut too (class B).
+    Committed,
+}
+
+/// An open database.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    home: Home,
+}
+
+impl Store {
+    /// Opens the database, making it where there is none.
+    pub fn create(home: &Home) -> Result<Self, StoreError> {
+        let path = home.database();
+        let open = |source| StoreError::Open { path: path.clone(), source };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(&path, flags).map_err(open)?;
+        configure(&connection).map_err(open)?;
+        if schema::version(&connection, &path)? < schema::VERSION {
+            let gate = Lock::take(&home.database_lock(), lock::PATIENCE).map_err(StoreError::Gate)?;
+            schema::migrate(&mut connection).map_err(open)?;
+            drop(gate);
+        }
+        Ok(Self { connection, home: home.clone() })
+    }
+
+    /// Opens the database for a command that only looks; `None` where there is none yet. Works in a read-only folder
+    /// and on a full disk.
+    pub fn look(home: &Home) -> Result<Option<Self>, StoreError> {
+        let path = home.database();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let open = |source| StoreError::Open { path: path.clone(), source };
+        let writable = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let readable = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, writable)
+            .or_else(|_| Connection::open_with_flags(&path, readable))
+            .map_err(open)?;
+        configure(&connection).map_err(open)?;
+        match schema::version(&connection, &path)? {
+            // Nothing is in it yet: its maker was killed, or is at it.
+            0 => Ok(None),
+            version if version < schema::VERSION => {
+                drop(connection);
+                Self::create(home).map(Some)
+            }
+            _ => Ok(Some(Self { connection, home: home.clone() })),
+        }
+    }
+
+    /// A copy in memory, for looking at what a change would make of it while the change itself cannot be written.
+    pub fn in_memory(&self) -> Result<Self, StoreError> {
+        let copy = || -> rusqlite::Result<Connection> {
+            let mut memory = Connection::open_in_memory()?;
+            rusqlite::backup::Backup::new(&self.connection, &mut memory)?.run_to_completion(
+                1 << 20,
+                Duration::ZERO,
+                None,
+            )?;
+            Ok(memory)
+        };
+        let connection = copy().map_err(StoreError::sql("copy the database"))?;
+        Ok(Self { connection, home: self.home.clone() })
+    }
+
+    /// The connection, for reading.
+    pub fn reader(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Makes one change: takes the gate, begins, does the work, commits, and rings the bell.
+    ///
+    /// Nothing is changed when the work fails.
+    pub fn write<T, E: From<StoreError>>(
+        &mut self,
+        durability: Durability,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.write_patiently(durability, lock::PATIENCE, work)
+    }
+
+    /// As [`Store::write`], waiting at most this long for the gate.
+    pub fn write_patiently<T, E: From<StoreError>>(
+        &mut self,
+        durability: Durability,
+        patience: Duration,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let gate = Lock::take(&self.home.database_lock(), patience).map_err(StoreError::Gate)?;
+        let synchronous = match durability {
+            Durability::Flushed => "FULL",
+            Durability::Committed => "NORMAL",
+        };
+        self.connection
+            .pragma_update(None, "synchronous", synchronous)
+            .map_err(StoreError::sql("set the durability"))?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(StoreError::sql("begin to write"))?;
+        let done = work(&transaction)?;
+        transaction.commit().map_err(StoreError::sql("commit"))?;
+        drop(gate);
+        // Whoever does not hear it looks again within seconds.
+        let _ = bell::ring(&self.home.bell());
+        Ok(done)
+    }
+
+    /// Makes a change to a copy in memory.
+    pub fn write_in_memory<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let transaction = self.connection.transaction().map_err(StoreError::sql("begin to write"))?;
+        let done = work(&transaction)?;
+        transaction.commit().map_err(StoreError::sql("commit"))?;
+        Ok(done)
+    }
+
+    /// Makes everything that was committed survive a power cut.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        // The write-ahead log carries no POSIX locks: opening and closing it besides SQLite is safe.
+        let path = self.home.write_ahead_log();
+        match File::open(&path).and_then(|file| file.sync_data()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::Flush { path, source: error }),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    // -wal and -shm stay when the last connection closes: reading then needs to create nothing.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Times are kept as microseconds since 1970, UTC.
+pub(crate) fn micros(time: Timestamp) -> i64 {
+    time.as_microsecond()
+}
+
+/// The time that was kept.
+pub(crate) fn time(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn store() -> (tempfile::TempDir, Store) {
+        let temp = tempfile::tempdir().unwrap();
+        let home = Home::create(temp.path()).unwrap();
+        let store = Store::create(&home).unwrap();
+        (temp, store)
+    }
+
+    #[test]
+    fn sqlite_is_new_enough_for_its_write_ahead_log_to_be_sound() {
+        // 3.7.0 to 3.51.2 can corrupt a write-ahead log that several processes reset.
+        assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+    }
+
+    #[test]
+    fn a_failed_change_leaves_nothing_and_a_good_one_rings() {
+        let (_temp, mut store) = store();
+        let ear = bell::Ear::open(&store.home).unwrap();
+        let insert = "INSERT INTO tasks (name, added, first_seen) VALUES ('a', 1, 1)";
+        let failed: Result<(), StoreError> = store.write(Durability::Committed, |tx| {
+            tx.execute(insert, []).map_err(StoreError::sql("test"))?;
+            Err(StoreError::Impossible("on purpose".into()))
+        });
+        assert!(failed.is_err() && !ear.heard().unwrap());
+        let count = |store: &Store| {
+            store.reader().query_row("SELECT count(*) FROM tasks", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!(count(&store), 0);
+        store.write(Durability::Flushed, |tx| tx.execute(insert, []).map_err(StoreError::sql("test"))).unwrap();
+        assert!(ear.heard().unwrap());
+        assert_eq!(count(&store), 1);
+        store.flush().unwrap();
+        let copy = store.in_memory().unwrap();
+        assert_eq!(count(&copy), 1);
+    }
+
+    #[test]
+    fn a_database_of_a_newer_jobexec_or_of_another_program_is_refused() {
+        let (_temp, store) = store();
+        let path = store.home.database();
+        store.connection.pragma_update(None, "user_version", 99).unwrap();
+        let home = store.home.clone();
+        drop(store);
+        assert!(matches!(Store::create(&home), Err(StoreError::Newer { found: 99, .. })));
+        assert!(matches!(Store::look(&home), Err(StoreError::Newer { .. })));
+        std::fs::remove_file(&path).unwrap();
+        for extra in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(path.with_extension(format!("db{extra}")));
+        }
+        Connection::open(&path).unwrap().execute("CREATE TABLE x (y)", []).unwrap();
+        assert!(matches!(Store::create(&home), Err(StoreError::Foreign(_))));
+    }
+}

@@ -1,0 +1,107 @@
+//! The registry as it was last read without a mistake, under the file's fingerprint: so that `status` with ten
+//! thousand tasks parses no TOML, and a half-saved file does not blind anybody.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::domain::task::Task;
+
+use super::StoreError;
+
+const DOING: &str = "use the cached registry";
+
+/// The cached registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cached {
+    /// The fingerprint of the file that it was read from.
+    pub fingerprint: String,
+    /// The executor's id.
+    pub exec_id: String,
+    /// The tasks in the file's order.
+    pub tasks: Vec<Task>,
+}
+
+/// The fingerprint and the executor's id that the cache holds.
+pub fn head(connection: &Connection) -> Result<Option<(String, String)>, StoreError> {
+    connection
+        .query_row("SELECT fingerprint, exec_id FROM registry_cache", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map_err(StoreError::sql(DOING))
+}
+
+/// The whole cache; `None` where there is none, or where it was written by a jobexec with other fields.
+pub fn read(connection: &Connection) -> Result<Option<Cached>, StoreError> {
+    let Some((fingerprint, exec_id)) = head(connection)? else { return Ok(None) };
+    let mut statement = connection
+        .prepare_cached("SELECT definition FROM registry_tasks ORDER BY position")
+        .map_err(StoreError::sql(DOING))?;
+    let mut rows = statement.query([]).map_err(StoreError::sql(DOING))?;
+    let mut tasks = Vec::new();
+    while let Some(row) = rows.next().map_err(StoreError::sql(DOING))? {
+        let bytes = row.get_ref(0).map_err(StoreError::sql(DOING))?;
+        let Some(task) = bytes.as_blob().ok().and_then(|bytes| postcard::from_bytes(bytes).ok()) else {
+            return Ok(None);
+        };
+        tasks.push(task);
+    }
+    Ok(Some(Cached { fingerprint, exec_id, tasks }))
+}
+
+/// Replaces the cache.
+pub fn replace(tx: &Connection, fingerprint: &str, exec_id: &str, tasks: &[Task]) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM registry_tasks", []).map_err(StoreError::sql(DOING))?;
+    for (position, task) in tasks.iter().enumerate() {
+        put(tx, i64::try_from(position).unwrap_or(i64::MAX), task)?;
+    }
+    set_head(tx, fingerprint, exec_id)
+}
+
+/// Adds one task at the end, the cache being that of the file before.
+pub fn append(tx: &Connection, fingerprint: &str, exec_id: &str, task: &Task) -> Result<(), StoreError> {
+    let next = tx
+        .query_row("SELECT coalesce(max(position), -1) + 1 FROM registry_tasks", [], |row| row.get(0))
+        .map_err(StoreError::sql(DOING))?;
+    put(tx, next, task)?;
+    set_head(tx, fingerprint, exec_id)
+}
+
+fn put(tx: &Connection, position: i64, task: &Task) -> Result<(), StoreError> {
+    let bytes = postcard::to_stdvec(task).map_err(|error| StoreError::Impossible(error.to_string()))?;
+    tx.prepare_cached("INSERT INTO registry_tasks (position, name, definition) VALUES (?1, ?2, ?3)")
+        .and_then(|mut statement| statement.execute((position, task.name.as_str(), bytes)))
+        .map(drop)
+        .map_err(StoreError::sql(DOING))
+}
+
+fn set_head(tx: &Connection, fingerprint: &str, exec_id: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT OR REPLACE INTO registry_cache (id, fingerprint, exec_id) VALUES (1, ?1, ?2)",
+        [fingerprint, exec_id],
+    )
+    .map(drop)
+    .map_err(StoreError::sql(DOING))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::name::TaskName;
+    use crate::domain::task::Program;
+    use crate::store::{Durability, tests::store};
+
+    #[test]
+    fn the_cache_is_read_back_as_it_was_written() {
+        let (_temp, mut store) = store();
+        assert_eq!(read(store.reader()).unwrap(), None);
+        let task = |name: &str| {
+            let mut task = Task::new(TaskName::parse(name).unwrap(), Program::Script("x.sh".into()), "/".into());
+            task.timeout = Some(std::time::Duration::from_secs(90));
+            task
+        };
+        let tasks = vec![task("b"), task("a")];
+        store.write(Durability::Committed, |tx| replace(tx, "1", "xg15", &tasks)).unwrap();
+        store.write(Durability::Committed, |tx| append(tx, "2", "xg15", &task("c"))).unwrap();
+        let cached = read(store.reader()).unwrap().unwrap();
+        assert_eq!((cached.fingerprint.as_str(), cached.exec_id.as_str()), ("2", "xg15"));
+        assert_eq!(cached.tasks, [task("b"), task("a"), task("c")]);
+    }
+}

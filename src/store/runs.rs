@@ -1,0 +1,244 @@
+//! Runs: attempts at jobs. A run without an outcome is unfinished; what became of it is in its record.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row};
+
+use crate::domain::evidence::Ended;
+use crate::domain::name::{JobId, RunId, TaskName};
+use crate::domain::outcome::Exit;
+
+use super::{StoreError, micros, time};
+
+/// One run's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRow {
+    /// Its place in the order of all runs.
+    pub number: i64,
+    /// Its id.
+    pub id: RunId,
+    /// Its job.
+    pub job: JobId,
+    /// Its task.
+    pub task: Option<TaskName>,
+    /// `main`, …
+    pub kind: String,
+    /// Which attempt at the job it is, from 1.
+    pub attempt: u32,
+    /// Who asked for it.
+    pub asked_by: String,
+    /// When it was recorded.
+    pub claimed: Timestamp,
+    /// When it was due.
+    pub scheduled: Option<Timestamp>,
+    /// When its script was started.
+    pub started: Option<Timestamp>,
+    /// When it ended, or when that was noticed.
+    pub ended: Option<Timestamp>,
+    /// The script's pid.
+    pub pid: Option<i32>,
+    /// When somebody asked for its end.
+    pub stop_asked: Option<Timestamp>,
+    /// Who that was.
+    pub stop_by: Option<String>,
+    /// The word for how it ended; none while it is unfinished.
+    pub outcome: Option<String>,
+    /// How its main process ended.
+    pub exit: Option<Exit>,
+    /// How it ended, in words.
+    pub reason: Option<String>,
+    /// How long it lasted, in microseconds.
+    pub lasted: Option<u64>,
+    /// CPU time in microseconds.
+    pub cpu: Option<u64>,
+    /// Peak memory in bytes.
+    pub memory: Option<u64>,
+    /// The file name that its output has once archived.
+    pub archive: String,
+    /// The inode of its output.
+    pub inode: Option<u64>,
+    /// Whether its output was removed by retention.
+    pub output_removed: bool,
+}
+
+const COLUMNS: &str = "rowid, id, job, task, kind, attempt, asked_by, claimed, scheduled, started, ended, pid, \
+     stop_asked, stop_by, outcome, exit_code, signal, core, reason, lasted, cpu, memory, archive, inode, output_removed";
+
+fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
+    let wrong = |at: usize, error: Box<dyn std::error::Error + Send + Sync>| {
+        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, error)
+    };
+    let moment = |at: usize| row.get::<_, Option<i64>>(at).map(|micros| micros.map(time));
+    let task: Option<String> = row.get(3)?;
+    let task = task.map(|name| TaskName::parse(&name)).transpose().map_err(|error| wrong(3, error.into()))?;
+    let exit = match (row.get::<_, Option<i32>>(15)?, row.get::<_, Option<i32>>(16)?) {
+        (Some(code), _) => Some(Exit::Code(code)),
+        (None, Some(number)) => Some(Exit::Signal { number, core: row.get::<_, Option<bool>>(17)? == Some(true) }),
+        (None, None) => None,
+    };
+    Ok(RunRow {
+        number: row.get(0)?,
+        id: RunId::parse(&row.get::<_, String>(1)?).map_err(|error| wrong(1, error.into()))?,
+        job: JobId(row.get(2)?),
+        task,
+        kind: row.get(4)?,
+        attempt: row.get(5)?,
+        asked_by: row.get(6)?,
+        claimed: time(row.get(7)?),
+        scheduled: moment(8)?,
+        started: moment(9)?,
+        ended: moment(10)?,
+        pid: row.get(11)?,
+        stop_asked: moment(12)?,
+        stop_by: row.get(13)?,
+        outcome: row.get(14)?,
+        exit,
+        reason: row.get(18)?,
+        lasted: row.get(19)?,
+        cpu: row.get(20)?,
+        memory: row.get(21)?,
+        archive: row.get(22)?,
+        inode: row.get(23)?,
+        output_removed: row.get(24)?,
+    })
+}
+
+fn select(connection: &Connection, rest: &str, values: impl rusqlite::Params) -> Result<Vec<RunRow>, StoreError> {
+    let doing = "read the runs";
+    let sql = format!("SELECT {COLUMNS} FROM runs {rest}");
+    let mut statement = connection.prepare_cached(&sql).map_err(StoreError::sql(doing))?;
+    let rows = statement.query_map(values, row).map_err(StoreError::sql(doing))?;
+    rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
+}
+
+/// Every unfinished run.
+pub fn unfinished(connection: &Connection) -> Result<Vec<RunRow>, StoreError> {
+    select(connection, "WHERE outcome IS NULL ORDER BY rowid", [])
+}
+
+/// The unfinished front-door run of a task.
+pub fn unfinished_of(connection: &Connection, task: &TaskName) -> Result<Option<RunRow>, StoreError> {
+    let rest = "WHERE outcome IS NULL AND job = (SELECT job FROM tasks WHERE name = ?1)";
+    Ok(select(connection, rest, [task.as_str()])?.pop())
+}
+
+/// The last runs of a task, newest first; all of them where no number is given.
+pub fn last_of(connection: &Connection, task: &TaskName, number: Option<u32>) -> Result<Vec<RunRow>, StoreError> {
+    let limit = number.map_or(-1, i64::from);
+    select(connection, "WHERE task = ?1 ORDER BY rowid DESC LIMIT ?2", (task.as_str(), limit))
+}
+
+/// The newest run of each task's newest job.
+pub fn newest_of_tasks(connection: &Connection) -> Result<Vec<RunRow>, StoreError> {
+    let rest = "WHERE rowid IN (SELECT (SELECT max(rowid) FROM runs WHERE runs.job = tasks.job) FROM tasks)";
+    select(connection, rest, [])
+}
+
+/// A run by its id.
+pub fn find(connection: &Connection, id: RunId) -> Result<Option<RunRow>, StoreError> {
+    Ok(select(connection, "WHERE id = ?1", [id.to_string()])?.pop())
+}
+
+/// Whether an archive's name is taken.
+pub fn has_archive(connection: &Connection, name: &str, task: &TaskName) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM runs WHERE task = ?1 AND archive = ?2)";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row((task.as_str(), name), |row| row.get(0)))
+        .map_err(StoreError::sql("look for an archive"))
+}
+
+/// A new run.
+#[derive(Debug)]
+pub struct NewRun<'a> {
+    /// Its id.
+    pub id: RunId,
+    /// Its job.
+    pub job: JobId,
+    /// Its task.
+    pub task: &'a TaskName,
+    /// Which attempt it is.
+    pub attempt: u32,
+    /// Who asked for it.
+    pub asked_by: &'a str,
+    /// The name that its output will have once archived.
+    pub archive: &'a str,
+}
+
+/// Records a run that is about to be started.
+pub fn create(tx: &Connection, new: &NewRun<'_>, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "INSERT INTO runs (id, job, task, kind, attempt, asked_by, claimed, archive)
+               VALUES (?1, ?2, ?3, 'main', ?4, ?5, ?6, ?7)";
+    let values =
+        (new.id.to_string(), new.job.0, new.task.as_str(), new.attempt, new.asked_by, micros(now), new.archive);
+    tx.prepare_cached(sql)
+        .and_then(|mut statement| statement.insert(values))
+        .map(drop)
+        .map_err(StoreError::sql("record a run"))
+}
+
+/// Records the wish that a run end, and whose it is. An earlier wish stands.
+pub fn ask_stop(tx: &Connection, run: RunId, by: &str, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE runs SET stop_asked = coalesce(stop_asked, ?2), stop_by = coalesce(stop_by, ?3) WHERE id = ?1";
+    tx.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute((run.to_string(), micros(now), by)))
+        .map(drop)
+        .map_err(StoreError::sql("record the wish to stop a run"))
+}
+
+/// What a run's record says besides its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traces {
+    /// The script's pid.
+    pub pid: Option<i32>,
+    /// When it was started.
+    pub started: Option<Timestamp>,
+    /// The inode of its output.
+    pub inode: Option<u64>,
+}
+
+/// Records how a run ended.
+pub fn finish(
+    tx: &Connection,
+    run: RunId,
+    ended: &Ended,
+    traces: Traces,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (code, signal, core) = match ended.outcome.exit() {
+        Some(Exit::Code(code)) => (Some(code), None, None),
+        Some(Exit::Signal { number, core }) => (None, Some(number), Some(core)),
+        None => (None, None, None),
+    };
+    let sql = "UPDATE runs SET outcome = ?2, exit_code = ?3, signal = ?4, core = ?5, reason = ?6, leftover = ?7,
+               ended = ?8, lasted = ?9, cpu = ?10, memory = ?11, pid = ?12, started = ?13, inode = ?14
+               WHERE id = ?1 AND outcome IS NULL";
+    let values = rusqlite::params![
+        run.to_string(),
+        ended.outcome.code(),
+        code,
+        signal,
+        core,
+        reason,
+        ended.leftover,
+        micros(ended.time.unwrap_or(now)),
+        ended.lasted,
+        ended.cpu,
+        ended.memory,
+        traces.pid,
+        traces.started.map(micros),
+        traces.inode,
+    ];
+    tx.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(values))
+        .map(drop)
+        .map_err(StoreError::sql("record the end of a run"))
+}
+
+/// Records that the output of a run is no longer kept.
+pub fn forget_output(tx: &Connection, run: RunId) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE runs SET output_removed = 1 WHERE id = ?1")
+        .and_then(|mut statement| statement.execute([run.to_string()]))
+        .map(drop)
+        .map_err(StoreError::sql("record the removal of an output"))
+}

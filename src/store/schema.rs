@@ -1,0 +1,163 @@
+//! The tables, by version. Later versions add to earlier ones and replace nothing.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::StoreError;
+
+/// The newest schema that this jobexec knows.
+pub(super) const VERSION: i64 = 1;
+
+/// `jexe`: marks a database as one of ours.
+const APPLICATION: i64 = 0x6a65_7865;
+
+/// Each entry brings a database from its index to the next version.
+const STEPS: [&str; 1] = [V1];
+
+/// Times are microseconds since 1970 in UTC, sizes bytes, durations microseconds.
+const V1: &str = "
+-- What is known of a task apart from its definition. Names are the same without regard to case.
+CREATE TABLE tasks (
+    name TEXT NOT NULL COLLATE NOCASE PRIMARY KEY,
+    added INTEGER NOT NULL,
+    first_seen INTEGER NOT NULL,
+    wanted INTEGER NOT NULL DEFAULT 0,
+    wanted_by TEXT,
+    wanted_since INTEGER,
+    schedule_fingerprint TEXT,
+    -- Runs in a row that ended before they could count as good.
+    failure_streak INTEGER NOT NULL DEFAULT 0,
+    -- The newest job of start or schedule.
+    job INTEGER REFERENCES jobs (id)
+) STRICT;
+
+-- Due moments of schedules, each decided once.
+CREATE TABLE occurrences (
+    task TEXT NOT NULL COLLATE NOCASE,
+    due INTEGER NOT NULL,
+    decided INTEGER NOT NULL,
+    decision TEXT NOT NULL,
+    note TEXT,
+    job INTEGER REFERENCES jobs (id),
+    PRIMARY KEY (task, due)
+) STRICT, WITHOUT ROWID;
+
+-- Definitions (JSON) and inherited environments, once per content.
+CREATE TABLE definitions (id INTEGER PRIMARY KEY, body TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE environments (id INTEGER PRIMARY KEY, body BLOB NOT NULL UNIQUE) STRICT;
+
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    task TEXT COLLATE NOCASE,
+    door TEXT NOT NULL CHECK (door IN ('start', 'schedule', 'queue')),
+    state TEXT NOT NULL,
+    code TEXT,
+    reason TEXT,
+    definition INTEGER NOT NULL REFERENCES definitions (id),
+    environment INTEGER NOT NULL REFERENCES environments (id),
+    attempt INTEGER NOT NULL DEFAULT 0,
+    retries_used INTEGER NOT NULL DEFAULT 0,
+    made_by TEXT NOT NULL,
+    spawned_by INTEGER,
+    not_before INTEGER,
+    created INTEGER NOT NULL,
+    started INTEGER,
+    ended INTEGER
+) STRICT;
+CREATE INDEX jobs_by_task ON jobs (task);
+
+CREATE TABLE runs (
+    id TEXT NOT NULL UNIQUE,
+    job INTEGER NOT NULL REFERENCES jobs (id),
+    task TEXT COLLATE NOCASE,
+    kind TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    asked_by TEXT NOT NULL,
+    claimed INTEGER NOT NULL,
+    scheduled INTEGER,
+    started INTEGER,
+    ended INTEGER,
+    pid INTEGER,
+    -- The wish that it end, recorded while its record had no outcome.
+    stop_asked INTEGER,
+    stop_by TEXT,
+    outcome TEXT,
+    exit_code INTEGER,
+    signal INTEGER,
+    core INTEGER,
+    reason TEXT,
+    leftover INTEGER,
+    lasted INTEGER,
+    cpu INTEGER,
+    memory INTEGER,
+    -- The name that its output has once it is archived, fixed at the start; and the inode it is known by.
+    archive TEXT NOT NULL,
+    inode INTEGER,
+    output_removed INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX runs_by_task ON runs (task);
+CREATE INDEX runs_by_job ON runs (job);
+-- Never two unfinished runs of one job.
+CREATE UNIQUE INDEX runs_unfinished ON runs (job) WHERE outcome IS NULL;
+
+-- What happened, never changed. No job for what happened to the executor or to a task's definition.
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    job INTEGER,
+    task TEXT COLLATE NOCASE,
+    before TEXT,
+    after TEXT,
+    cause TEXT NOT NULL,
+    data TEXT
+) STRICT;
+CREATE INDEX events_by_job ON events (job) WHERE job IS NOT NULL;
+
+CREATE TABLE supervisor (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    pid INTEGER NOT NULL,
+    slots INTEGER NOT NULL,
+    sleep INTEGER NOT NULL,
+    since INTEGER NOT NULL
+) STRICT;
+
+-- The registry as it was last read without a mistake. May be deleted whenever the file is good.
+CREATE TABLE registry_cache (id INTEGER PRIMARY KEY CHECK (id = 1), fingerprint TEXT NOT NULL, exec_id TEXT NOT NULL) STRICT;
+CREATE TABLE registry_tasks (
+    position INTEGER PRIMARY KEY,
+    name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+    definition BLOB NOT NULL
+) STRICT;
+";
+
+/// The version of a database's schema; 0 for an empty one.
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let open = |source| StoreError::Open { path: path.to_path_buf(), source };
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let found = number("user_version").map_err(open)?;
+    if number("application_id").map_err(open)? != APPLICATION {
+        let tables = "SELECT count(*) FROM sqlite_schema";
+        let count: i64 = connection.query_row(tables, [], |row| row.get(0)).map_err(open)?;
+        return if count == 0 && found == 0 { Ok(0) } else { Err(StoreError::Foreign(path.to_path_buf())) };
+    }
+    if found > VERSION {
+        return Err(StoreError::Newer { path: path.to_path_buf(), found, known: VERSION });
+    }
+    Ok(found)
+}
+
+/// Brings a database to [`VERSION`], in one transaction: killed at any moment it is of the old version or the new.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Somebody else may have done it while we waited.
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}

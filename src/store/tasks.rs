@@ -1,0 +1,103 @@
+//! What is known of tasks apart from their definitions: when they were added, and what the user wants of them.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::domain::name::{JobId, TaskName};
+
+use super::{StoreError, micros, time};
+
+/// One task's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskRow {
+    /// Its name.
+    pub name: TaskName,
+    /// When it was added to the registry.
+    pub added: Timestamp,
+    /// Whether the user wants it to run.
+    pub wanted: bool,
+    /// Who said so last.
+    pub wanted_by: Option<String>,
+    /// When that was.
+    pub wanted_since: Option<Timestamp>,
+    /// Runs in a row that ended too soon.
+    pub failure_streak: u32,
+    /// The newest job of start or schedule.
+    pub job: Option<JobId>,
+}
+
+const COLUMNS: &str = "name, added, wanted, wanted_by, wanted_since, failure_streak, job";
+
+fn row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
+    let name: String = row.get(0)?;
+    let name = TaskName::parse(&name)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error)))?;
+    Ok(TaskRow {
+        name,
+        added: time(row.get(1)?),
+        wanted: row.get(2)?,
+        wanted_by: row.get(3)?,
+        wanted_since: row.get::<_, Option<i64>>(4)?.map(time),
+        failure_streak: row.get(5)?,
+        job: row.get::<_, Option<i64>>(6)?.map(JobId),
+    })
+}
+
+/// All rows, by name.
+pub fn all(connection: &Connection) -> Result<Vec<TaskRow>, StoreError> {
+    let doing = "read the tasks";
+    let mut statement = connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM tasks ORDER BY name"))
+        .map_err(StoreError::sql(doing))?;
+    let rows = statement.query_map([], row).map_err(StoreError::sql(doing))?;
+    rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
+}
+
+/// One task's row.
+pub fn find(connection: &Connection, name: &TaskName) -> Result<Option<TaskRow>, StoreError> {
+    let doing = "read a task";
+    let sql = format!("SELECT {COLUMNS} FROM tasks WHERE name = ?1");
+    let mut statement = connection.prepare_cached(&sql).map_err(StoreError::sql(doing))?;
+    statement.query_row([name.as_str()], row).optional().map_err(StoreError::sql(doing))
+}
+
+/// Makes sure that a task has a row; one that has none is first seen now.
+pub fn see(tx: &Connection, name: &TaskName, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "INSERT INTO tasks (name, added, first_seen) VALUES (?1, ?2, ?2) ON CONFLICT DO NOTHING";
+    tx.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute((name.as_str(), micros(now))))
+        .map(drop)
+        .map_err(StoreError::sql("record a task"))
+}
+
+/// Records that a task was added (again): its time and the spelling of its name are those of now.
+pub fn add(tx: &Connection, name: &TaskName, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "INSERT INTO tasks (name, added, first_seen) VALUES (?1, ?2, ?2)
+               ON CONFLICT DO UPDATE SET name = ?1, added = ?2";
+    tx.execute(sql, (name.as_str(), micros(now))).map(drop).map_err(StoreError::sql("record a task"))
+}
+
+/// Records what the user wants of a task.
+pub fn want(tx: &Connection, name: &TaskName, wanted: bool, by: &str, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE tasks SET wanted = ?2, wanted_by = ?3, wanted_since = ?4 WHERE name = ?1";
+    tx.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute((name.as_str(), wanted, by, micros(now))))
+        .map(drop)
+        .map_err(StoreError::sql("record what is wanted of a task"))
+}
+
+/// Sets the number of runs in a row that ended too soon.
+pub fn set_failure_streak(tx: &Connection, name: &TaskName, streak: u32) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE tasks SET failure_streak = ?2 WHERE name = ?1")
+        .and_then(|mut statement| statement.execute((name.as_str(), streak)))
+        .map(drop)
+        .map_err(StoreError::sql("record a task's streak"))
+}
+
+/// Points a task to its newest job.
+pub fn set_job(tx: &Connection, name: &TaskName, job: JobId) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE tasks SET job = ?2 WHERE name = ?1")
+        .and_then(|mut statement| statement.execute((name.as_str(), job.0)))
+        .map(drop)
+        .map_err(StoreError::sql("record a task's job"))
+}

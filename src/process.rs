@@ -6,6 +6,7 @@ pub mod environment;
 pub mod identity;
 pub mod launch;
 pub mod output;
+pub mod random;
 pub mod record;
 pub mod spawn;
 pub mod spec;

@@ -11,22 +11,11 @@ pub enum Phase {
     /// The script runs and nobody has asked for its end.
     Running,
     /// The script has been asked to end; its grace runs.
-    Stopping {
-        /// Why.
-        cause: Cause,
-        /// Whether a person has asked for it: the next such request means now.
-        asked: bool,
-    },
+    Stopping(Cause),
     /// The script and everything below it is being killed.
-    Killing {
-        /// Why.
-        cause: Cause,
-    },
+    Killing(Cause),
     /// The script has ended; what is left of its tree has been asked to end; the grace runs.
-    Sweeping {
-        /// As in `Stopping`.
-        asked: bool,
-    },
+    Sweeping,
     /// The script has ended; what is left of its tree is being killed.
     Clearing,
     /// Nothing is left.
@@ -36,8 +25,10 @@ pub enum Phase {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// A stop request that carries this run's number.
+    /// A stop request that carries this run's number. Asking twice is asking once.
     StopRequested,
+    /// A request, with this run's number, that the end be now.
+    KillRequested,
     /// A TERM without a number: the machine goes down, or the session ends.
     SessionEnded,
     /// The run has lasted as long as it may.
@@ -48,6 +39,19 @@ pub enum Event {
     MainExited,
     /// No process is left below the worker.
     TreeEmptied,
+}
+
+impl Event {
+    /// Every event.
+    pub const ALL: [Self; 7] = [
+        Self::StopRequested,
+        Self::KillRequested,
+        Self::SessionEnded,
+        Self::TimeLimitReached,
+        Self::GraceOver,
+        Self::MainExited,
+        Self::TreeEmptied,
+    ];
 }
 
 /// What the worker has to do.
@@ -69,53 +73,52 @@ pub enum Action {
 
 /// The next phase, and what to do on the way.
 pub fn react(phase: Phase, event: Event) -> (Phase, Vec<Action>) {
+    let stay = (phase, vec![]);
     match phase {
         Phase::Running => match event {
-            Event::StopRequested => begin(Cause::Stopped, true),
-            Event::SessionEnded => begin(Cause::SessionEnded, false),
-            Event::TimeLimitReached => begin(Cause::TimedOut, false),
-            Event::MainExited => (
-                Phase::Sweeping { asked: false },
-                vec![Action::RecordOutcome(Cause::Itself), Action::SignalTree, Action::StartGrace],
-            ),
-            Event::GraceOver | Event::TreeEmptied => (phase, vec![]),
+            Event::StopRequested => begin(Cause::Stopped),
+            Event::KillRequested => (Phase::Killing(Cause::Stopped), vec![Action::KillTree]),
+            Event::SessionEnded => begin(Cause::SessionEnded),
+            Event::TimeLimitReached => begin(Cause::TimedOut),
+            Event::MainExited => {
+                (Phase::Sweeping, vec![Action::RecordOutcome(Cause::Itself), Action::SignalTree, Action::StartGrace])
+            }
+            Event::GraceOver | Event::TreeEmptied => stay,
         },
-        Phase::Stopping { cause, asked } => match event {
-            Event::StopRequested if asked => (Phase::Killing { cause }, vec![Action::KillTree]),
-            Event::StopRequested => (Phase::Stopping { cause, asked: true }, vec![]),
-            Event::GraceOver => (Phase::Killing { cause }, vec![Action::KillTree]),
-            Event::MainExited => (Phase::Sweeping { asked }, vec![Action::RecordOutcome(cause), Action::SignalTree]),
-            Event::SessionEnded | Event::TimeLimitReached | Event::TreeEmptied => (phase, vec![]),
+        Phase::Stopping(cause) => match event {
+            Event::KillRequested | Event::GraceOver => (Phase::Killing(cause), vec![Action::KillTree]),
+            Event::MainExited => (Phase::Sweeping, vec![Action::RecordOutcome(cause), Action::SignalTree]),
+            Event::StopRequested | Event::SessionEnded | Event::TimeLimitReached | Event::TreeEmptied => stay,
         },
-        Phase::Killing { cause } => match event {
+        Phase::Killing(cause) => match event {
             Event::MainExited => (Phase::Clearing, vec![Action::RecordOutcome(cause), Action::KillTree]),
             Event::StopRequested
+            | Event::KillRequested
             | Event::SessionEnded
             | Event::TimeLimitReached
             | Event::GraceOver
-            | Event::TreeEmptied => (phase, vec![]),
+            | Event::TreeEmptied => stay,
         },
-        Phase::Sweeping { asked } => match event {
-            Event::StopRequested if asked => (Phase::Clearing, vec![Action::KillTree]),
-            Event::StopRequested => (Phase::Sweeping { asked: true }, vec![]),
-            Event::GraceOver => (Phase::Clearing, vec![Action::KillTree]),
+        Phase::Sweeping => match event {
+            Event::KillRequested | Event::GraceOver => (Phase::Clearing, vec![Action::KillTree]),
             Event::TreeEmptied => (Phase::Empty, vec![Action::RecordSwept]),
-            Event::SessionEnded | Event::TimeLimitReached | Event::MainExited => (phase, vec![]),
+            Event::StopRequested | Event::SessionEnded | Event::TimeLimitReached | Event::MainExited => stay,
         },
         Phase::Clearing => match event {
             Event::TreeEmptied => (Phase::Empty, vec![Action::RecordSwept]),
             Event::StopRequested
+            | Event::KillRequested
             | Event::SessionEnded
             | Event::TimeLimitReached
             | Event::GraceOver
-            | Event::MainExited => (phase, vec![]),
+            | Event::MainExited => stay,
         },
-        Phase::Empty => (phase, vec![]),
+        Phase::Empty => stay,
     }
 }
 
-fn begin(cause: Cause, asked: bool) -> (Phase, Vec<Action>) {
-    (Phase::Stopping { cause, asked }, vec![Action::SignalGroup, Action::StartGrace])
+fn begin(cause: Cause) -> (Phase, Vec<Action>) {
+    (Phase::Stopping(cause), vec![Action::SignalGroup, Action::StartGrace])
 }
 
 #[cfg(test)]
@@ -161,10 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn a_second_request_kills_at_once() {
+    fn asking_twice_is_asking_once_and_a_kill_is_at_once() {
         check(
-            &[Event::StopRequested, Event::StopRequested],
-            Phase::Killing { cause: Cause::Stopped },
+            &[Event::StopRequested, Event::StopRequested, Event::KillRequested],
+            Phase::Killing(Cause::Stopped),
             &[Action::SignalGroup, Action::StartGrace, Action::KillTree],
         );
     }
@@ -173,15 +176,15 @@ mod tests {
     fn the_first_cause_stands() {
         check(
             &[Event::TimeLimitReached, Event::StopRequested, Event::SessionEnded],
-            Phase::Stopping { cause: Cause::TimedOut, asked: true },
+            Phase::Stopping(Cause::TimedOut),
             &[Action::SignalGroup, Action::StartGrace],
         );
     }
 
     #[test]
-    fn a_request_during_the_sweep_waits_and_the_second_one_kills() {
+    fn a_stop_during_the_sweep_waits_and_a_kill_clears() {
         check(
-            &[Event::MainExited, Event::StopRequested, Event::StopRequested],
+            &[Event::MainExited, Event::StopRequested, Event::KillRequested],
             Phase::Clearing,
             &[Action::RecordOutcome(Cause::Itself), Action::SignalTree, Action::StartGrace, Action::KillTree],
         );
@@ -189,24 +192,17 @@ mod tests {
 
     #[test]
     fn the_outcome_is_recorded_exactly_once_on_every_way_to_empty() {
-        let events = [
-            Event::StopRequested,
-            Event::SessionEnded,
-            Event::TimeLimitReached,
-            Event::GraceOver,
-            Event::MainExited,
-            Event::TreeEmptied,
-        ];
-        // Every sequence of five events: 6^5.
-        for code in 0..6_usize.pow(5) {
+        let events = Event::ALL;
+        // Every sequence of five events: 7^5.
+        for code in 0..7_usize.pow(5) {
             let mut phase = Phase::Running;
             let mut outcomes = 0;
             for place in 0..5 {
-                let (next, actions) = react(phase, events[code / 6_usize.pow(place) % 6]);
+                let (next, actions) = react(phase, events[code / 7_usize.pow(place) % 7]);
                 outcomes += actions.iter().filter(|a| matches!(a, Action::RecordOutcome(_))).count();
                 phase = next;
             }
-            let ended = matches!(phase, Phase::Sweeping { .. } | Phase::Clearing | Phase::Empty);
+            let ended = matches!(phase, Phase::Sweeping | Phase::Clearing | Phase::Empty);
             assert_eq!(outcomes, usize::from(ended), "{code}");
         }
     }

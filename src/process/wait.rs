@@ -20,8 +20,10 @@ pub use crate::domain::outcome::Exit;
 pub enum Woken {
     /// A child has changed.
     Child,
-    /// TERM came, with the value of `sigqueue` or without one.
+    /// TERM came, with the value of `sigqueue` or without one: a request to stop, or the end of the session.
     Term(Option<u64>),
+    /// INT came with a value: a request to kill.
+    Int(u64),
     /// The point in time has come.
     Time,
     /// The longest wait is over.
@@ -42,6 +44,7 @@ impl Waiter {
         let mut set = SigSet::empty();
         set.add(NixSignal::SIGCHLD);
         set.add(NixSignal::SIGTERM);
+        set.add(NixSignal::SIGINT);
         set.thread_block()?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self { signals, timer: None })
@@ -68,6 +71,8 @@ impl Waiter {
                 match i32::try_from(info.ssi_signo) {
                     Ok(libc::SIGTERM) if info.ssi_code == libc::SI_QUEUE => return Ok(Woken::Term(Some(info.ssi_ptr))),
                     Ok(libc::SIGTERM) => return Ok(Woken::Term(None)),
+                    Ok(libc::SIGINT) if info.ssi_code == libc::SI_QUEUE => return Ok(Woken::Int(info.ssi_ptr)),
+                    Ok(libc::SIGINT) => {}
                     Ok(_) | Err(_) => return Ok(Woken::Child),
                 }
             }

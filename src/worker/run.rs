@@ -34,7 +34,7 @@ pub(super) fn run(spec: RunSpec, record: RecordFile, answer: OwnedFd) -> u8 {
             Answer::Started(pid).send(answer);
             let _ = bell::ring(&bell);
             // Only what the wait needs is kept: a worker may sit here for months.
-            let watch = Watch::new(pid, spec.run.low64(), spec.stop.clone(), spec.timeout, start, bell, record, waiter);
+            let watch = Watch::new(pid, &spec, start, record, waiter);
             drop(spec);
             watch.until_empty()
         }
@@ -135,6 +135,8 @@ struct Watch {
     phase: Phase,
     /// The child that is being recorded; set while `MainExited` is handled.
     exit: Option<EndedChild>,
+    /// Whether the outcome has been made to survive a power cut.
+    flushed: bool,
     leftover: u32,
     memory_kills: u64,
     /// How long to wait for a child's end before killing again; set while killing.
@@ -142,34 +144,24 @@ struct Watch {
 }
 
 impl Watch {
-    #[expect(clippy::too_many_arguments, reason = "taken apart from the specification, which is dropped")]
-    fn new(
-        main: i32,
-        number: u64,
-        stop: StopSequence,
-        timeout: Option<Duration>,
-        start: Duration,
-        bell: PathBuf,
-        record: RecordFile,
-        mut waiter: Waiter,
-    ) -> Self {
+    /// Takes from the specification the little that the wait needs; the rest can be dropped.
+    fn new(main: i32, spec: &RunSpec, start: Duration, record: RecordFile, mut waiter: Waiter) -> Self {
         // A timer that cannot be had leaves the run without its limit rather than without its watch.
-        let _ = waiter.set_time(timeout.map(|limit| start + limit));
-        let memory_kills = usage::memory_kills();
-        let (exit, leftover, pause) = (None, 0, None);
+        let _ = waiter.set_time(spec.timeout.map(|limit| start + limit));
         Self {
             main,
-            number,
-            stop,
+            number: spec.run.low64(),
+            stop: spec.stop.clone(),
             start,
-            bell,
+            bell: spec.bell.clone(),
             record,
             waiter,
             phase: Phase::Running,
-            exit,
-            leftover,
-            memory_kills,
-            pause,
+            exit: None,
+            flushed: false,
+            leftover: 0,
+            memory_kills: usage::memory_kills(),
+            pause: None,
         }
     }
 
@@ -183,10 +175,16 @@ impl Watch {
             if self.phase == Phase::Empty {
                 return 0;
             }
+            if self.exit.is_some() && !self.flushed {
+                // The sweep may last; the outcome must not wait for it.
+                self.flushed = true;
+                let _ = self.record.flush();
+            }
             let event = match self.waiter.wait(self.pause) {
                 Ok(Woken::Term(Some(number))) if number == self.number => Some(Event::StopRequested),
-                // Meant for another run, whose worker had our pid before us.
-                Ok(Woken::Term(Some(_))) | Ok(Woken::Child | Woken::Pause) => None,
+                Ok(Woken::Int(number)) if number == self.number => Some(Event::KillRequested),
+                // Another number is meant for a run whose worker had our pid before us.
+                Ok(Woken::Term(Some(_)) | Woken::Int(_) | Woken::Child | Woken::Pause) => None,
                 Ok(Woken::Term(None)) => Some(Event::SessionEnded),
                 Ok(Woken::Time) if self.phase == Phase::Running => Some(Event::TimeLimitReached),
                 Ok(Woken::Time) => Some(Event::GraceOver),
@@ -239,6 +237,8 @@ impl Watch {
             Action::RecordOutcome(cause) => self.record_outcome(cause),
             Action::RecordSwept => {
                 let _ = self.record.append(&Entry::Swept { leftover: self.leftover, time: clock::now() });
+                // Nothing is left, so whoever hears the bell may import the record at once.
+                let _ = self.record.release();
                 let _ = bell::ring(&self.bell);
                 let _ = self.record.flush();
             }

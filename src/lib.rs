@@ -1,3 +1,4 @@
 //! jobexec runs your scripts and keeps them running.
 
 pub mod domain;
+pub mod registry;

@@ -3,5 +3,6 @@
 pub mod domain;
 pub mod home;
 pub mod process;
+pub mod registry;
 pub mod store;
 pub mod worker;

@@ -1,0 +1,161 @@
+//! One table of task fields as it was written, and the rules that bind fields together: what clashes, what
+//! a default may fill in, what holds when nothing is said.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::mistake::{Problem, Sink};
+use crate::domain::name::TaskName;
+use crate::domain::signal::Signal;
+use crate::domain::task::{DEFAULT_GRACE, DEFAULT_KEEP, Program, Restart, Retention, Schedule, StopSequence, Task};
+
+/// The fields that one table sets.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    /// Where each key stands that was written, its value good or not: rules about keys go by this, so that
+    /// a bad value is not reported twice.
+    pub(super) seen: BTreeMap<&'static str, Range<usize>>,
+    pub(super) script: Option<String>,
+    pub(super) command: Option<Vec<String>>,
+    pub(super) shell: Option<String>,
+    pub(super) args: Option<Vec<String>>,
+    pub(super) interpreter: Option<Vec<String>>,
+    pub(super) wd: Option<String>,
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) env_file: Option<String>,
+    pub(super) restart: Option<Restart>,
+    pub(super) period: Option<String>,
+    pub(super) cron: Option<String>,
+    pub(super) start: Option<String>,
+    pub(super) tz: Option<String>,
+    pub(super) enabled: Option<bool>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) retries: Option<u32>,
+    pub(super) stop_signal: Option<Signal>,
+    pub(super) stop_grace: Option<Duration>,
+    pub(super) log_keep: Option<u32>,
+    pub(super) log_keep_for: Option<Duration>,
+    pub(super) log_keep_bytes: Option<u64>,
+    pub(super) tags: BTreeMap<String, String>,
+}
+
+impl Draft {
+    /// Reports which fields of this table cannot stand together; a task (not `[defaults]`) must have one
+    /// program.
+    pub(super) fn check(&self, task: Option<&Range<usize>>, place: &str, sink: &mut Sink<'_>) {
+        self.clash("period", "cron", place, sink);
+        let Some(task) = task else { return };
+        let mut programs: Vec<_> = ["script", "command", "shell"]
+            .into_iter()
+            .filter_map(|key| Some((self.seen.get(key)?.start, key)))
+            .collect();
+        programs.sort_unstable();
+        match programs.split_first() {
+            None => {
+                let hint = "write one of `script`, `command` and `shell`".to_owned();
+                sink.add(task.clone(), Problem::NoProgram { place: place.to_owned() }, Some(hint));
+            }
+            Some(((_, first), others)) => others.iter().for_each(|(_, key)| self.clash(first, key, place, sink)),
+        }
+        self.clash_at("args", "shell", place, sink);
+        if let (Some(at), false) = (self.seen.get("interpreter"), self.seen.contains_key("script")) {
+            let problem = Problem::Needs { key: "interpreter".into(), other: "script", place: place.to_owned() };
+            sink.add(at.clone(), problem, None);
+        }
+        if self.restart.is_some_and(|restart| restart != Restart::Never)
+            && let Some(other) = self.ending()
+        {
+            self.clash_at("restart", other, place, sink);
+        }
+    }
+
+    /// The field that makes this table's task one that ends by itself, if there is one.
+    fn ending(&self) -> Option<&'static str> {
+        ["period", "cron", "retries"].into_iter().find(|key| self.seen.contains_key(key))
+    }
+
+    /// Two keys that exclude each other: the later one is the mistake.
+    fn clash(&self, a: &'static str, b: &'static str, place: &str, sink: &mut Sink<'_>) {
+        let start = |key| self.seen.get(key).map(|at| at.start);
+        let (key, other) = if start(a) > start(b) { (a, b) } else { (b, a) };
+        self.clash_at(key, other, place, sink);
+    }
+
+    fn clash_at(&self, key: &'static str, other: &'static str, place: &str, sink: &mut Sink<'_>) {
+        if let (Some(at), true) = (self.seen.get(key), self.seen.contains_key(other)) {
+            let problem = Problem::Clash { key: key.to_owned(), other, place: place.to_owned() };
+            sink.add(at.clone(), problem, None);
+        }
+    }
+
+    /// The task that these fields and the defaults make. A default that does not fit beside the task's own
+    /// fields is ignored.
+    pub(super) fn finish(self, name: TaskName, defaults: &Self, base: &Path) -> Option<Task> {
+        let (schedule, restart, retries) = self.schedule(defaults);
+        let program = match (self.script, self.command, self.shell) {
+            (Some(script), _, _) => Program::Script(script),
+            (None, Some(command), _) => Program::Command(command),
+            (None, None, Some(line)) => Program::Shell(line),
+            (None, None, None) => return None,
+        };
+        let interpreter = match &program {
+            Program::Script(_) => self.interpreter.or_else(|| defaults.interpreter.clone()),
+            Program::Command(_) | Program::Shell(_) => None,
+        };
+        let merged = |own: BTreeMap<String, String>, default: &BTreeMap<String, String>| {
+            let mut all = default.clone();
+            all.extend(own);
+            all
+        };
+        Some(Task {
+            name,
+            program,
+            args: self.args.unwrap_or_default(),
+            interpreter,
+            wd: folder(base, self.wd.as_ref().or(defaults.wd.as_ref())),
+            env: merged(self.env, &defaults.env),
+            env_file: self.env_file.or_else(|| defaults.env_file.clone()).map(PathBuf::from),
+            restart,
+            schedule,
+            enabled: self.enabled.or(defaults.enabled).unwrap_or(true),
+            timeout: self.timeout.or(defaults.timeout),
+            retries,
+            stop: StopSequence {
+                signal: self.stop_signal.or(defaults.stop_signal).unwrap_or(Signal::TERM),
+                grace: self.stop_grace.or(defaults.stop_grace).unwrap_or(DEFAULT_GRACE),
+            },
+            log: Retention {
+                keep: self.log_keep.or(defaults.log_keep).unwrap_or(DEFAULT_KEEP),
+                keep_for: self.log_keep_for.or(defaults.log_keep_for),
+                keep_bytes: self.log_keep_bytes.or(defaults.log_keep_bytes),
+            },
+            tags: merged(self.tags, &defaults.tags),
+        })
+    }
+
+    /// When the task fires and what happens when it ends: the rule of `restart` (DESIGN §5).
+    fn schedule(&self, defaults: &Self) -> (Schedule, Restart, Option<u32>) {
+        let keep_alive = self.restart.is_some_and(|restart| restart != Restart::Never);
+        let fits = |text: &Option<String>| if keep_alive { None } else { text.clone() };
+        let scheduled = self.period.is_some() || self.cron.is_some();
+        let timed = |text: &Option<String>| if scheduled { None } else { fits(text) };
+        let schedule = Schedule {
+            period: self.period.clone().or_else(|| timed(&defaults.period)),
+            cron: self.cron.clone().or_else(|| timed(&defaults.cron)),
+            start: self.start.clone().or_else(|| defaults.start.clone()),
+            tz: self.tz.clone().or_else(|| defaults.tz.clone()),
+        };
+        let retries = self.retries.or(defaults.retries.filter(|_| !keep_alive));
+        let ends = schedule.is_set() || retries.is_some();
+        let unset = if ends { Restart::Never } else { Restart::Always };
+        let default = defaults.restart.filter(|restart| !ends || *restart == Restart::Never);
+        (schedule, self.restart.or(default).unwrap_or(unset), retries)
+    }
+}
+
+/// A working directory: as it is written when absolute, else below the folder of the file.
+fn folder(base: &Path, wd: Option<&String>) -> PathBuf {
+    wd.map_or_else(|| base.to_path_buf(), |wd| base.join(wd).components().collect())
+}

@@ -1,0 +1,113 @@
+//! The table of everything a task may say. It drives reading, the check for unknown keys, the suggestions
+//! and the documentation, so that none of them can know a field that another does not.
+
+use super::draft::Draft;
+use super::value::{Entry, Reader};
+use crate::domain::suggest::nearest;
+
+/// One field of a task.
+#[derive(Debug)]
+pub struct Field {
+    /// The key; what is in a table of its own has a dot: `stop.grace`.
+    pub key: &'static str,
+    /// What may be written, in a few words.
+    pub form: &'static str,
+    /// What holds when it is not written.
+    pub default: &'static str,
+    /// What it means, in one line.
+    pub doc: &'static str,
+    /// Whether it may stand in `[defaults]` too.
+    pub in_defaults: bool,
+    pub(super) read: fn(&mut Reader<'_>, &Entry<'_, '_>, &mut Draft),
+}
+
+/// Writes one row of the table.
+macro_rules! field {
+    ($key:literal, $form:literal, $default:literal, $doc:literal, $defaults:literal, $read:expr) => {
+        Field { key: $key, form: $form, default: $default, doc: $doc, in_defaults: $defaults, read: $read }
+    };
+}
+
+#[rustfmt::skip]
+static FIELDS: [Field; 22] = [
+    field!("script", "text", "", "The script to run; a relative path is found from `wd`. Exactly one of `script`, `command` and `shell`", false,
+        |r, e, d| d.script = r.path(e)),
+    field!("command", "list of texts", "", "A program, found along `PATH`, and its arguments", false,
+        |r, e, d| d.command = r.words(e)),
+    field!("shell", "text", "", "A line for `/bin/sh -c`", false,
+        |r, e, d| d.shell = r.text(e)),
+    field!("args", "list of texts", "none", "Arguments after the script or command", false,
+        |r, e, d| d.args = r.list(e)),
+    field!("interpreter", "text or list of texts", "by the script's first bytes, then its extension", "The program, and its own arguments, that the script is handed to; a text is one program, blanks included", true,
+        |r, e, d| d.interpreter = r.word_or_words(e)),
+    field!("wd", "text", "the folder of this file", "The working directory; a relative path is found from the folder of this file", true,
+        |r, e, d| d.wd = r.path(e)),
+    field!("env", "table of texts", "none", "Variables set for the script; numbers and booleans become their text", true,
+        |r, e, d| d.env = r.variables(e)),
+    field!("env_file", "text", "none", "A file of further variables, read at each run, never shown; a relative path is found from `wd`", true,
+        |r, e, d| d.env_file = r.path(e)),
+    field!("restart", "`always`, `on-failure` or `never`", "`always`, or `never` beside `period`, `cron` or `retries`", "What the supervisor does when the task is wanted and not running", true,
+        |r, e, d| d.restart = r.restart(e)),
+    field!("period", "text", "none", "How often it fires by itself: `2 min`, `day`, `every weekday at 9`. Not beside `cron`", true,
+        |r, e, d| d.period = r.text(e)),
+    field!("cron", "text", "none", "When it fires by itself, as a cron expression: `0 3 * * mon-fri`", true,
+        |r, e, d| d.cron = r.text(e)),
+    field!("start", "text or date and time", "none", "Anchor and lower bound of the schedule", true,
+        |r, e, d| d.start = r.moment(e)),
+    field!("tz", "text", "the zone of the machine", "The time zone of the schedule", true,
+        |r, e, d| d.tz = r.text(e)),
+    field!("enabled", "`true` or `false`", "`true`", "Whether the schedule may fire it", true,
+        |r, e, d| d.enabled = r.flag(e)),
+    field!("timeout", "duration", "none", "The longest that one run may last", true,
+        |r, e, d| d.timeout = r.limit(e)),
+    field!("retries", "number", "none after an error, 3 after a time-out", "Automatic retries of a job", true,
+        |r, e, d| d.retries = r.count(e)),
+    field!("stop.signal", "signal", "`TERM`", "The first signal of a stop", true,
+        |r, e, d| d.stop_signal = r.signal(e)),
+    field!("stop.grace", "duration", "`10s`", "The time between that signal and SIGKILL", true,
+        |r, e, d| d.stop_grace = r.duration(e)),
+    field!("log.keep", "number", "`100`", "At most this many archived outputs are kept", true,
+        |r, e, d| d.log_keep = r.count(e)),
+    field!("log.keep_for", "duration", "no limit", "Archived outputs older than this go", true,
+        |r, e, d| d.log_keep_for = r.duration(e)),
+    field!("log.keep_bytes", "size", "no limit", "Archived outputs of at most this size together are kept", true,
+        |r, e, d| d.log_keep_bytes = r.size(e)),
+    field!("tags", "table of texts", "none", "Free labels; numbers and booleans become their text", true,
+        |r, e, d| d.tags = r.labels(e)),
+];
+
+/// The fields of a task, in the order of the documentation.
+pub fn fields() -> &'static [Field] {
+    &FIELDS
+}
+
+/// The fields as a Markdown table: a part of `docs/registry.md`.
+pub fn render_fields() -> String {
+    let head = "| field | value | default | in `[defaults]` | meaning |\n| --- | --- | --- | --- | --- |\n";
+    let row = |Field { key, form, default, doc, in_defaults, .. }: &Field| {
+        let allowed = if *in_defaults { "yes" } else { "no" };
+        format!("| `{key}` | {form} | {default} | {allowed} | {doc} |\n")
+    };
+    std::iter::once(head.to_owned()).chain(fields().iter().map(row)).collect()
+}
+
+/// The field of this key.
+pub(super) fn find(key: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|field| field.key == key)
+}
+
+/// Whether fields of this table exist: `stop`, `log`.
+pub(super) fn is_group(key: &str) -> bool {
+    FIELDS.iter().any(|field| field.key.split_once('.').is_some_and(|(group, _)| group == key))
+}
+
+/// The known key that a mistyped one was meant to be, by its whole or by its part after the dot.
+pub(super) fn meant(typed: &str) -> Option<&'static str> {
+    let groups = FIELDS.iter().filter_map(|field| field.key.split_once('.')).map(|(group, _)| group);
+    if let Some(key) = nearest(typed, FIELDS.iter().map(|field| field.key).chain(groups)) {
+        return Some(key);
+    }
+    let last = |field: &Field| field.key.rsplit('.').next().unwrap_or(field.key);
+    let part = nearest(typed.rsplit('.').next().unwrap_or(typed), FIELDS.iter().map(last))?;
+    FIELDS.iter().find(|field| last(field) == part).map(|field| field.key)
+}

@@ -4,5 +4,6 @@ pub mod domain;
 pub mod home;
 pub mod process;
 pub mod registry;
+pub mod report;
 pub mod store;
 pub mod worker;

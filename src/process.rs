@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod environment;
+pub mod follow;
 pub mod identity;
 pub mod launch;
 pub mod output;
@@ -12,6 +13,7 @@ pub mod spawn;
 pub mod spec;
 mod sys;
 pub mod tagged;
+pub mod tail;
 pub mod tree;
 pub mod usage;
 pub mod wait;

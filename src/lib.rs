@@ -1,6 +1,7 @@
 //! jobexec runs your scripts and keeps them running.
 
 pub mod domain;
+pub mod executor;
 pub mod home;
 pub mod process;
 pub mod registry;

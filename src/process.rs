@@ -1,6 +1,7 @@
 //! The operating system: spawning, identity of processes, records and locks of runs, trees and their end, usage,
 //! output files. The only place that makes system calls; what they mean is decided in `domain`.
 
+pub mod asking;
 pub mod clock;
 pub mod environment;
 pub mod follow;

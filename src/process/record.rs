@@ -106,11 +106,8 @@ impl RecordFile {
 
     /// Gives up the lock before the file is closed: from now on the run is over.
     pub fn release(&self) -> Result<(), RecordError> {
-        let failed = |errno: nix::errno::Errno| RecordError {
-            doing: "unlock",
-            path: self.path.clone(),
-            source: errno.into(),
-        };
+        let failed =
+            |errno: nix::errno::Errno| RecordError { doing: "unlock", path: self.path.clone(), source: errno.into() };
         fcntl(&self.file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK))).map(drop).map_err(failed)
     }
 

@@ -1,0 +1,165 @@
+//! add, edit, remove: changes of what is defined.
+
+use crate::domain::name::TaskName;
+use crate::domain::task::Task;
+use crate::process::clock;
+use crate::registry::{self, Setting};
+use crate::store::{Durability, StoreError, events, runs, tasks};
+
+use super::{Asker, Executor, ExecutorError};
+
+/// A task as somebody wants it defined.
+#[derive(Debug)]
+pub struct Definition {
+    /// Its name.
+    pub name: TaskName,
+    /// Its fields.
+    pub settings: Vec<Setting>,
+}
+
+/// What became of an `add`.
+#[derive(Debug)]
+pub enum Added {
+    /// It is there now.
+    New(Task),
+    /// It was there; nothing was changed.
+    Existed {
+        /// The name as it is written in the registry.
+        name: TaskName,
+        /// Where the definitions differ; empty where they are the same.
+        differences: Vec<Difference>,
+    },
+    /// It was there and has been replaced.
+    Replaced(Task),
+}
+
+/// A field in which two definitions differ.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The field.
+    pub field: String,
+    /// Its value in the registry.
+    pub is: String,
+    /// The value that was given.
+    pub given: String,
+}
+
+/// What became of a `remove`.
+#[derive(Debug)]
+pub struct Removed {
+    /// The name as it was written.
+    pub name: TaskName,
+    /// How many output files were deleted.
+    pub purged: usize,
+}
+
+impl Executor {
+    /// Adds a task. One that exists stays as it is, unless it is to be replaced.
+    pub fn add(&mut self, new: &Definition, replace: bool, asker: &Asker) -> Result<Added, ExecutorError> {
+        if !replace && let Some(existing) = self.definitions()?.good()?.find(&new.name).cloned() {
+            return self.existed(new, &existing);
+        }
+        let mut existed = None;
+        let (registry, lock) = self.edit_registry(|text, registry| {
+            existed = registry.task(&new.name).cloned();
+            match &existed {
+                Some(_) if replace => registry::replace(text, &new.name, &new.settings),
+                // Somebody else added it meanwhile.
+                Some(_) => Ok(text.to_owned()),
+                None => registry::add(text, &new.name, &new.settings),
+            }
+        })?;
+        if let Some(existing) = existed.as_ref().filter(|_| !replace) {
+            return self.existed(new, existing);
+        }
+        let task = registry.task(&new.name).cloned().ok_or_else(|| ExecutorError::NotDefined(new.name.clone()))?;
+        let cause = if existed.is_some() { "edited" } else { "added" };
+        self.record_change(&task.name, cause, Some(&task), asker)?;
+        drop(lock);
+        Ok(if existed.is_some() { Added::Replaced(task) } else { Added::New(task) })
+    }
+
+    /// The answer for a task that exists: where it differs from the one that was given.
+    fn existed(&self, new: &Definition, existing: &Task) -> Result<Added, ExecutorError> {
+        let text = registry::initial(&crate::domain::name::ExecId::from_random([0; 4]));
+        let text = registry::add(&text, &new.name, &new.settings)?;
+        let wanted = registry::validated(text, self.home.root())?.registry;
+        let differences = wanted.tasks.first().map(|wanted| differences(existing, wanted)).unwrap_or_default();
+        Ok(Added::Existed { name: existing.name.clone(), differences })
+    }
+
+    /// Changes fields of a task.
+    pub fn edit(&mut self, name: &TaskName, settings: &[Setting], asker: &Asker) -> Result<Task, ExecutorError> {
+        let definitions = self.definitions()?.good()?;
+        let name = self.resolve(&definitions, name)?;
+        let (registry, lock) = self.edit_registry(|text, _| registry::update(text, &name, settings))?;
+        let task = registry.task(&name).cloned().ok_or_else(|| ExecutorError::NotDefined(name.clone()))?;
+        self.record_change(&task.name, "edited", Some(&task), asker)?;
+        drop(lock);
+        Ok(task)
+    }
+
+    /// Removes a task from the registry; its history stays. With `purge` its output files go as well. The caller has
+    /// stopped it; a running one is refused.
+    pub fn remove(&mut self, name: &TaskName, purge: bool, asker: &Asker) -> Result<Removed, ExecutorError> {
+        let definitions = self.definitions()?.good()?;
+        let name = self.resolve(&definitions, name)?;
+        self.refresh()?;
+        if runs::unfinished_of(self.store.reader(), &name)?.is_some() {
+            return Err(ExecutorError::Running(name));
+        }
+        let lock = if definitions.find(&name).is_some() {
+            Some(self.edit_registry(|text, _| registry::remove(text, &name))?.1)
+        } else {
+            None
+        };
+        self.record_change(&name, "removed", None, asker)?;
+        drop(lock);
+        let purged = if purge { self.purge_output(&name)? } else { 0 };
+        Ok(Removed { name, purged })
+    }
+
+    fn record_change(
+        &mut self,
+        name: &TaskName,
+        cause: &'static str,
+        task: Option<&Task>,
+        asker: &Asker,
+    ) -> Result<(), ExecutorError> {
+        let now = clock::now();
+        let what = task.map(Task::program_text);
+        let event = events::NewEvent {
+            job: None,
+            task: Some(name.as_str()),
+            states: None,
+            cause,
+            data: serde_json::json!({ "by": asker.name, "what": what }),
+        };
+        self.store.write(Durability::Flushed, |tx| -> Result<(), StoreError> {
+            match cause {
+                "added" => tasks::add(tx, name, now)?,
+                _ => tasks::see(tx, name, now)?,
+            }
+            if task.is_none() {
+                // Added again, it is a new task that nobody has started.
+                tasks::want(tx, name, false, &asker.name, now)?;
+            }
+            events::record(tx, &event, now)
+        })?;
+        Ok(())
+    }
+}
+
+/// The fields in which two definitions differ, by their JSON forms.
+fn differences(existing: &Task, wanted: &Task) -> Vec<Difference> {
+    let fields = |task: &Task| serde_json::to_value(task).ok().and_then(|value| value.as_object().cloned());
+    let (Some(is), Some(given)) = (fields(existing), fields(wanted)) else { return Vec::new() };
+    is.iter()
+        .filter(|(field, _)| *field != "name")
+        .filter_map(|(field, is)| {
+            let given = given.get(field)?;
+            let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            (is != given).then(|| Difference { field: field.clone(), is: text(is), given: text(given) })
+        })
+        .collect()
+}

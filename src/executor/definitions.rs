@@ -1,0 +1,137 @@
+//! What the registry says now: from the file, or, while that is unchanged or has a mistake, from the cache.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::domain::name::TaskName;
+use crate::domain::task::Task;
+use crate::home::lock::{self, Lock};
+use crate::registry::file::{self, Contents, FileError, Fingerprint};
+use crate::registry::{EditError, Registry, validated};
+use crate::store::{Durability, StoreError, cache};
+
+use super::{Executor, ExecutorError};
+
+/// The format of the cached tasks: it changes with the fields of a task, and an older cache is then not used.
+const CACHE_FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+
+/// The tasks that are defined.
+#[derive(Debug)]
+pub struct Definitions {
+    /// The executor's id.
+    pub exec_id: String,
+    /// The tasks in the file's order.
+    pub tasks: Vec<Task>,
+    /// What is wrong with the file now, in which case the rest is from when it was last good.
+    pub mistake: Option<ExecutorError>,
+}
+
+impl Definitions {
+    /// The task of this name, without regard to case.
+    pub fn find(&self, name: &TaskName) -> Option<&Task> {
+        self.tasks.iter().find(|task| task.name.as_str().eq_ignore_ascii_case(name.as_str()))
+    }
+
+    /// The definitions, refused while the file has a mistake.
+    pub fn good(self) -> Result<Self, ExecutorError> {
+        match self.mistake {
+            Some(mistake) => Err(mistake),
+            None => Ok(self),
+        }
+    }
+}
+
+impl Executor {
+    /// What the registry says now. A mistake in the file is no error here: it comes with the last good definitions.
+    pub fn definitions(&mut self) -> Result<Definitions, ExecutorError> {
+        let path = self.home.registry();
+        let print = match Fingerprint::of(&path) {
+            Ok(found) => stamp(&found),
+            Err(FileError::Missing { .. }) => return self.without_file(),
+            Err(error) => return Err(error.into()),
+        };
+        let head = cache::head(self.store.reader())?;
+        if head.is_some_and(|(cached, _)| cached == print)
+            && let Some(cached) = cache::read(self.store.reader())?
+        {
+            return Ok(Definitions { exec_id: cached.exec_id, tasks: cached.tasks, mistake: None });
+        }
+        match self.read_registry() {
+            Ok((contents, registry)) => {
+                self.remember(&contents.fingerprint, &registry)?;
+                Ok(Definitions { exec_id: registry.exec_id.to_string(), tasks: registry.tasks, mistake: None })
+            }
+            Err(mistake @ (ExecutorError::Registry { .. } | ExecutorError::File(FileError::NotText { .. }))) => {
+                let cached = cache::read(self.store.reader())?;
+                let (exec_id, tasks) = cached.map(|cached| (cached.exec_id, cached.tasks)).unwrap_or_default();
+                Ok(Definitions { exec_id, tasks, mistake: Some(mistake) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Nobody defines anything, but the executor keeps its id.
+    fn without_file(&self) -> Result<Definitions, ExecutorError> {
+        let exec_id = cache::head(self.store.reader())?.map(|(_, id)| id).unwrap_or_default();
+        Ok(Definitions { exec_id, tasks: Vec::new(), mistake: None })
+    }
+
+    fn read_registry(&self) -> Result<(Contents, Registry), ExecutorError> {
+        let path = self.home.registry();
+        let contents = file::read(&path)?;
+        let registry = Registry::parse(&contents.text, self.home.root())
+            .map_err(|mistakes| ExecutorError::Registry { path, mistakes })?;
+        Ok((contents, registry))
+    }
+
+    /// Caches what was read, if that is possible without waiting.
+    fn remember(&mut self, fingerprint: &Fingerprint, registry: &Registry) -> Result<(), ExecutorError> {
+        let id = registry.exec_id.as_str();
+        let print = stamp(fingerprint);
+        let written: Result<(), StoreError> = self.store.write_patiently(Durability::Committed, Duration::ZERO, |tx| {
+            cache::replace(tx, &print, id, &registry.tasks)
+        });
+        match written {
+            Err(error) if !error.is_only_for_writers() => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Edits the registry: reads it under its lock, changes the text, makes sure that the result is good, replaces
+    /// the file. Returns what it says now. Nothing is written when it has a mistake, or would have one.
+    pub(super) fn edit_registry(
+        &mut self,
+        edit: impl FnOnce(&str, &Registry) -> Result<String, EditError>,
+    ) -> Result<(Registry, Lock), ExecutorError> {
+        let lock = Lock::take(&self.home.registry_lock(), lock::PATIENCE)?;
+        let (contents, registry) = self.read_registry()?;
+        let text = edit(&contents.text, &registry)?;
+        let new = validated(text, self.home.root())?;
+        file::replace(&self.home.registry(), &contents, &new.text)?;
+        let found = Fingerprint::of(&self.home.registry())?;
+        self.remember(&found, &new.registry)?;
+        Ok((new.registry, lock))
+    }
+
+    /// Reads the registry past the cache and looks at each task's script and directory; what is wrong, task by task.
+    pub fn check(&mut self) -> Result<Vec<(TaskName, super::StartError)>, ExecutorError> {
+        let (_, registry) = self.read_registry()?;
+        let inherited = crate::process::environment::Inherited::capture();
+        let looked = registry.tasks.iter().map(|task| (task, super::start::look(task, &inherited)));
+        Ok(looked.filter_map(|(task, found)| Some((task.name.clone(), found.err()?))).collect())
+    }
+
+    /// Where the registry lies.
+    pub fn registry_path(&self) -> PathBuf {
+        self.home.registry()
+    }
+
+    /// The folder that relative paths of the registry are found from.
+    pub fn root(&self) -> &Path {
+        self.home.root()
+    }
+}
+
+fn stamp(found: &Fingerprint) -> String {
+    format!("{CACHE_FORMAT} {} {} {} {}", found.inode, found.size, found.mtime, found.ctime)
+}

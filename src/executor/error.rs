@@ -1,0 +1,193 @@
+//! What can go wrong with a verb. Each names the thing; the way out is [`ExecutorError::hint`].
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::domain::lifecycle::IllegalMove;
+use crate::domain::name::TaskName;
+use crate::home::HomeError;
+use crate::home::lock::LockError;
+use crate::process::environment::EnvFileError;
+use crate::process::launch::LaunchError;
+use crate::process::record::RecordError;
+use crate::process::tail::TailError;
+use crate::registry::file::FileError;
+use crate::registry::{EditError, Mistakes};
+use crate::store::StoreError;
+
+/// Why a verb failed.
+#[derive(Debug, Error)]
+pub enum ExecutorError {
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The registry's file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The registry has mistakes.
+    #[error("{}", in_file(path, mistakes))]
+    Registry {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        mistakes: Mistakes,
+    },
+    /// A command's own values would make a mistake of the registry; nothing was changed.
+    #[error("that would be a mistake in the registry: {}", .0.iter().map(|m| m.problem.to_string()).collect::<Vec<_>>().join("; "))]
+    WouldBeMistaken(Mistakes),
+    /// The registry cannot be edited so.
+    #[error(transparent)]
+    Edit(EditError),
+    /// A lock cannot be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// No such task.
+    #[error("no task named `{name}`")]
+    NoSuchTask {
+        /// The name that was given.
+        name: TaskName,
+        /// One that may have been meant.
+        nearest: Option<String>,
+    },
+    /// The task's definition is gone from the registry.
+    #[error("`{0}` is no longer in the registry")]
+    NotDefined(TaskName),
+    /// A running task is not removed.
+    #[error("`{0}` is running")]
+    Running(TaskName),
+    /// A task could not be started.
+    #[error("cannot start `{task}`")]
+    Start {
+        /// The task.
+        task: TaskName,
+        /// Why.
+        source: Box<StartError>,
+    },
+    /// A run's record cannot be used.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// An output file cannot be read.
+    #[error(transparent)]
+    Tail(#[from] TailError),
+    /// No run of that number.
+    #[error("`{task}` has no run {run}; it has had {count}")]
+    NoSuchRun {
+        /// The task.
+        task: TaskName,
+        /// What was asked for.
+        run: i64,
+        /// How many there are.
+        count: usize,
+    },
+    /// A move that a job cannot make.
+    #[error(transparent)]
+    Move(#[from] IllegalMove),
+    /// The system refused something.
+    #[error("cannot {doing}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// Why one task could not be started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// It cannot be run as it stands; nothing was recorded.
+    #[error(transparent)]
+    Refused(#[from] LaunchErrorWithHint),
+    /// Its file of variables cannot be used; nothing was recorded.
+    #[error(transparent)]
+    EnvFile(#[from] EnvFileError),
+    /// It was tried; that is on record as a run that could not start.
+    #[error("{0}")]
+    CouldNotStart(String),
+    /// Our own part failed; nothing was started.
+    #[error("{0}")]
+    Worker(String),
+    /// Another run of it has not ended: it runs where we may not judge.
+    #[error("a run of it is on record as started on another machine or in another container")]
+    Elsewhere,
+    /// Its former worker is dead, but something of its run is alive.
+    #[error("an orphaned run of it is still alive (pid {})", pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Orphaned {
+        /// The processes that are left.
+        pids: Vec<i32>,
+    },
+}
+
+/// A refusal with what to do about it.
+#[derive(Debug, Error)]
+#[error("{error}")]
+pub struct LaunchErrorWithHint {
+    /// The refusal.
+    pub error: LaunchError,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl From<io::Error> for ExecutorError {
+    fn from(source: io::Error) -> Self {
+        Self::System { doing: "ask the system", source }
+    }
+}
+
+impl From<EditError> for ExecutorError {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Mistakes(mistakes) => Self::WouldBeMistaken(mistakes),
+            EditError::Exists(_) | EditError::Unknown(_) => Self::Edit(error),
+        }
+    }
+}
+
+impl ExecutorError {
+    /// The ways out, as imperatives.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Home(error) => error.hint().into_iter().collect(),
+            Self::Registry { mistakes, .. } | Self::WouldBeMistaken(mistakes) => {
+                mistakes.iter().filter_map(|mistake| mistake.hint.clone()).collect()
+            }
+            Self::NoSuchTask { nearest: Some(nearest), .. } => vec![format!("did you mean `{nearest}`?")],
+            Self::NoSuchTask { .. } => vec!["see `jobexec list` for the names".to_owned()],
+            Self::NotDefined(name) => vec![format!("add it again with `jobexec add {name} …`")],
+            Self::Running(name) => {
+                vec![format!("stop it first with `jobexec stop {name}`, or use `jobexec remove {name} --stop`")]
+            }
+            Self::Start { source, task } => match source.as_ref() {
+                StartError::Refused(refused) => refused.hint.iter().cloned().collect(),
+                StartError::Orphaned { .. } => vec![format!("stop it first with `jobexec stop {task}`")],
+                StartError::EnvFile(_)
+                | StartError::CouldNotStart(_)
+                | StartError::Worker(_)
+                | StartError::Elsewhere => {
+                    vec![]
+                }
+            },
+            Self::NoSuchRun { task, .. } => vec![format!("see `jobexec history {task}`")],
+            Self::File(FileError::Changed { .. }) => vec!["try again".to_owned()],
+            Self::Store(StoreError::Newer { .. }) => vec!["use the newer jobexec".to_owned()],
+            Self::Store(StoreError::Foreign(_)) => vec!["use another folder: `-f DIR`".to_owned()],
+            Self::Store(_)
+            | Self::File(_)
+            | Self::Edit(_)
+            | Self::Lock(_)
+            | Self::Record(_)
+            | Self::Tail(_)
+            | Self::Move(_)
+            | Self::System { .. } => vec![],
+        }
+    }
+}
+
+fn in_file(path: &std::path::Path, mistakes: &Mistakes) -> String {
+    mistakes.iter().map(|mistake| mistake.in_file(path).to_string()).collect::<Vec<_>>().join("\n")
+}

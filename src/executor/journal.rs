@@ -1,0 +1,83 @@
+//! log: what was done with the executor, in the order it was done, in the words of the seed.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::domain::name::RunId;
+use crate::store::{events, runs};
+
+use super::{Executor, ExecutorError};
+
+/// The events that are lines of the log.
+const CAUSES: [&str; 6] = ["initialized", "added", "edited", "removed", "started", "stopped"];
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// When.
+    pub time: Timestamp,
+    /// What, as a sentence: `Starting LOL jobs/test.R (pid: 92809)`.
+    pub text: String,
+    /// The event behind it.
+    pub event: i64,
+}
+
+/// Reads the log in order, going on where it left off.
+#[derive(Debug, Default)]
+pub struct Journal {
+    after: i64,
+    pids: HashMap<RunId, i32>,
+}
+
+impl Journal {
+    /// The last lines, or, when it is called again, those that have come since.
+    pub fn next(&mut self, executor: &mut Executor, number: Option<u32>) -> Result<Vec<Line>, ExecutorError> {
+        executor.refresh()?;
+        let events = events::last(executor.store.reader(), &CAUSES, number, self.after)?;
+        let mut lines = Vec::new();
+        for event in events {
+            self.after = event.id;
+            let text = self.text(executor, &event)?;
+            lines.push(Line { time: event.time, text, event: event.id });
+        }
+        Ok(lines)
+    }
+
+    fn text(&mut self, executor: &Executor, event: &events::Event) -> Result<String, ExecutorError> {
+        let task = event.task.as_deref().unwrap_or_default();
+        let what = event.data.get("what").and_then(serde_json::Value::as_str).unwrap_or_default();
+        Ok(match event.cause.as_str() {
+            "initialized" => "Initializing".to_owned(),
+            "added" => format!("Adding {task} {what}"),
+            "edited" => format!("Editing {task} {what}"),
+            "removed" => format!("Removing {task}"),
+            "stopped" => format!("Stopping {task}"),
+            _ => {
+                let run = event.data.get("run").and_then(serde_json::Value::as_str);
+                match run
+                    .and_then(|run| RunId::parse(run).ok())
+                    .map(|run| self.pid(executor, run))
+                    .transpose()?
+                    .flatten()
+                {
+                    Some(pid) => format!("Starting {task} {what} (pid: {pid})"),
+                    None => format!("Starting {task} {what}"),
+                }
+            }
+        })
+    }
+
+    fn pid(&mut self, executor: &Executor, id: RunId) -> Result<Option<i32>, ExecutorError> {
+        if let Some(pid) = self.pids.get(&id) {
+            return Ok(Some(*pid));
+        }
+        let Some(run) = runs::find(executor.store.reader(), id)? else { return Ok(None) };
+        let pid = match run.outcome {
+            Some(_) => run.pid,
+            None => executor.record_of(&run)?.started.map(|(script, _)| script.pid),
+        };
+        self.pids.extend(pid.map(|pid| (id, pid)));
+        Ok(pid)
+    }
+}

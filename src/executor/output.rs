@@ -1,0 +1,136 @@
+//! Where the output of a run is: in its archive, still in the task's file, or gone.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use crate::domain::evidence::Record;
+use crate::domain::name::TaskName;
+use crate::home::{Home, archive_name};
+use crate::process::tail;
+use crate::store::StoreError;
+use crate::store::runs::{self, RunRow};
+
+use super::import::Found;
+use super::{Executor, ExecutorError};
+
+/// The most of a last line that goes into an event, in bytes.
+const LONGEST: usize = 2000;
+
+/// Where a run's output is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// In this file.
+    File(PathBuf),
+    /// Removed by retention or by somebody.
+    Removed,
+    /// There never was any: nothing was started.
+    None,
+}
+
+/// The file that holds a run's output: its archive if that exists, else the task's file if it is the run's.
+pub(super) fn locate(home: &Home, run: &RunRow, inode: Option<u64>) -> Output {
+    let Some(inode) = inode.or(run.inode) else { return Output::None };
+    let is_it = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.ino() == inode);
+    let archive = home.file(&run.archive);
+    let current = run.task.as_ref().map(|task| home.output(task));
+    archive.into_iter().chain(current).find(|path| is_it(path)).map_or(Output::Removed, Output::File)
+}
+
+/// The last lines of a run's output, as text; nothing where they cannot be read.
+pub(super) fn last_lines(home: &Home, run: &RunRow, inode: Option<u64>, number: u64) -> Vec<String> {
+    let Output::File(path) = locate(home, run, inode) else { return Vec::new() };
+    read_last_lines(&path, number).unwrap_or_default()
+}
+
+fn read_last_lines(path: &Path, number: u64) -> io::Result<Vec<String>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let from = tail::last_lines_at(&file, path, number).map_err(io::Error::other)?;
+    // However long the lines are, only so much of them is read.
+    let most = usize::try_from(number).unwrap_or(usize::MAX).saturating_mul(LONGEST);
+    let length = usize::try_from(size.saturating_sub(from)).unwrap_or(usize::MAX).min(most);
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, size.saturating_sub(length as u64))?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.lines().map(|line| line.chars().take(LONGEST).collect()).collect())
+}
+
+/// The name under which a new run's output will be archived: one that neither the database nor the folder has.
+pub(super) fn free_archive(
+    tx: &Connection,
+    home: &Home,
+    task: &TaskName,
+    start: Timestamp,
+) -> Result<String, StoreError> {
+    for nth in 1.. {
+        let name = archive_name(task, start, nth);
+        let on_disk = home.file(&name).is_some_and(|path| path.symlink_metadata().is_ok());
+        if !on_disk && !runs::has_archive(tx, &name, task)? {
+            return Ok(name);
+        }
+    }
+    Ok(archive_name(task, start, 1))
+}
+
+/// The name under which what lies in the task's file now is to be set aside: that of the run whose it is, or, when
+/// it is nobody's, one after the time it was last written.
+pub(super) fn former_archive(tx: &Connection, home: &Home, task: &TaskName) -> Result<Option<String>, ExecutorError> {
+    let Ok(found) = fs::symlink_metadata(home.output(task)) else { return Ok(None) };
+    let last = runs::last_of(tx, task, Some(8))?;
+    if let Some(run) = last.iter().find(|run| run.inode == Some(found.ino())) {
+        return Ok(Some(run.archive.clone()));
+    }
+    let written = Timestamp::from_second(found.mtime()).unwrap_or(Timestamp::UNIX_EPOCH);
+    Ok(Some(free_archive(tx, home, task, written)?))
+}
+
+impl Executor {
+    /// Where the output of a run is.
+    pub fn output_of(&self, run: &RunRow) -> Result<Output, ExecutorError> {
+        let inode = match run.outcome {
+            Some(_) => None,
+            None => self.record_of(run)?.starting.map(|(_, inode)| inode),
+        };
+        Ok(locate(&self.home, run, inode))
+    }
+
+    /// What an unfinished run's record says.
+    pub(super) fn record_of(&self, run: &RunRow) -> Result<Record, ExecutorError> {
+        Ok(match self.examine(run.id)? {
+            Found::Alive(record) | Found::Orphaned(record, _) | Found::Elsewhere(record) | Found::Ended(record, _) => {
+                record
+            }
+        })
+    }
+
+    /// The file of a task's current or last run.
+    pub fn output_path(&self, task: &TaskName) -> PathBuf {
+        self.home.output(task)
+    }
+
+    /// The last lines of a run's output.
+    pub fn last_lines(&self, run: &RunRow, number: u64) -> Result<Vec<String>, ExecutorError> {
+        match self.output_of(run)? {
+            Output::File(path) => Ok(read_last_lines(&path, number).unwrap_or_default()),
+            Output::Removed | Output::None => Ok(Vec::new()),
+        }
+    }
+
+    /// The outputs of a task's runs that are still there, oldest first.
+    pub fn outputs(&self, task: &TaskName) -> Result<Vec<PathBuf>, ExecutorError> {
+        let mut runs = runs::last_of(self.store.reader(), task, None)?;
+        runs.reverse();
+        let mut paths = Vec::new();
+        for run in &runs {
+            if let Output::File(path) = self.output_of(run)? {
+                paths.push(path);
+            }
+        }
+        Ok(paths)
+    }
+}

@@ -1,0 +1,193 @@
+//! status: what was asked of each task, what is observed, what became of it last.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::domain::evidence::Record;
+use crate::domain::name::{JobId, TaskName};
+use crate::domain::status::{Facts, Live, TaskState, task_state};
+use crate::domain::task::{Restart, Task};
+use crate::process::clock;
+use crate::process::usage::{self, Usage};
+use crate::store::jobs::{self, JobRow};
+use crate::store::runs::{self, RunRow};
+use crate::store::tasks::{self, TaskRow};
+
+use super::import::Found;
+use super::{Definitions, Executor, ExecutorError};
+
+/// Everything that is known of one task.
+#[derive(Debug, Clone)]
+pub struct TaskStatus {
+    /// Its name, as it is written.
+    pub name: TaskName,
+    /// Its definition; the last one known where it is no longer in the registry.
+    pub task: Option<Task>,
+    /// Whether it is in the registry.
+    pub defined: bool,
+    /// Its state.
+    pub state: TaskState,
+    /// Its row, if anything has ever been done with it.
+    pub row: Option<TaskRow>,
+    /// Its newest job.
+    pub job: Option<JobRow>,
+    /// The newest run of that job.
+    pub run: Option<RunRow>,
+    /// Its run, while that is alive.
+    pub live: Option<LiveRun>,
+}
+
+/// A run that is alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveRun {
+    /// The script's pid, once it is known.
+    pub pid: Option<i32>,
+    /// When it was started.
+    pub started: Option<Timestamp>,
+    /// What its worker and everything below uses; only where that was asked for.
+    pub usage: Option<Usage>,
+    /// The processes that are left of a run whose worker is dead.
+    pub orphans: Vec<i32>,
+    /// Whether it belongs to another machine or pid namespace.
+    pub elsewhere: bool,
+}
+
+impl TaskStatus {
+    /// Whether the user wants it.
+    pub fn wanted(&self) -> bool {
+        self.row.as_ref().is_some_and(|row| row.wanted)
+    }
+
+    /// Whether it has a schedule.
+    pub fn scheduled(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| task.schedule.is_set())
+    }
+
+    /// How often its newest job was started again.
+    pub fn restarts(&self) -> u32 {
+        self.job.as_ref().map_or(0, |job| job.attempt.saturating_sub(1))
+    }
+
+    /// How long its run has been alive.
+    pub fn uptime(&self, now: Timestamp) -> Option<std::time::Duration> {
+        let started = self.live.as_ref()?.started?;
+        std::time::Duration::try_from(now.duration_since(started)).ok()
+    }
+
+    /// The newest run that has ended.
+    pub fn last_ended(&self) -> Option<&RunRow> {
+        self.run.as_ref().filter(|run| run.outcome.is_some())
+    }
+}
+
+impl Executor {
+    /// The status of these tasks, or of all.
+    ///
+    /// A task that is no longer in the registry is among all while something of it is alive or wanted.
+    pub fn status(
+        &mut self,
+        definitions: &Definitions,
+        names: Option<&[TaskName]>,
+        with_usage: bool,
+    ) -> Result<Vec<TaskStatus>, ExecutorError> {
+        self.refresh()?;
+        let reader = self.store.reader();
+        let key = |name: &TaskName| name.key();
+        let mut rows: HashMap<String, TaskRow> =
+            tasks::all(reader)?.into_iter().map(|row| (key(&row.name), row)).collect();
+        let jobs: HashMap<JobId, JobRow> =
+            jobs::newest_of_tasks(reader)?.into_iter().map(|job| (job.id, job)).collect();
+        let mut runs: HashMap<JobId, RunRow> =
+            runs::newest_of_tasks(reader)?.into_iter().map(|run| (run.job, run)).collect();
+        let supervised = self.is_supervised();
+        let wanted = names.map(|names| names.iter().map(key).collect::<Vec<_>>());
+        let asked = |name: &TaskName| wanted.as_ref().is_none_or(|wanted| wanted.contains(&key(name)));
+        let mut list = Vec::new();
+        for task in definitions.tasks.iter().filter(|task| asked(&task.name)) {
+            list.push((task.name.clone(), Some(task.clone()), rows.remove(&key(&task.name))));
+        }
+        let mut gone: Vec<_> = rows.into_values().filter(|row| asked(&row.name)).collect();
+        gone.retain(|row| definitions.find(&row.name).is_none());
+        gone.sort_by_key(|row| key(&row.name));
+        list.extend(gone.into_iter().map(|row| (row.name.clone(), None, Some(row))));
+        let mut statuses = Vec::with_capacity(list.len());
+        for (name, task, row) in list {
+            let job = row.as_ref().and_then(|row| row.job).and_then(|job| jobs.get(&job)).cloned();
+            let run = job.as_ref().and_then(|job| runs.remove(&job.id));
+            let status = self.status_of(name, task, row, job, run, supervised, with_usage)?;
+            let gone_and_quiet = !status.defined && status.live.is_none() && !status.wanted();
+            if names.is_some() || !gone_and_quiet {
+                statuses.push(status);
+            }
+        }
+        Ok(statuses)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts that were read separately, for all tasks at once")]
+    fn status_of(
+        &self,
+        name: TaskName,
+        task: Option<Task>,
+        row: Option<TaskRow>,
+        job: Option<JobRow>,
+        run: Option<RunRow>,
+        supervised: bool,
+        with_usage: bool,
+    ) -> Result<TaskStatus, ExecutorError> {
+        let defined = task.is_some();
+        let task = match task {
+            Some(task) => Some(task),
+            None => jobs::last_definition(self.store.reader(), &name)?,
+        };
+        let unfinished = run.as_ref().filter(|run| run.outcome.is_none());
+        let live = match unfinished {
+            Some(run) => self.look_at(run, with_usage)?,
+            None => None,
+        };
+        let facts = Facts {
+            live: match &live {
+                Some(live) if live.orphans.is_empty() => Live::Worker,
+                Some(_) => Live::Orphan,
+                None => Live::Nothing,
+            },
+            stop_asked: unfinished.is_some_and(|run| run.stop_asked.is_some()),
+            wanted: defined && row.as_ref().is_some_and(|row| row.wanted),
+            scheduled: task.as_ref().is_some_and(|task| task.schedule.is_set()),
+            supervised,
+            job: job.as_ref().map(|job| job.state),
+            restart: task.as_ref().map_or(Restart::Never, |task| task.restart),
+        };
+        Ok(TaskStatus { name, task, defined, state: task_state(facts), row, job, run, live })
+    }
+
+    fn look_at(&self, run: &RunRow, with_usage: bool) -> Result<Option<LiveRun>, ExecutorError> {
+        let live = |record: Record, orphans: Vec<i32>, elsewhere: bool| {
+            let worker = record.starting.map(|(worker, _)| worker.pid);
+            Some(LiveRun {
+                pid: record.started.map(|(script, _)| script.pid),
+                started: record.started.map(|(_, time)| time),
+                usage: worker.filter(|_| with_usage && !elsewhere && orphans.is_empty()).map(usage::of_tree),
+                orphans,
+                elsewhere,
+            })
+        };
+        Ok(match self.examine(run.id)? {
+            Found::Alive(record) => live(record, Vec::new(), false),
+            Found::Elsewhere(record) => live(record, Vec::new(), true),
+            Found::Orphaned(record, pids) => live(record, pids, false),
+            // It ended since we looked; what it is now is told the next time.
+            Found::Ended(record, _) => live(record, Vec::new(), false),
+        })
+    }
+
+    /// The last runs of a task, newest first.
+    pub fn runs(&self, task: &TaskName, number: Option<u32>) -> Result<Vec<RunRow>, ExecutorError> {
+        Ok(runs::last_of(self.store.reader(), task, number)?)
+    }
+
+    /// The time, for whoever shows ages.
+    pub fn now(&self) -> Timestamp {
+        clock::now()
+    }
+}

@@ -1,5 +1,6 @@
 //! jobexec runs your scripts and keeps them running.
 
+pub mod cli;
 pub mod domain;
 pub mod executor;
 pub mod home;

@@ -1,2 +1,13 @@
-//! Arguments and environment in, exit code out.
-fn main() {}
+//! Arguments and environment in, exit code out. A worker's door comes before the parser: it must stay small.
+
+use std::process::ExitCode;
+
+/// musl's own allocator is slow where much is allocated and freed; this one is small too.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+fn main() -> ExitCode {
+    let behind_a_door = jobexec::worker::door(std::env::args_os());
+    ExitCode::from(behind_a_door.unwrap_or_else(|| jobexec::cli::main(std::env::args_os())))
+}

@@ -15,6 +15,7 @@ pub mod spec;
 mod sys;
 pub mod tagged;
 pub mod tail;
+pub mod terminal;
 pub mod tree;
 pub mod usage;
 pub mod wait;

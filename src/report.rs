@@ -1,4 +1,11 @@
-//! What people see: the only place that turns data into text on a terminal or a pipe.
+//! What people and programs see: tables, sentences, JSON. The only place that prints.
 
+pub mod error;
+pub mod history;
+pub mod json;
+pub mod list;
 pub mod screen;
+pub mod status;
+pub mod table;
 pub mod tail;
+pub mod words;

@@ -75,6 +75,12 @@ impl fmt::Display for TaskName {
     }
 }
 
+impl AsRef<str> for TaskName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl TryFrom<String> for TaskName {
     type Error = NameError;
     fn try_from(text: String) -> Result<Self, NameError> {

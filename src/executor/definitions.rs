@@ -121,6 +121,11 @@ impl Executor {
         Ok(looked.filter_map(|(task, found)| Some((task.name.clone(), found.err()?))).collect())
     }
 
+    /// What would keep a task from being started now, if anything.
+    pub fn foresee(&self, task: &Task) -> Option<super::StartError> {
+        super::start::look(task, &crate::process::environment::Inherited::capture()).err()
+    }
+
     /// Where the registry lies.
     pub fn registry_path(&self) -> PathBuf {
         self.home.registry()

@@ -62,7 +62,7 @@ pub(super) struct How {
 }
 
 /// The answer for each task.
-pub type Answers = Vec<(TaskName, Result<Started, ExecutorError>)>;
+pub(super) type Answers = Vec<(TaskName, Result<Started, ExecutorError>)>;
 
 /// A task that was looked at and may be claimed.
 struct Ready<'a> {

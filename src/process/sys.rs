@@ -239,6 +239,15 @@ pub(super) fn probe_lock(file: BorrowedFd<'_>, lock: &mut libc::flock) -> io::Re
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// The number of columns of a terminal; `None` where the descriptor is none.
+pub(super) fn window_columns(fd: RawFd) -> Option<u16> {
+    let mut size = MaybeUninit::<libc::winsize>::zeroed();
+    // SAFETY: the call fills the structure that it is given.
+    let code = unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, size.as_mut_ptr()) };
+    // SAFETY: zeroed before the call; it is plain data.
+    (code == 0).then(|| unsafe { size.assume_init() }.ws_col)
+}
+
 /// Renames a file unless the new name exists.
 pub(super) fn rename_no_replace(from: &CString, to: &CString) -> io::Result<()> {
     let flags = libc::RENAME_NOREPLACE;

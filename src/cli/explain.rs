@@ -1,0 +1,34 @@
+//! explain NAME.
+
+use std::io::Write;
+
+use crate::domain::name::TaskName;
+use crate::executor::ExecutorError;
+use crate::report;
+
+use super::context::{Context, told};
+use super::failure::Failure;
+
+/// `explain`.
+pub(super) fn explain(context: &mut Context, name: &str) -> Result<u8, Failure> {
+    let json = context.json;
+    let name = TaskName::parse(name)?;
+    let Some(executor) = context.look()? else {
+        return Err(ExecutorError::NoSuchTask { name, nearest: None }.into());
+    };
+    let definitions = Context::definitions(executor)?;
+    let name = executor.resolve(&definitions, &name)?;
+    let found = executor.status(&definitions, Some(std::slice::from_ref(&name)), false)?.pop();
+    let status = found.ok_or(ExecutorError::NotDefined(name))?;
+    let explanation = executor.explain(&status, executor.now())?;
+    let mut out = anstream::stdout();
+    if json {
+        report::json::write(&report::json::explanation(&status, &explanation), &mut out)?;
+    } else {
+        writeln!(out, "{}", report::screen::visible(&explanation.sentence))?;
+        for hint in &explanation.hints {
+            told(&format!("hint: {hint}"));
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,126 @@
+//! What a failed command says, and its exit code. The codes are fixed for good; `docs/exit-codes.md` lists them.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use crate::domain::name::NameError;
+use crate::executor::{ExecutorError, StartError};
+use crate::registry::EditError;
+use crate::registry::file::FileError;
+use crate::report;
+use crate::store::StoreError;
+
+/// What kind of failure it is: the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It failed.
+    Failed = 1,
+    /// Bad input.
+    Input = 2,
+    /// No such task.
+    Unknown = 4,
+    /// Refused in this state.
+    Refused = 5,
+    /// Our own fault.
+    Ours = 70,
+}
+
+/// A failed command.
+#[derive(Debug)]
+pub(super) struct Failure {
+    kind: Kind,
+    source: Box<dyn Error>,
+    hints: Vec<String>,
+    /// Whoever was to read the output has left: nothing is to be said.
+    silent: bool,
+}
+
+/// A failure that is told in one sentence.
+#[derive(Debug)]
+struct Sentence(String);
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Sentence {}
+
+impl Failure {
+    /// Bad input, in a sentence.
+    pub(super) fn input(text: String) -> Self {
+        Self { kind: Kind::Input, source: Box::new(Sentence(text)), hints: Vec::new(), silent: false }
+    }
+
+    /// The same failure with one more way out.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Says it on standard error and returns the exit code.
+    pub(super) fn tell(&self) -> u8 {
+        if self.silent {
+            return 0;
+        }
+        let _ = report::error::write(self.source.as_ref(), &self.hints, &mut anstream::stderr());
+        self.kind as u8
+    }
+}
+
+impl From<ExecutorError> for Failure {
+    fn from(error: ExecutorError) -> Self {
+        Self { kind: kind(&error), hints: error.hints(), source: Box::new(error), silent: false }
+    }
+}
+
+impl From<NameError> for Failure {
+    fn from(error: NameError) -> Self {
+        Self { kind: Kind::Input, source: Box::new(error), hints: Vec::new(), silent: false }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let silent = error.kind() == io::ErrorKind::BrokenPipe;
+        Self { kind: Kind::Failed, source: Box::new(error), hints: Vec::new(), silent }
+    }
+}
+
+fn kind(error: &ExecutorError) -> Kind {
+    match error {
+        ExecutorError::Home(error) => match error {
+            crate::home::HomeError::Io { .. } => Kind::Failed,
+            _ => Kind::Input,
+        },
+        ExecutorError::Store(error) => match error {
+            StoreError::Newer { .. } | StoreError::Foreign(_) => Kind::Refused,
+            StoreError::Impossible(_) => Kind::Ours,
+            StoreError::Open { .. } | StoreError::Gate(_) | StoreError::Statement { .. } | StoreError::Flush { .. } => {
+                Kind::Failed
+            }
+        },
+        ExecutorError::File(FileError::NotText { .. })
+        | ExecutorError::Registry { .. }
+        | ExecutorError::WouldBeMistaken(_) => Kind::Input,
+        ExecutorError::NoSuchTask { .. }
+        | ExecutorError::NotDefined(_)
+        | ExecutorError::NoSuchRun { .. }
+        | ExecutorError::Edit(EditError::Unknown(_)) => Kind::Unknown,
+        ExecutorError::Running(_) => Kind::Refused,
+        ExecutorError::Start { source, .. } => match source.as_ref() {
+            StartError::Elsewhere | StartError::Orphaned { .. } => Kind::Refused,
+            StartError::Refused(_) | StartError::EnvFile(_) | StartError::CouldNotStart(_) | StartError::Worker(_) => {
+                Kind::Failed
+            }
+        },
+        ExecutorError::Edit(_) | ExecutorError::Move(_) => Kind::Ours,
+        ExecutorError::File(_)
+        | ExecutorError::Lock(_)
+        | ExecutorError::Record(_)
+        | ExecutorError::Tail(_)
+        | ExecutorError::System { .. } => Kind::Failed,
+    }
+}

@@ -1,0 +1,159 @@
+//! The flags that describe a task, and the registry's settings that they mean.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::registry::{Setting, Value};
+
+use super::failure::Failure;
+
+/// Flags for the fields of a task. `docs/registry.md` describes the fields.
+#[derive(Debug, Args, Default)]
+pub(super) struct Fields {
+    /// The script; a relative one is found from the working directory
+    script: Option<String>,
+    /// Arguments of the script
+    args: Vec<String>,
+    /// Arguments that may begin with `-`; without SCRIPT, the command and its arguments
+    #[arg(last = true, value_name = "ARG")]
+    after: Vec<String>,
+
+    /// Run this line with /bin/sh instead of a script
+    #[arg(long, value_name = "LINE", conflicts_with_all = ["script", "after"])]
+    shell: Option<String>,
+    /// The program that the script is handed to
+    #[arg(long, value_name = "PROGRAM")]
+    interpreter: Option<String>,
+    /// The working directory [default: the current one]
+    #[arg(long, value_name = "DIR")]
+    wd: Option<PathBuf>,
+    /// A variable for the script (repeatable)
+    #[arg(long, value_name = "K=V", value_parser = pair)]
+    env: Vec<(String, String)>,
+    /// A file of variables, read at each run and never shown
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<String>,
+    /// How often it fires: `2 min`, `day`
+    #[arg(long, value_name = "PERIOD", conflicts_with = "cron")]
+    period: Option<String>,
+    /// When it fires, as a cron expression of five fields
+    #[arg(long, value_name = "EXPR")]
+    cron: Option<String>,
+    /// Anchor and lower bound of its schedule
+    #[arg(long, value_name = "TIME")]
+    start: Option<String>,
+    /// The time zone of its schedule
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    /// Whether it is started again when it has ended: always, on-failure or never
+    #[arg(long, value_name = "WHEN", conflicts_with = "once", value_parser = ["always", "on-failure", "never"])]
+    restart: Option<String>,
+    /// Run it once: the same as `--restart never`
+    #[arg(long)]
+    once: bool,
+    /// The longest that a run may last
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+    /// How often a failed job is tried again
+    #[arg(long, value_name = "N")]
+    retries: Option<u32>,
+    /// The signal that asks it to end [default: TERM]
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<String>,
+    /// How long it has to end by itself before it is killed [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    stop_grace: Option<String>,
+    /// How many archived outputs are kept
+    #[arg(long, value_name = "N")]
+    keep: Option<u32>,
+    /// How long archived outputs are kept
+    #[arg(long, value_name = "DURATION")]
+    keep_for: Option<String>,
+    /// How many bytes of archived outputs are kept
+    #[arg(long, value_name = "SIZE")]
+    keep_bytes: Option<String>,
+    /// A label (repeatable)
+    #[arg(long, value_name = "K=V", value_parser = pair)]
+    tag: Vec<(String, String)>,
+    /// Whether schedules may fire it
+    #[arg(long, value_name = "true|false")]
+    enabled: Option<bool>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+impl Fields {
+    /// Whether something is said about what is run.
+    pub(super) fn has_program(&self) -> bool {
+        self.script.is_some() || self.shell.is_some() || !self.after.is_empty()
+    }
+
+    /// The settings that the flags mean. `here` is the current directory, which a relative directory is found from.
+    pub(super) fn settings(&self, here: &Path) -> Result<Vec<Setting>, Failure> {
+        let mut settings = self.program();
+        let mut set =
+            |key, value: Option<Value>| settings.extend(value.map(|value| Setting { key, value: Some(value) }));
+        let text = |text: &Option<String>| text.clone().map(Value::Text);
+        let number = |number: Option<u32>| number.map(|number| Value::Number(i64::from(number)));
+        let wd = self.wd.as_ref().map(|wd| here.join(wd));
+        let wd = wd.map(|wd| wd.canonicalize().unwrap_or(wd));
+        set("interpreter", text(&self.interpreter));
+        set("wd", wd.as_deref().map(path_text).transpose()?.map(Value::Text));
+        set("env", map(&self.env));
+        set("env_file", text(&self.env_file));
+        set("restart", if self.once { Some(Value::Text("never".to_owned())) } else { text(&self.restart) });
+        set("period", text(&self.period));
+        set("cron", text(&self.cron));
+        set("start", text(&self.start));
+        set("tz", text(&self.tz));
+        set("enabled", self.enabled.map(Value::Flag));
+        set("timeout", text(&self.timeout));
+        set("retries", number(self.retries));
+        set("stop.signal", text(&self.stop_signal));
+        set("stop.grace", text(&self.stop_grace));
+        set("log.keep", number(self.keep));
+        set("log.keep_for", text(&self.keep_for));
+        set("log.keep_bytes", text(&self.keep_bytes));
+        set("tags", map(&self.tag));
+        Ok(settings)
+    }
+
+    /// What is run: one of the three forms, the other two taken away.
+    fn program(&self) -> Vec<Setting> {
+        if !self.has_program() {
+            return Vec::new();
+        }
+        let list = |words: Vec<String>| (!words.is_empty()).then_some(Value::List(words));
+        let all: Vec<String> = self.args.iter().chain(&self.after).cloned().collect();
+        let (script, command, args) = match (&self.script, &self.shell) {
+            (Some(script), _) => (Some(Value::Text(script.clone())), None, list(all)),
+            (None, Some(_)) => (None, None, None),
+            (None, None) => (None, list(all), None),
+        };
+        let shell = self.shell.clone().map(Value::Text);
+        [("script", script), ("command", command), ("shell", shell), ("args", args)]
+            .map(|(key, value)| Setting { key, value })
+            .to_vec()
+    }
+}
+
+fn map(pairs: &[(String, String)]) -> Option<Value> {
+    (!pairs.is_empty()).then(|| Value::Map(pairs.iter().cloned().collect::<BTreeMap<_, _>>()))
+}
+
+/// A path as the registry has it: text.
+pub(super) fn path_text(path: &Path) -> Result<String, Failure> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        Failure::input(format!(
+            "the directory `{}` has a name that is no text, which the registry cannot hold",
+            path.display()
+        ))
+    })
+}

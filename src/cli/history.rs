@@ -1,0 +1,37 @@
+//! history NAME.
+
+use serde_json::Value;
+
+use crate::domain::name::TaskName;
+use crate::executor::ExecutorError;
+use crate::report;
+
+use super::context::{Context, told, told_hidden};
+use super::failure::Failure;
+
+/// `history`.
+pub(super) fn history(context: &mut Context, name: &str, number: u32) -> Result<u8, Failure> {
+    let json = context.json;
+    let name = TaskName::parse(name)?;
+    let Some(executor) = context.look()? else {
+        return Err(ExecutorError::NoSuchTask { name, nearest: None }.into());
+    };
+    let definitions = Context::definitions(executor)?;
+    let name = executor.resolve(&definitions, &name)?;
+    let runs = executor.history(&name, Some(number))?;
+    let mut out = anstream::stdout();
+    if json {
+        report::json::write(&Value::Array(runs.iter().map(report::json::run).collect()), &mut out)?;
+        return Ok(0);
+    }
+    let count = executor.runs(&name, None)?.len();
+    if count == 0 {
+        told(&format!("{name} has not been started yet."));
+        return Ok(0);
+    }
+    told_hidden(&report::history::table(&runs, count, executor.now(), Context::width(), &mut out)?);
+    if count > runs.len() {
+        told(&format!("# {} earlier runs: `jobexec history {name} -n {count}`", count - runs.len()));
+    }
+    Ok(0)
+}

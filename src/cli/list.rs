@@ -1,0 +1,67 @@
+//! list, show.
+
+use owo_colors::OwoColorize;
+use serde_json::Value;
+use std::io::Write;
+
+use crate::domain::name::TaskName;
+use crate::executor::{ExecutorError, TaskStatus};
+use crate::report;
+
+use super::context::{Context, told, told_hidden};
+use super::failure::Failure;
+
+/// `list`.
+pub(super) fn list(context: &mut Context) -> Result<u8, Failure> {
+    let json = context.json;
+    let Some(executor) = context.look()? else { return nothing(json) };
+    let definitions = Context::definitions(executor)?;
+    let statuses = executor.status(&definitions, None, false)?;
+    let mut out = anstream::stdout();
+    if json {
+        let objects = statuses.iter().filter_map(|status| Some(json_of(status, &definitions.exec_id)?));
+        report::json::write(&Value::Array(objects.collect()), &mut out)?;
+    } else if definitions.tasks.is_empty() {
+        return nothing(json);
+    } else {
+        told_hidden(&report::list::full(&definitions.exec_id, &statuses, Context::width(), &mut out)?);
+    }
+    Ok(0)
+}
+
+/// What there is to say where nothing is defined.
+pub(super) fn nothing(json: bool) -> Result<u8, Failure> {
+    if json {
+        report::json::write(&Value::Array(Vec::new()), &mut anstream::stdout())?;
+    } else {
+        told("No tasks yet. Add one with `jobexec add NAME SCRIPT`.");
+    }
+    Ok(0)
+}
+
+/// `show NAME`.
+pub(super) fn show(context: &mut Context, name: &str) -> Result<u8, Failure> {
+    let json = context.json;
+    let name = TaskName::parse(name)?;
+    let Some(executor) = context.look()? else {
+        return Err(ExecutorError::NoSuchTask { name, nearest: None }.into());
+    };
+    let definitions = Context::definitions(executor)?;
+    let name = executor.resolve(&definitions, &name)?;
+    let status = executor.status(&definitions, Some(std::slice::from_ref(&name)), false)?.pop();
+    let status = status.filter(|status| status.task.is_some()).ok_or(ExecutorError::NotDefined(name))?;
+    let mut out = anstream::stdout();
+    if json {
+        report::json::write(&json_of(&status, &definitions.exec_id).unwrap_or_default(), &mut out)?;
+    } else if let Some(task) = &status.task {
+        let gone = if status.defined { "" } else { " (no longer in the registry)" };
+        writeln!(out, "{}{gone}", task.name.bold())?;
+        report::list::definition(task, &mut out)?;
+    }
+    Ok(0)
+}
+
+fn json_of(status: &TaskStatus, exec_id: &str) -> Option<Value> {
+    let task = status.task.as_ref()?;
+    Some(Value::Object(report::json::task(task, exec_id, status.row.as_ref().map(|row| row.added))))
+}

@@ -1,0 +1,57 @@
+//! log: what was done with the executor.
+
+use std::io::Write;
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::{Value, json};
+
+use crate::executor::{Journal, Line};
+use crate::home::bell::Ear;
+use crate::report;
+use crate::report::words::moment;
+
+use super::context::Context;
+use super::failure::Failure;
+
+/// How long to wait for the bell before looking anyway.
+const SAFETY_NET: u16 = 5000;
+
+/// `log`.
+pub(super) fn log(context: &mut Context, number: Option<u32>, follow: bool) -> Result<u8, Failure> {
+    let json = context.json;
+    let Some(executor) = context.look()? else {
+        if json {
+            report::json::write(&Value::Array(Vec::new()), &mut anstream::stdout())?;
+        }
+        return Ok(0);
+    };
+    let ear = if follow { Some(Ear::open(executor.home())?) } else { None };
+    let mut journal = Journal::default();
+    let mut lines = journal.next(executor, number)?;
+    loop {
+        let mut out = anstream::stdout();
+        write(&lines, json, &mut out)?;
+        out.flush()?;
+        let Some(ear) = &ear else { return Ok(0) };
+        let mut fds = [PollFd::new(ear.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::from(SAFETY_NET)) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(std::io::Error::from(errno).into()),
+        }
+        ear.heard()?;
+        lines = journal.next(executor, None)?;
+    }
+}
+
+fn write(lines: &[Line], json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    if json {
+        let rows = lines.iter().map(|line| json!({ "time": report::json::moment(line.time), "text": line.text }));
+        report::json::write(&Value::Array(rows.collect()), out)?;
+        return Ok(());
+    }
+    for line in lines {
+        writeln!(out, "[ {} ] {}", moment(line.time), report::screen::visible(&line.text))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! start, stop, restart.
+
+use crate::domain::name::TaskName;
+use crate::domain::task::Task;
+use crate::executor::{ExecutorError, Patience, Started, Stopped};
+use crate::report;
+
+use super::context::{Context, names, told};
+use super::failure::Failure;
+
+/// `start`.
+pub(super) fn start(context: &mut Context, typed: &[String], all: bool, now: bool) -> Result<u8, Failure> {
+    let typed = names(typed)?;
+    let executor = context.executor()?;
+    let definitions = executor.definitions()?.good()?;
+    if all {
+        let statuses = executor.status(&definitions, None, false)?;
+        report::list::running(&definitions.exec_id, &statuses, Context::width(), &mut anstream::stdout())?;
+        return start_these(context, &definitions.tasks, now);
+    }
+    let mut tasks = Vec::new();
+    for name in &typed {
+        let name = executor.resolve(&definitions, name)?;
+        let task = definitions.find(&name).cloned();
+        tasks.push(task.ok_or(ExecutorError::NotDefined(name))?);
+    }
+    start_these(context, &tasks, now)
+}
+
+/// Starts tasks and says what became of each.
+pub(super) fn start_these(context: &mut Context, tasks: &[Task], now: bool) -> Result<u8, Failure> {
+    let asker = context.asker()?;
+    let answers = context.executor()?.start(tasks, now, &asker)?;
+    let scheduled = answers.iter().any(|(_, answer)| matches!(answer, Ok(Started::Scheduled)));
+    let code = tell_started(answers);
+    if scheduled && !context.executor()?.is_supervised() {
+        told("note: no supervisor is running, so nothing fires schedules; `jobexec start NAME --now` runs one at once");
+    }
+    Ok(code)
+}
+
+fn tell_started(answers: Vec<(TaskName, Result<Started, ExecutorError>)>) -> u8 {
+    let mut code = 0;
+    for (name, answer) in answers {
+        match answer {
+            Ok(Started::Scheduled) => told(&format!("Scheduled: {name}")),
+            Ok(Started::Already { pid: Some(pid), .. }) => told(&format!("Already running: {name} (pid {pid})")),
+            Ok(Started::Already { pid: None, .. }) => told(&format!("Already running: {name}")),
+            Ok(Started::Running { pid, .. }) => told(&format!("Starting {name} (pid {pid})")),
+            Err(error) => code = Failure::from(error).tell().max(code),
+        }
+    }
+    code
+}
+
+/// `stop`.
+pub(super) fn stop(context: &mut Context, typed: &[String], all: bool) -> Result<u8, Failure> {
+    let typed = names(typed)?;
+    let asker = context.asker()?;
+    let executor = context.executor()?;
+    let definitions = Context::definitions(executor)?;
+    let these: Vec<TaskName> = if all {
+        // What is no longer in the registry and still runs is among all.
+        executor.status(&definitions, None, false)?.into_iter().map(|status| status.name).collect()
+    } else {
+        typed.iter().map(|name| executor.resolve(&definitions, name)).collect::<Result<_, _>>()?
+    };
+    let stopped = executor.stop(&these, Patience::Stay, &asker, &mut |text| told(text))?;
+    Ok(tell_stopped(&stopped))
+}
+
+/// Says what became of each; the exit code.
+pub(super) fn tell_stopped(stopped: &[(TaskName, Stopped)]) -> u8 {
+    let mut code = 0;
+    for (name, stopped) in stopped {
+        match stopped {
+            Stopped::Ended(reason) => told(&format!("Stopping {name}: {reason}")),
+            Stopped::NotRunning(false) => told(&format!("Stopping {name}: it was not running")),
+            Stopped::NotRunning(true) => {
+                told(&format!("Stopping {name}: it was not running; it will not be started again"))
+            }
+            Stopped::Elsewhere => {
+                told(&format!("Stopping {name}: it runs on another machine or in another container; stop it there"));
+                code = 1;
+            }
+            Stopped::Left(pids) => {
+                let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+                told(&format!("Stopping {name}: still running, not even SIGKILL ended pid {}", pids.join(", ")));
+                code = 1;
+            }
+        }
+    }
+    code
+}
+
+/// `restart`.
+pub(super) fn restart(context: &mut Context, typed: &[String]) -> Result<u8, Failure> {
+    let typed = names(typed)?;
+    let asker = context.asker()?;
+    let executor = context.executor()?;
+    let definitions = executor.definitions()?.good()?;
+    let mut tasks = Vec::new();
+    for name in &typed {
+        let name = executor.resolve(&definitions, name)?;
+        tasks.push(definitions.find(&name).cloned().ok_or(ExecutorError::NotDefined(name))?);
+    }
+    Ok(tell_started(executor.restart(&tasks, &asker, &mut |text| told(text))?))
+}

@@ -1,0 +1,122 @@
+//! status, with and without names, once or as it changes.
+
+use std::io::Write;
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::{Value, json};
+
+use crate::domain::name::TaskName;
+use crate::executor::{Definitions, Executor, ExecutorError, TaskStatus};
+use crate::home::bell::Ear;
+use crate::report;
+
+use super::context::{Context, names, told_hidden};
+use super::failure::Failure;
+
+/// How many runs and lines of output the card of one task shows.
+const RUNS: u32 = 5;
+const LINES: u64 = 10;
+
+/// The exit code for a task that neither runs nor will.
+const DOWN: u8 = 3;
+
+/// How often what is watched is drawn anew when nothing happens: ages grow.
+const REDRAW: u16 = 1000;
+
+/// `status`.
+pub(super) fn status(context: &mut Context, typed: &[String], watch: bool, usage: bool) -> Result<u8, Failure> {
+    let names = names(typed)?;
+    let json = context.json;
+    let Some(executor) = context.look()? else {
+        return match names.into_iter().next() {
+            Some(name) => Err(ExecutorError::NoSuchTask { name, nearest: None }.into()),
+            None => super::list::nothing(json),
+        };
+    };
+    if watch {
+        return self::watch(executor, &names, usage, json);
+    }
+    let mut out = anstream::stdout();
+    show(executor, &names, usage, json, &mut out)
+}
+
+/// Draws it again and again, until the terminal or the reader goes away.
+fn watch(executor: &mut Executor, names: &[TaskName], usage: bool, json: bool) -> Result<u8, Failure> {
+    let ear = Ear::open(executor.home())?;
+    loop {
+        ear.heard()?;
+        let mut drawn = Vec::new();
+        show(executor, names, usage, json, &mut drawn)?;
+        let mut out = anstream::stdout();
+        if Context::width().is_some() {
+            write!(out, "\x1b[H\x1b[2J")?;
+        }
+        out.write_all(&drawn)?;
+        out.flush()?;
+        let mut fds = [PollFd::new(ear.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::from(REDRAW)) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(std::io::Error::from(errno).into()),
+        }
+    }
+}
+
+fn show(
+    executor: &mut Executor,
+    names: &[TaskName],
+    usage: bool,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<u8, Failure> {
+    let definitions = Context::definitions(executor)?;
+    let names = names.iter().map(|name| executor.resolve(&definitions, name)).collect::<Result<Vec<_>, _>>()?;
+    let asked = (!names.is_empty()).then_some(names.as_slice());
+    let statuses = executor.status(&definitions, asked, usage)?;
+    let down = asked.is_some() && statuses.iter().any(|status| !status.state.is_up(status.scheduled()));
+    match (asked, statuses.as_slice()) {
+        (Some([_]), [one]) => show_one(executor, &definitions, one, json, out)?,
+        (_, all) if json => {
+            let now = executor.now();
+            let objects = all.iter().map(|status| object(executor, &definitions, status, now));
+            report::json::write(&Value::Array(objects.collect()), out)?;
+        }
+        (None, []) => return super::list::nothing(json),
+        (_, all) => told_hidden(&report::status::table(all, executor.now(), Context::width(), out)?),
+    }
+    Ok(if down { DOWN } else { 0 })
+}
+
+fn object(executor: &Executor, definitions: &Definitions, status: &TaskStatus, now: jiff::Timestamp) -> Value {
+    report::json::status(status, &definitions.exec_id, &executor.output_path(&status.name), now)
+}
+
+fn show_one(
+    executor: &mut Executor,
+    definitions: &Definitions,
+    status: &TaskStatus,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let now = executor.now();
+    let runs = executor.history(&status.name, Some(RUNS))?;
+    let lines = match runs.first() {
+        Some(last) => executor.last_lines(&last.run, LINES)?,
+        None => Vec::new(),
+    };
+    if json {
+        let mut object = object(executor, definitions, status, now);
+        if let Some(map) = object.as_object_mut() {
+            map.insert("runs".to_owned(), Value::Array(runs.iter().map(report::json::run).collect()));
+            map.insert("output".to_owned(), json!(lines));
+        }
+        report::json::write(&object, out)?;
+        return Ok(());
+    }
+    let explanation = executor.explain(status, now)?;
+    let count = executor.runs(&status.name, None)?.len();
+    let log = executor.output_path(&status.name);
+    let card = report::status::Card { status, explanation: &explanation, runs: &runs, count, lines: &lines, log: &log };
+    report::status::card(&card, now, Context::width(), out)?;
+    Ok(())
+}

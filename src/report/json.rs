@@ -1,0 +1,166 @@
+//! JSON for programs: keys are only ever added. `docs/json.md` describes them.
+//!
+//! Times are RFC 3339 in UTC, durations seconds, sizes bytes, ids numbers, signals names.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::domain::outcome::Exit;
+use crate::domain::signal::Signal;
+use crate::domain::task::{Program, Task};
+use crate::executor::{Attempt, Explanation, Output, TaskStatus};
+
+/// Writes a value, indented, with a line end.
+pub fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{value:#}")
+}
+
+/// A moment.
+pub fn moment(time: Timestamp) -> Value {
+    Value::String(time.to_string())
+}
+
+fn seconds(duration: Duration) -> Value {
+    json!(duration.as_secs_f64())
+}
+
+fn micros(micros: u64) -> Value {
+    seconds(Duration::from_micros(micros))
+}
+
+fn signal_name(number: i32) -> String {
+    Signal::from_number(number).map_or_else(|| number.to_string(), |signal| signal.to_string())
+}
+
+/// A task's definition.
+pub fn task(task: &Task, exec_id: &str, added: Option<Timestamp>) -> Map<String, Value> {
+    let (script, command, shell) = match &task.program {
+        Program::Script(script) => (json!(script), Value::Null, Value::Null),
+        Program::Command(command) => (Value::Null, json!(command), Value::Null),
+        Program::Shell(shell) => (Value::Null, Value::Null, json!(shell)),
+    };
+    let value = json!({
+        "name": task.name.as_str(),
+        "exec_id": exec_id,
+        "script": script,
+        "command": command,
+        "shell": shell,
+        "args": task.args,
+        "interpreter": task.interpreter,
+        "wd": task.wd,
+        "env": task.env,
+        "env_file": task.env_file,
+        "restart": task.restart.as_str(),
+        "period": task.schedule.period,
+        "cron": task.schedule.cron,
+        "start": task.schedule.start,
+        "tz": task.schedule.tz,
+        "enabled": task.enabled,
+        "timeout": task.timeout.map(seconds),
+        "retries": task.retries,
+        "stop": { "signal": task.stop.signal.to_string(), "grace": seconds(task.stop.grace) },
+        "retention": {
+            "keep": task.log.keep,
+            "keep_for": task.log.keep_for.map(seconds),
+            "keep_bytes": task.log.keep_bytes,
+        },
+        "tags": task.tags,
+        "added": added.map(moment),
+    });
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// A task's definition and status.
+pub fn status(status: &TaskStatus, exec_id: &str, log: &std::path::Path, now: Timestamp) -> Value {
+    let added = status.row.as_ref().map(|row| row.added);
+    let mut map = match &status.task {
+        Some(definition) => task(definition, exec_id, added),
+        None => Map::from_iter([("name".to_owned(), json!(status.name.as_str()))]),
+    };
+    let live = status.live.as_ref();
+    let last = status.last_ended();
+    let more = json!({
+        "state": status.state.as_str(),
+        "wanted": status.wanted(),
+        "running": live.is_some(),
+        "defined": status.defined,
+        "pid": live.and_then(|live| live.pid),
+        "started": live.and_then(|live| live.started).map(moment),
+        "uptime": status.uptime(now).map(seconds),
+        "restarts": status.restarts(),
+        "crash_looping": false,
+        "next_retry": null,
+        "next_run": null,
+        "job": status.job.as_ref().map(|job| job.id),
+        "job_state": status.job.as_ref().map(|job| job.state.as_str()),
+        "last_pid": super::list::last_pid(status),
+        "last_exit": last.and_then(|run| run.exit).map(|exit| match exit {
+            Exit::Code(code) => json!(code),
+            Exit::Signal { number, .. } => json!(signal_name(number)),
+        }),
+        "last_outcome": last.and_then(|run| run.outcome.clone()),
+        "last_reason": last.and_then(|run| run.reason.clone()),
+        "orphans": live.map(|live| live.orphans.clone()).unwrap_or_default(),
+        "usage": live.and_then(|live| live.usage).map(|usage| json!({
+            "processes": usage.processes,
+            "cpu_seconds": micros(usage.cpu),
+            "rss_bytes": usage.memory,
+        })),
+        "log": log,
+    });
+    if let Value::Object(more) = more {
+        map.extend(more);
+    }
+    Value::Object(map)
+}
+
+/// A run.
+pub fn run(attempt: &Attempt) -> Value {
+    let Attempt { run, output } = attempt;
+    let (code, signal, core) = match run.exit {
+        Some(Exit::Code(code)) => (json!(code), Value::Null, false),
+        Some(Exit::Signal { number, core }) => (Value::Null, json!(signal_name(number)), core),
+        None => (Value::Null, Value::Null, false),
+    };
+    json!({
+        "run_id": run.id.to_string(),
+        "job": run.job,
+        "task": run.task.as_ref().map(|task| task.as_str()),
+        "kind": run.kind,
+        "attempt": run.attempt,
+        "pid": run.pid,
+        "asked_by": run.asked_by,
+        "claimed": moment(run.claimed),
+        "scheduled": run.scheduled.map(moment),
+        "started": run.started.map(moment),
+        "ended": run.ended.map(moment),
+        "duration": run.lasted.map(micros),
+        "outcome": run.outcome,
+        "exit_code": code,
+        "signal": signal,
+        "core": core,
+        "reason": run.reason,
+        "log": match output {
+            Output::File(path) => json!(path),
+            Output::Removed | Output::None => Value::Null,
+        },
+        "cpu_seconds": run.cpu.map(micros),
+        "max_rss_bytes": run.memory,
+    })
+}
+
+/// An explanation.
+pub fn explanation(status: &TaskStatus, explanation: &Explanation) -> Value {
+    json!({
+        "name": status.name.as_str(),
+        "state": status.state.as_str(),
+        "reason": explanation.sentence,
+        "hints": explanation.hints,
+    })
+}

@@ -1,0 +1,129 @@
+//! list and show: what is defined. Also the seed's short table that `start --all` prints.
+
+use std::io::{self, Write};
+
+use owo_colors::{OwoColorize, Style};
+
+use crate::domain::amount::print_duration;
+use crate::domain::task::{Program, Task};
+use crate::executor::TaskStatus;
+
+use super::table::{Column, Table};
+use super::words::{command_line, moment};
+
+/// The seed's full table: eleven columns, in its order. `status` is what was asked last, not what is observed.
+pub fn full(
+    exec_id: &str,
+    tasks: &[TaskStatus],
+    width: Option<u16>,
+    out: &mut dyn Write,
+) -> io::Result<Vec<&'static str>> {
+    let mut table = Table::new(&[
+        Column::text("exec_id", 3),
+        Column::text("name", 0),
+        Column::text("script", 0),
+        Column::text("wd", 4),
+        Column::text("added", 2),
+        Column::text("status", 0),
+        Column::number("pid", 1),
+        Column::text("env", 5),
+        Column::text("restart", 1),
+        Column::text("period", 1),
+        Column::text("start", 6),
+    ]);
+    for status in tasks {
+        let Some(task) = &status.task else { continue };
+        let plain = |text: String| (text, Style::new());
+        let commanded = if status.wanted() { "started" } else { "stopped" };
+        table.row(vec![
+            plain(exec_id.to_owned()),
+            plain(task.name.to_string()),
+            plain(command_line(task)),
+            plain(task.wd.display().to_string()),
+            plain(status.row.as_ref().map(|row| moment(row.added)).unwrap_or_default()),
+            plain(commanded.to_owned()),
+            plain(last_pid(status).map(|pid| pid.to_string()).unwrap_or_default()),
+            plain(env_text(task)),
+            plain(task.restart.as_str().to_owned()),
+            plain(period_text(task)),
+            plain(task.schedule.start.clone().unwrap_or_default()),
+        ]);
+    }
+    table.write(width, out)
+}
+
+/// The seed's short table: which tasks run.
+pub fn running(exec_id: &str, tasks: &[TaskStatus], width: Option<u16>, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Table::new(&[
+        Column::text("exec_id", 1),
+        Column::text("name", 0),
+        Column::text("running", 0),
+        Column::text("restart", 0),
+        Column::text("period", 0),
+    ]);
+    for status in tasks {
+        let Some(task) = &status.task else { continue };
+        let running = if status.live.is_some() { ("yes", Style::new().green()) } else { ("no", Style::new()) };
+        table.row(vec![
+            (exec_id.to_owned(), Style::new()),
+            (task.name.to_string(), Style::new()),
+            (running.0.to_owned(), running.1),
+            (task.restart.as_str().to_owned(), Style::new()),
+            (period_text(task), Style::new()),
+        ]);
+    }
+    table.write(width, out).map(drop)
+}
+
+/// One definition, a field a line, defaults included.
+pub fn definition(task: &Task, out: &mut dyn Write) -> io::Result<()> {
+    for (field, value) in fields(task) {
+        writeln!(out, "  {:<12} {}", field.dimmed(), super::screen::visible(&value))?;
+    }
+    Ok(())
+}
+
+/// The fields of a task that say something, in the order of the registry's documentation.
+fn fields(task: &Task) -> Vec<(&'static str, String)> {
+    let kind = match &task.program {
+        Program::Script(_) => "script",
+        Program::Command(_) => "command",
+        Program::Shell(_) => "shell",
+    };
+    let mut fields = vec![(kind, command_line(task)), ("wd", task.wd.display().to_string())];
+    let mut more = |field, value: Option<String>| fields.extend(value.filter(|v| !v.is_empty()).map(|v| (field, v)));
+    more("interpreter", task.interpreter.as_ref().map(|words| words.join(" ")));
+    more("env", Some(env_text(task)));
+    more("env_file", task.env_file.as_ref().map(|path| path.display().to_string()));
+    more("restart", Some(task.restart.as_str().to_owned()));
+    more("period", task.schedule.period.clone());
+    more("cron", task.schedule.cron.clone());
+    more("start", task.schedule.start.clone());
+    more("tz", task.schedule.tz.clone());
+    more("enabled", (!task.enabled).then(|| "false".to_owned()));
+    more("timeout", task.timeout.map(print_duration));
+    more("retries", task.retries.map(|count| count.to_string()));
+    more("stop", Some(format!("{}, then SIGKILL after {}", task.stop.signal, print_duration(task.stop.grace))));
+    let limits = [
+        Some(format!("{} archives", task.log.keep)),
+        task.log.keep_for.map(|age| format!("for {}", print_duration(age))),
+        task.log.keep_bytes.map(|bytes| format!("at most {}", crate::domain::amount::print_size(bytes))),
+    ];
+    more("log", Some(format!("keeps {}", limits.into_iter().flatten().collect::<Vec<_>>().join(", "))));
+    more("tags", Some(task.tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")));
+    fields
+}
+
+/// The pid of the run that is alive, else of the last one.
+pub(super) fn last_pid(status: &TaskStatus) -> Option<i32> {
+    status.live.as_ref().and_then(|live| live.pid).or_else(|| status.run.as_ref().and_then(|run| run.pid))
+}
+
+fn env_text(task: &Task) -> String {
+    task.env.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// The period, or the cron expression.
+fn period_text(task: &Task) -> String {
+    task.schedule.period.clone().or_else(|| task.schedule.cron.clone()).unwrap_or_default()
+}

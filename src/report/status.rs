@@ -1,0 +1,122 @@
+//! status: the table of all tasks, and the card of one.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use owo_colors::{OwoColorize, Style};
+
+use crate::domain::amount::print_size;
+use crate::domain::status::TaskState;
+use crate::executor::{Attempt, Explanation, TaskStatus};
+
+use super::list::definition;
+use super::screen::{Screen, visible};
+use super::table::{Column, Table};
+use super::words::{exit, lasting, recent};
+
+/// Writes the table of all tasks. Columns appear only when something is in them.
+pub fn table(
+    tasks: &[TaskStatus],
+    now: Timestamp,
+    width: Option<u16>,
+    out: &mut dyn Write,
+) -> io::Result<Vec<&'static str>> {
+    let mut table = Table::new(&[
+        Column::text("NAME", 0),
+        Column::text("STATE", 0),
+        Column::number("PID", 1),
+        Column::text("UPTIME", 0),
+        Column::number("RESTARTS", 3),
+        Column::text("LAST EXIT", 0),
+        Column::text("ENDED", 2),
+        Column::number("PROCS", 4),
+        Column::text("CPU", 2),
+        Column::text("MEMORY", 2),
+        Column::text("PERIOD", 4),
+    ]);
+    for status in tasks {
+        let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
+        let usage = status.live.as_ref().and_then(|live| live.usage);
+        let last = status.last_ended();
+        table.row(vec![
+            plain(Some(status.name.to_string())),
+            (status.state.as_str().to_owned(), style(status.state)),
+            plain(status.live.as_ref().and_then(|live| live.pid).map(|pid| pid.to_string())),
+            plain(status.uptime(now).map(lasting)),
+            plain(Some(status.restarts()).filter(|count| *count > 0).map(|count| count.to_string())),
+            plain(last.map(|run| run.exit.map_or_else(|| run.outcome.clone().unwrap_or_default(), exit))),
+            plain(last.and_then(|run| run.ended).map(|time| recent(time, now))),
+            plain(usage.map(|usage| usage.processes.to_string())),
+            plain(usage.map(|usage| lasting(Duration::from_micros(usage.cpu)))),
+            plain(usage.map(|usage| print_size(usage.memory))),
+            plain(status.task.as_ref().and_then(|task| task.schedule.period.clone().or(task.schedule.cron.clone()))),
+        ]);
+    }
+    table.without_empty().write(width, out)
+}
+
+/// What the card of one task shows besides its status.
+#[derive(Debug)]
+pub struct Card<'a> {
+    /// Its status.
+    pub status: &'a TaskStatus,
+    /// Why it is so.
+    pub explanation: &'a Explanation,
+    /// Its last runs, newest first.
+    pub runs: &'a [Attempt],
+    /// How many it has had.
+    pub count: usize,
+    /// The last lines of its output.
+    pub lines: &'a [String],
+    /// Where that output is.
+    pub log: &'a Path,
+}
+
+/// Writes the card of one task.
+pub fn card(card: &Card<'_>, now: Timestamp, width: Option<u16>, out: &mut dyn Write) -> io::Result<()> {
+    let status = card.status;
+    let mark = if status.live.is_some() { "●" } else { "○" };
+    let style = style(status.state);
+    writeln!(out, "{} {} {}", mark.style(style), status.name.bold(), status.state.as_str().style(style))?;
+    writeln!(out, "  {}", visible(&card.explanation.sentence))?;
+    if let Some(task) = &status.task {
+        writeln!(out)?;
+        definition(task, out)?;
+    }
+    if let Some(usage) = status.live.as_ref().and_then(|live| live.usage) {
+        let cpu = lasting(Duration::from_micros(usage.cpu));
+        let memory = print_size(usage.memory);
+        writeln!(out, "  {:<12} {} processes, {cpu} CPU, {memory}", "usage".dimmed(), usage.processes)?;
+    }
+    writeln!(out, "  {:<12} {}", "output".dimmed(), visible(&card.log.display().to_string()))?;
+    if !card.runs.is_empty() {
+        writeln!(out)?;
+        super::history::table(card.runs, card.count, now, width, out)?;
+    }
+    if !card.lines.is_empty() {
+        writeln!(out)?;
+        let mut screen = Screen::new(false);
+        let mut shown = Vec::new();
+        for line in card.lines {
+            screen.push(line.as_bytes(), &mut shown);
+            screen.push(b"\n", &mut shown);
+        }
+        screen.finish(&mut shown);
+        for line in String::from_utf8_lossy(&shown).lines() {
+            writeln!(out, "{} {line}", "│".dimmed())?;
+        }
+    }
+    Ok(())
+}
+
+/// The colour of a state. The word says the same.
+fn style(state: TaskState) -> Style {
+    match state {
+        TaskState::Running => Style::new().green(),
+        TaskState::Waiting | TaskState::Scheduled | TaskState::Stopping => Style::new().yellow(),
+        TaskState::Orphaned | TaskState::Unsupervised | TaskState::Failed => Style::new().red(),
+        TaskState::Finished | TaskState::Stopped => Style::new(),
+    }
+}

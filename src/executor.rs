@@ -1,6 +1,7 @@
 //! The verbs: add, start, stop, status and the rest, as a synchronous library. The command line is a thin shell over
 //! it; whatever else will offer the verbs calls the same functions.
 
+mod claim;
 mod define;
 mod definitions;
 mod error;
@@ -8,8 +9,10 @@ mod explain;
 mod history;
 mod import;
 mod journal;
+mod ledger;
 mod output;
 mod retention;
+mod settle;
 mod start;
 mod status;
 mod stop;

@@ -36,7 +36,7 @@ pub enum HomeError {
     /// It is not a folder.
     #[error("`{}` is not a folder", .0.display())]
     NotAFolder(PathBuf),
-    /// It lies on a network file system, where SQLite's locks and ours cannot be trusted.
+    /// It lies on a network file system, where locks cannot be trusted.
     #[error("`{}` lies on a network file system ({kind})", path.display())]
     Network {
         /// The folder.

@@ -34,7 +34,7 @@ pub(super) fn check(context: &mut Context) -> Result<u8, Failure> {
                     told(&format!("{}: no mistakes", path.display()));
                 }
             }
-            Ok(if troubles.is_empty() { 0 } else { 1 })
+            Ok(u8::from(!troubles.is_empty()))
         }
         Err(ExecutorError::Registry { path, mistakes }) if json => {
             let rows = mistakes.iter().map(|mistake| {

@@ -6,6 +6,7 @@ use std::io;
 
 use crate::domain::name::NameError;
 use crate::executor::{ExecutorError, StartError};
+use crate::home::HomeError;
 use crate::registry::EditError;
 use crate::registry::file::FileError;
 use crate::report;
@@ -92,8 +93,12 @@ impl From<io::Error> for Failure {
 fn kind(error: &ExecutorError) -> Kind {
     match error {
         ExecutorError::Home(error) => match error {
-            crate::home::HomeError::Io { .. } => Kind::Failed,
-            _ => Kind::Input,
+            HomeError::Io { .. } => Kind::Failed,
+            HomeError::Unnamed
+            | HomeError::NotAFolder(_)
+            | HomeError::Network { .. }
+            | HomeError::Owner { .. }
+            | HomeError::Mode { .. } => Kind::Input,
         },
         ExecutorError::Store(error) => match error {
             StoreError::Newer { .. } | StoreError::Foreign(_) => Kind::Refused,

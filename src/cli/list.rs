@@ -19,7 +19,7 @@ pub(super) fn list(context: &mut Context) -> Result<u8, Failure> {
     let statuses = executor.status(&definitions, None, false)?;
     let mut out = anstream::stdout();
     if json {
-        let objects = statuses.iter().filter_map(|status| Some(json_of(status, &definitions.exec_id)?));
+        let objects = statuses.iter().filter_map(|status| json_of(status, &definitions.exec_id));
         report::json::write(&Value::Array(objects.collect()), &mut out)?;
     } else if definitions.tasks.is_empty() {
         return nothing(json);

@@ -77,7 +77,7 @@ pub(super) fn tell_stopped(stopped: &[(TaskName, Stopped)]) -> u8 {
             Stopped::Ended(reason) => told(&format!("Stopping {name}: {reason}")),
             Stopped::NotRunning(false) => told(&format!("Stopping {name}: it was not running")),
             Stopped::NotRunning(true) => {
-                told(&format!("Stopping {name}: it was not running; it will not be started again"))
+                told(&format!("Stopping {name}: it was not running; it will not be started again"));
             }
             Stopped::Elsewhere => {
                 told(&format!("Stopping {name}: it runs on another machine or in another container; stop it there"));

@@ -264,8 +264,11 @@ pub fn step(state: State, input: Input, policy: Policy) -> Result<Vec<State>, Il
         | State::StagedOut
         | State::RunError
         | State::RunTimeout
-        | State::Reset => illegal,
-        State::JobFinished | State::Failed | State::Cancelled => illegal,
+        | State::Reset
+        // These are ends.
+        | State::JobFinished
+        | State::Failed
+        | State::Cancelled => illegal,
     }
 }
 

@@ -162,8 +162,10 @@ impl RunId {
     /// The low 64 bits: what a stop request carries as its signal value, so that a worker can tell that
     /// it is meant.
     pub fn low64(self) -> u64 {
-        let [.., a, b, c, d, e, f, g, h] = self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        // The cast cuts off the high half, on purpose.
+        #[allow(clippy::cast_possible_truncation)]
+        let low = u128::from_be_bytes(self.0) as u64;
+        low
     }
 }
 

@@ -64,6 +64,7 @@ pub enum Live {
 }
 
 /// Everything that a task's state depends on.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each true or not")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// Its unfinished run.

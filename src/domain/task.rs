@@ -145,6 +145,7 @@ impl Default for Retention {
 }
 
 /// Serde form of a signal: its name.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde fixes the shape of the argument")]
 mod signal_text {
     use super::Signal;
     use serde::{Deserialize, Deserializer, Serializer};

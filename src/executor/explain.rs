@@ -80,15 +80,13 @@ fn running(status: &TaskStatus, now: Timestamp) -> String {
     let pid = live.and_then(|live| live.pid).map(|pid| format!(" (pid {pid})")).unwrap_or_default();
     let since = live.and_then(|live| live.started).map(|time| format!(" for {}", age(time, now))).unwrap_or_default();
     let run = status.run.as_ref();
-    match (status.state, run.and_then(|run| run.stop_asked.zip(run.stop_by.as_deref()))) {
-        (TaskState::Stopping, Some((time, by))) => {
-            format!("{name}{pid} is being stopped: {by} asked for it {} ago", age(time, now))
-        }
-        _ => {
-            let by = run.map(|run| format!(", started by {}", run.asked_by)).unwrap_or_default();
-            format!("{name} has been running{since}{pid}{by}")
-        }
+    if status.state == TaskState::Stopping
+        && let Some((time, by)) = run.and_then(|run| run.stop_asked.zip(run.stop_by.as_deref()))
+    {
+        return format!("{name}{pid} is being stopped: {by} asked for it {} ago", age(time, now));
     }
+    let by = run.map(|run| format!(", started by {}", run.asked_by)).unwrap_or_default();
+    format!("{name} has been running{since}{pid}{by}")
 }
 
 fn stopped(status: &TaskStatus, now: Timestamp, hints: &mut Vec<String>) -> String {

@@ -8,25 +8,25 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use jiff::Timestamp;
-use rusqlite::Connection;
-use serde_json::json;
 
 use crate::domain::evidence::Entry;
-use crate::domain::lifecycle::{Input, Policy, State, step};
+use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, TaskName};
-use crate::domain::task::{Restart, Task};
+use crate::domain::task::Task;
 use crate::process::environment::{self, Inherited, Variables};
 use crate::process::launch::{self, Plan};
 use crate::process::record::RecordFile;
 use crate::process::spec::{Answer, RunSpec};
 use crate::process::{clock, random, spawn};
-use crate::store::jobs::{self, Change, Door, JobRow, NewJob};
-use crate::store::runs::{self, NewRun, RunRow};
-use crate::store::{Durability, events, tasks};
+use crate::store::jobs::{self, Door, JobRow};
+use crate::store::runs::{self, RunRow};
+use crate::store::{Durability, tasks};
 
+use super::claim::Claim;
 use super::error::{LaunchErrorWithHint, StartError};
-use super::import::{Found, Importer, current};
-use super::{Asker, Executor, ExecutorError, output};
+use super::import::Found;
+use super::ledger::Ledger;
+use super::{Asker, Executor, ExecutorError};
 
 /// How many runs are claimed in one transaction: each holds a descriptor until its worker has it.
 const BATCH: usize = 200;
@@ -65,22 +65,23 @@ pub(super) struct How {
 pub(super) type Answers = Vec<(TaskName, Result<Started, ExecutorError>)>;
 
 /// A task that was looked at and may be claimed.
-struct Ready<'a> {
-    task: &'a Task,
+pub(super) struct Ready<'a> {
+    pub(super) task: &'a Task,
     plan: Plan,
     variables: Variables,
     inherited: Inherited,
-    stored: Vec<u8>,
+    /// What it inherits, in the form in which its job keeps it.
+    pub(super) stored: Vec<u8>,
     /// The job that goes on, if it is still to go on when it is claimed.
-    goes_on: Option<JobId>,
-    run: RunId,
+    pub(super) goes_on: Option<JobId>,
+    pub(super) run: RunId,
     record: RecordFile,
 }
 
-/// What a claim made of a task that was ready.
-enum Claim {
-    Already(RunRow),
-    Claimed { job: JobRow, archive: String, former: Option<String> },
+/// What looking at a task came to.
+enum Look<'a> {
+    Ready(Box<Ready<'a>>),
+    Answered(Result<Started, ExecutorError>),
 }
 
 /// Checks a task and says what it would execute and with which variables.
@@ -124,68 +125,62 @@ impl Executor {
         let mut answers: Vec<Option<Result<Started, ExecutorError>>> = Vec::new();
         let mut ready = Vec::new();
         let mut armed = Vec::new();
-        for task in batch {
+        for (at, task) in batch.iter().enumerate() {
             if task.schedule.is_set() && !how.now {
                 armed.push(task);
                 answers.push(Some(Ok(Started::Scheduled)));
                 continue;
             }
             match self.make_ready(task, how, &inherited)? {
-                Ok(one) => {
-                    ready.push((answers.len(), one));
+                Look::Ready(one) => {
+                    ready.push((at, *one));
                     answers.push(None);
                 }
-                Err(answer) => answers.push(Some(answer)),
+                Look::Answered(answer) => answers.push(Some(answer)),
             }
         }
         let claims = self.claim_all(&armed, &ready, asker)?;
         let mut begun = Vec::new();
         for ((at, ready), claim) in ready.into_iter().zip(claims) {
             match claim {
-                Claim::Already(run) => {
+                Claim::Already => {
                     let path = ready.record.path().to_path_buf();
                     drop(ready);
                     let _ = std::fs::remove_file(path);
-                    if let Some(slot) = answers.get_mut(at) {
-                        *slot = Some(self.already(&run));
-                    }
                 }
-                Claim::Claimed { job, archive, former } => {
-                    let name = ready.task.name.clone();
-                    let spawned = self.spawn(&ready, &job, exec_id, former.as_ref().unwrap_or(&archive));
+                Claim::Claimed { job, former } => {
+                    let spawned = self.spawn(&ready, &job, exec_id, &former);
                     // From here on only the worker holds the lock.
-                    begun.push((at, name, ready.run, job.id, spawned));
+                    begun.push((at, ready.run, job.id, spawned));
                 }
             }
         }
-        for (at, name, run, job, spawned) in begun {
-            let answer = self.answer(&name, run, job, spawned)?;
-            if let Some(slot) = answers.get_mut(at) {
-                *slot = Some(answer);
+        for (at, run, job, spawned) in begun {
+            if let (Some(slot), Some(task)) = (answers.get_mut(at), batch.get(at)) {
+                *slot = Some(self.answer(&task.name, run, job, spawned)?);
             }
         }
-        for task in batch {
+        let mut told = Answers::with_capacity(batch.len());
+        for (task, answer) in batch.iter().zip(answers) {
+            match answer {
+                Some(answer) => told.push((task.name.clone(), answer)),
+                // Somebody else was faster; that run is looked at, and if it has ended already, this one comes next.
+                None => told.extend(self.start_batch(std::slice::from_ref(task), how, exec_id, asker)?),
+            }
             self.retain(task)?;
         }
-        let answers = answers.into_iter().flatten();
-        Ok(batch.iter().map(|task| task.name.clone()).zip(answers).collect())
+        Ok(told)
     }
 
     /// Looks at one task and prepares its run's record; or answers at once.
-    #[expect(clippy::type_complexity, reason = "a failure of ours, or an answer, or something to claim")]
-    fn make_ready<'a>(
-        &mut self,
-        task: &'a Task,
-        how: How,
-        inherited: &Inherited,
-    ) -> Result<Result<Ready<'a>, Result<Started, ExecutorError>>, ExecutorError> {
-        let (mut job, mut run) = current(&self.store, &task.name)?;
+    fn make_ready<'a>(&mut self, task: &'a Task, how: How, inherited: &Inherited) -> Result<Look<'a>, ExecutorError> {
+        let (mut job, mut run) = self.current(&task.name)?;
         if let Some(unfinished) = &run {
             self.import_of(std::slice::from_ref(unfinished))?;
-            (job, run) = current(&self.store, &task.name)?;
+            (job, run) = self.current(&task.name)?;
         }
         if let Some(run) = run {
-            return Ok(Err(self.already(&run)));
+            return Ok(Look::Answered(self.already(&run)));
         }
         let goes_on = job.filter(|job| job.state == State::RestartReady && job.door == Door::Start && !how.fresh);
         let inherited = match &goes_on {
@@ -194,14 +189,14 @@ impl Executor {
         };
         let (plan, variables) = match look(task, &inherited) {
             Ok(looked) => looked,
-            Err(error) => return Ok(Err(Err(start_error(&task.name, error)))),
+            Err(error) => return Ok(Look::Answered(Err(start_error(&task.name, error)))),
         };
         let run = RunId::from_random(random::bytes()?);
         let first = Entry::Prepared { run, place: self.here.clone() };
         let record = RecordFile::create(&self.home.record(run), &first)?;
         let stored = inherited.encode()?;
         let goes_on = goes_on.map(|job| job.id);
-        Ok(Ok(Ready { task, plan, variables, inherited, stored, goes_on, run, record }))
+        Ok(Look::Ready(Box::new(Ready { task, plan, variables, inherited, stored, goes_on, run, record })))
     }
 
     /// One transaction: the armed tasks are wanted, and each ready one has a run of its own or turns out to have one.
@@ -211,18 +206,14 @@ impl Executor {
         ready: &[(usize, Ready<'_>)],
         asker: &Asker,
     ) -> Result<Vec<Claim>, ExecutorError> {
-        let now = clock::now();
-        let home = self.home.clone();
+        let (home, now) = (&self.home, clock::now());
         let claimed = self.store.write(Durability::Flushed, |tx| {
             for task in armed {
                 tasks::see(tx, &task.name, now)?;
                 tasks::want(tx, &task.name, true, &asker.name, now)?;
             }
-            let importer = Importer { home: &home };
-            ready
-                .iter()
-                .map(|(_, ready)| importer.claim(tx, ready, asker, now))
-                .collect::<Result<Vec<_>, ExecutorError>>()
+            let ledger = Ledger { tx, home, now };
+            ready.iter().map(|(_, ready)| ledger.claim(ready, asker)).collect::<Result<Vec<_>, ExecutorError>>()
         });
         if claimed.is_err() {
             // Nothing was recorded, so nothing needs the records.
@@ -263,7 +254,8 @@ impl Executor {
             timeout: task.timeout,
             stop: task.stop.clone(),
         };
-        spawn::worker(ready.record.as_fd(), ready.record.path(), spec.seal()?).map(|(_, listen)| listen)
+        let sealed = spec.seal()?;
+        spawn::worker(ready.record.as_fd(), ready.record.path(), sealed.as_fd()).map(|(_, listen)| listen)
     }
 
     /// Waits for a worker's answer. A run that did not begin is imported at once.
@@ -298,100 +290,6 @@ impl Executor {
                 since: record.started.map(|(_, time)| time),
             }),
         }
-    }
-}
-
-impl Importer<'_> {
-    /// Claims a run for a task, unless it has one. Two claims cannot both pass.
-    fn claim(&self, tx: &Connection, ready: &Ready<'_>, asker: &Asker, now: Timestamp) -> Result<Claim, ExecutorError> {
-        let name = &ready.task.name;
-        tasks::see(tx, name, now)?;
-        tasks::want(tx, name, true, &asker.name, now)?;
-        tasks::set_failure_streak(tx, name, 0)?;
-        if let Some(run) = runs::unfinished_of(tx, name)? {
-            return Ok(Claim::Already(run));
-        }
-        let job = self.job(tx, ready, asker, now)?;
-        let archive = output::free_archive(tx, self.home, name, now)?;
-        let former = output::former_archive(tx, self.home, name)?;
-        let policy = Policy { restart: Restart::Never, retries: None, used: 0 };
-        let mut path = Vec::new();
-        let mut state = job.state;
-        let inputs: &[Input] =
-            if state == State::Created { &[Input::Settled, Input::Claimed] } else { &[Input::Claimed] };
-        for input in inputs {
-            path.extend(step(state, *input, policy)?);
-            state = path.last().copied().unwrap_or(state);
-        }
-        let attempt = job.attempt + 1;
-        let change = Change { state, code: None, reason: None, attempt, retries_used: job.retries_used };
-        jobs::change(tx, job.id, &change, now)?;
-        let new = NewRun { id: ready.run, job: job.id, task: name, attempt, asked_by: &asker.name, archive: &archive };
-        runs::create(tx, &new, now)?;
-        let event = events::NewEvent {
-            job: Some(job.id),
-            task: Some(name.as_str()),
-            states: Some((job.state, state)),
-            cause: "started",
-            data: json!({
-                "by": asker.name,
-                "run": ready.run.to_string(),
-                "what": ready.task.program_text(),
-                "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
-            }),
-        };
-        events::record(tx, &event, now)?;
-        Ok(Claim::Claimed { job, archive, former })
-    }
-
-    /// The job that is run: the one that waits to run again, with the newest definition, or a new one.
-    fn job(&self, tx: &Connection, ready: &Ready<'_>, asker: &Asker, now: Timestamp) -> Result<JobRow, ExecutorError> {
-        let name = &ready.task.name;
-        let last = tasks::find(tx, name)?.and_then(|row| row.job);
-        let last = last.map(|job| jobs::find(tx, job)).transpose()?.flatten();
-        let waiting = last.filter(|job| job.state == State::RestartReady);
-        if let Some(job) = &waiting {
-            if ready.goes_on == Some(job.id) {
-                jobs::redefine(tx, job.id, ready.task)?;
-                return Ok(job.clone());
-            }
-            self.cancel(tx, job, name, &format!("replaced by {}", asker.name), now)?;
-        }
-        let new = NewJob {
-            task: ready.task,
-            door: Door::Start,
-            environment: &ready.stored,
-            by: &asker.name,
-            spawned_by: asker.job,
-        };
-        let job = jobs::create(tx, &new, now)?;
-        tasks::set_job(tx, name, job.id)?;
-        Ok(job)
-    }
-
-    /// Cancels a job that waits to run again.
-    pub(super) fn cancel(
-        &self,
-        tx: &Connection,
-        job: &JobRow,
-        name: &TaskName,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<(), ExecutorError> {
-        let policy = Policy { restart: Restart::Never, retries: None, used: 0 };
-        let path = step(job.state, Input::Cancelled, policy)?;
-        let state = path.last().copied().unwrap_or(job.state);
-        let (attempt, retries_used) = (job.attempt, job.retries_used);
-        let change = Change { state, code: Some("cancelled"), reason: Some(reason), attempt, retries_used };
-        jobs::change(tx, job.id, &change, now)?;
-        let event = events::NewEvent {
-            job: Some(job.id),
-            task: Some(name.as_str()),
-            states: Some((job.state, state)),
-            cause: "cancelled",
-            data: json!({ "reason": reason }),
-        };
-        Ok(events::record(tx, &event, now)?)
     }
 }
 

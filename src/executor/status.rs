@@ -17,6 +17,9 @@ use crate::store::tasks::{self, TaskRow};
 use super::import::Found;
 use super::{Definitions, Executor, ExecutorError};
 
+/// How often runs that end meanwhile are looked at again.
+const LOOKS: u32 = 5;
+
 /// Everything that is known of one task.
 #[derive(Debug, Clone)]
 pub struct TaskStatus {
@@ -91,6 +94,23 @@ impl Executor {
         names: Option<&[TaskName]>,
         with_usage: bool,
     ) -> Result<Vec<TaskStatus>, ExecutorError> {
+        // What ends while we look is looked at again; where things end faster than that, the last look counts.
+        for _ in 0..LOOKS {
+            if let Some(statuses) = self.look_at_all(definitions, names, with_usage, false)? {
+                return Ok(statuses);
+            }
+        }
+        Ok(self.look_at_all(definitions, names, with_usage, true)?.unwrap_or_default())
+    }
+
+    /// One look at all; `None` when a run ended meanwhile, unless that is to be overlooked.
+    fn look_at_all(
+        &mut self,
+        definitions: &Definitions,
+        names: Option<&[TaskName]>,
+        with_usage: bool,
+        overlook: bool,
+    ) -> Result<Option<Vec<TaskStatus>>, ExecutorError> {
         self.refresh()?;
         let reader = self.store.reader();
         let key = |name: &TaskName| name.key();
@@ -115,13 +135,20 @@ impl Executor {
         for (name, task, row) in list {
             let job = row.as_ref().and_then(|row| row.job).and_then(|job| jobs.get(&job)).cloned();
             let run = job.as_ref().and_then(|job| runs.remove(&job.id));
-            let status = self.status_of(name, task, row, job, run, supervised, with_usage)?;
+            let live = match run.as_ref().filter(|run| run.outcome.is_none()) {
+                Some(run) => match self.look_at(run, with_usage)? {
+                    None if !overlook => return Ok(None),
+                    live => live,
+                },
+                None => None,
+            };
+            let status = self.status_of(name, task, row, job, run, live, supervised)?;
             let gone_and_quiet = !status.defined && status.live.is_none() && !status.wanted();
             if names.is_some() || !gone_and_quiet {
                 statuses.push(status);
             }
         }
-        Ok(statuses)
+        Ok(Some(statuses))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts that were read separately, for all tasks at once")]
@@ -132,8 +159,8 @@ impl Executor {
         row: Option<TaskRow>,
         job: Option<JobRow>,
         run: Option<RunRow>,
+        live: Option<LiveRun>,
         supervised: bool,
-        with_usage: bool,
     ) -> Result<TaskStatus, ExecutorError> {
         let defined = task.is_some();
         let task = match task {
@@ -141,10 +168,6 @@ impl Executor {
             None => jobs::last_definition(self.store.reader(), &name)?,
         };
         let unfinished = run.as_ref().filter(|run| run.outcome.is_none());
-        let live = match unfinished {
-            Some(run) => self.look_at(run, with_usage)?,
-            None => None,
-        };
         let facts = Facts {
             live: match &live {
                 Some(live) if live.orphans.is_empty() => Live::Worker,
@@ -161,6 +184,7 @@ impl Executor {
         Ok(TaskStatus { name, task, defined, state: task_state(facts), row, job, run, live })
     }
 
+    /// Looks at an unfinished run; `None` when it has ended.
     fn look_at(&self, run: &RunRow, with_usage: bool) -> Result<Option<LiveRun>, ExecutorError> {
         let live = |record: Record, orphans: Vec<i32>, elsewhere: bool| {
             let worker = record.starting.map(|(worker, _)| worker.pid);
@@ -176,8 +200,7 @@ impl Executor {
             Found::Alive(record) => live(record, Vec::new(), false),
             Found::Elsewhere(record) => live(record, Vec::new(), true),
             Found::Orphaned(record, pids) => live(record, pids, false),
-            // It ended since we looked; what it is now is told the next time.
-            Found::Ended(record, _) => live(record, Vec::new(), false),
+            Found::Ended(_, _) => None,
         })
     }
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use rusqlite::Connection;
 use serde_json::json;
 
 use crate::domain::lifecycle::State;
@@ -15,7 +13,8 @@ use crate::process::{clock, tagged};
 use crate::store::runs::{self, RunRow};
 use crate::store::{Durability, events, jobs, tasks};
 
-use super::import::{Found, Importer, current};
+use super::import::Found;
+use super::ledger::Ledger;
 use super::start::{Answers, How};
 use super::{Asker, Executor, ExecutorError};
 
@@ -114,20 +113,19 @@ impl Executor {
     /// One transaction: what is wanted of each task, and the wish that its run end. A run whose record has an outcome
     /// already keeps it.
     fn record_wishes(&mut self, names: &[TaskName], then: Patience, asker: &Asker) -> Result<Vec<Wish>, ExecutorError> {
-        let now = clock::now();
-        let home = self.home.clone();
         let mut ended = Vec::new();
         for name in names {
-            if let (_, Some(run)) = current(&self.store, name)? {
+            if let (_, Some(run)) = self.current(name)? {
                 let record = crate::process::record::read(&self.home.record(run.id))?;
                 if record.is_some_and(|(record, _)| record.ended.is_some()) {
                     ended.push(run.id);
                 }
             }
         }
+        let (home, now) = (&self.home, clock::now());
         self.store.write(Durability::Flushed, |tx| {
-            let importer = Importer { home: &home };
-            names.iter().map(|name| importer.wish(tx, name, then, &ended, asker, now)).collect()
+            let ledger = Ledger { tx, home, now };
+            names.iter().map(|name| ledger.wish(name, then, &ended, asker)).collect()
         })
     }
 
@@ -184,9 +182,9 @@ impl Executor {
                     match WorkerHandle::open(&worker, target.run.id)? {
                         Some(handle) => {
                             if now {
-                                handle.kill()?
+                                handle.kill()?;
                             } else {
-                                handle.stop()?
+                                handle.stop()?;
                             }
                             workers.push(handle);
                         }
@@ -231,16 +229,15 @@ impl Executor {
     }
 }
 
-impl Importer<'_> {
+impl Ledger<'_> {
     fn wish(
         &self,
-        tx: &Connection,
         name: &TaskName,
         then: Patience,
         ended: &[crate::domain::name::RunId],
         asker: &Asker,
-        now: Timestamp,
     ) -> Result<Wish, ExecutorError> {
+        let (tx, now) = (self.tx, self.now);
         tasks::see(tx, name, now)?;
         if then == Patience::Stay {
             tasks::want(tx, name, false, &asker.name, now)?;
@@ -262,13 +259,11 @@ impl Importer<'_> {
             let sequence = job.map(|job| jobs::definition_of(tx, &job)).transpose()?.map(|task| task.stop);
             return Ok(Wish::Run(Box::new(run), sequence.unwrap_or_default()));
         }
-        let job = tasks::find(tx, name)?.and_then(|row| row.job);
-        let job = job.map(|job| jobs::find(tx, job)).transpose()?.flatten();
-        let pending = job.filter(|job| job.state == State::RestartReady);
+        let pending = self.newest_job(name)?.filter(|job| job.state == State::RestartReady);
         if let Some(job) = &pending
             && then == Patience::Stay
         {
-            self.cancel(tx, job, name, &format!("stopped by {}", asker.name), now)?;
+            self.cancel(job, name, &format!("stopped by {}", asker.name))?;
         }
         Ok(Wish::NotRunning(pending.is_some()))
     }

@@ -17,7 +17,7 @@ use crate::domain::evidence::{Entry, Record};
 use super::sys;
 
 /// The space that is allocated beforehand; five entries need about a quarter of it.
-const SIZE: u64 = 4096;
+const SIZE: usize = 4096;
 
 /// Why a record could not be made, read or written.
 #[derive(Debug, Error)]
@@ -79,7 +79,7 @@ impl RecordFile {
         let length = i64::try_from(SIZE).map_err(io::Error::other)?;
         match fallocate(&self.file, FallocateFlags::empty(), 0, length) {
             // A file system without the call: zeroes are written instead.
-            Err(nix::errno::Errno::EOPNOTSUPP) => self.file.write_all_at(&[0; SIZE as usize], 0),
+            Err(nix::errno::Errno::EOPNOTSUPP) => self.file.write_all_at(&[0; SIZE], 0),
             other => Ok(other?),
         }
     }
@@ -160,7 +160,7 @@ fn whole_file(kind: i32) -> libc::flock {
 }
 
 fn contents(file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; SIZE as usize];
+    let mut bytes = vec![0; SIZE];
     let mut filled = 0;
     loop {
         let Some(free) = bytes.get_mut(filled..).filter(|free| !free.is_empty()) else { return Ok(bytes) };
@@ -235,7 +235,7 @@ mod tests {
         let path = temp.path().join("r");
         assert!(read(&path).unwrap().is_none());
         let (file, record) = written(&path);
-        assert!(file.end < SIZE / 2);
+        assert!(file.end < SIZE as u64 / 2);
         assert_eq!(read(&path).unwrap().unwrap(), (record.clone(), true));
         let copy = file.as_fd().try_clone_to_owned().unwrap();
         drop(file);

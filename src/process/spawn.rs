@@ -38,11 +38,11 @@ pub struct Given {
 
 /// Spawns a worker: a session of its own, all signals blocked, nothing of ours but the three descriptors, and an
 /// environment without any run's id. Returns its pid and the end of the pipe that its answer comes through.
-pub fn worker(record: BorrowedFd<'_>, record_path: &Path, spec: OwnedFd) -> io::Result<(i32, OwnedFd)> {
+pub fn worker(record: BorrowedFd<'_>, record_path: &Path, spec: BorrowedFd<'_>) -> io::Result<(i32, OwnedFd)> {
     let (listen, answer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     let argv = strings(&[b"jobexec", WORKER_DOOR.as_bytes(), record_path.as_os_str().as_bytes()])?;
-    let [record, spec, answer] = [above(record)?, above(spec.as_fd())?, above(answer.as_fd())?];
+    let [record, spec, answer] = [above(record)?, above(spec)?, above(answer.as_fd())?];
     let null = null.as_fd();
     let pid = sys::posix_spawn(&sys::Raw {
         program: &CString::new(OURSELVES)?,

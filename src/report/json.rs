@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::domain::name::TaskName;
 use crate::domain::outcome::Exit;
 use crate::domain::signal::Signal;
 use crate::domain::task::{Program, Task};
@@ -70,10 +71,7 @@ pub fn task(task: &Task, exec_id: &str, added: Option<Timestamp>) -> Map<String,
         "tags": task.tags,
         "added": added.map(moment),
     });
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
+    if let Value::Object(map) = value { map } else { Map::new() }
 }
 
 /// A task's definition and status.
@@ -131,7 +129,7 @@ pub fn run(attempt: &Attempt) -> Value {
     json!({
         "run_id": run.id.to_string(),
         "job": run.job,
-        "task": run.task.as_ref().map(|task| task.as_str()),
+        "task": run.task.as_ref().map(TaskName::as_str),
         "kind": run.kind,
         "attempt": run.attempt,
         "pid": run.pid,

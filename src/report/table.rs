@@ -56,6 +56,7 @@ impl Table {
     }
 
     /// Takes away the columns without any content.
+    #[must_use]
     pub fn without_empty(mut self) -> Self {
         let rows = &self.rows;
         let used: Vec<bool> = (0..self.columns.len())

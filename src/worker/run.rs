@@ -80,7 +80,7 @@ fn begin(spec: &RunSpec, record: &mut RecordFile) -> Result<(i32, Waiter), Begin
     let worker = identity::identify(me).map_err(|error| ours(&error))?;
     let (file, inode) = output::renew(&spec.output, &spec.former).map_err(|error| ours(&error))?;
     record.append(&Entry::Starting { worker, output: inode }).map_err(|error| ours(&error))?;
-    let pid = spawn_in_wd(spec, &file).map_err(|error| Begin::CouldNotStart(error))?;
+    let pid = spawn_in_wd(spec, &file).map_err(Begin::CouldNotStart)?;
     // The script is our unreaped child: its pid is certainly its own, and it can be identified even as a zombie.
     if let Ok(script) = identity::identify(pid) {
         let _ = record.append(&Entry::Started { script, time: clock::now() });

@@ -115,7 +115,7 @@ impl Executor {
     }
 
     /// Makes what this command committed survive a power cut. To be called after the answer, before the end.
-    pub fn flush(&self) -> Result<(), ExecutorError> {
+    pub fn flush(&mut self) -> Result<(), ExecutorError> {
         Ok(self.store.flush()?)
     }
 

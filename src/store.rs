@@ -113,6 +113,8 @@ pub enum Durability {
 pub struct Store {
     connection: Connection,
     home: Home,
+    /// Whether something was committed that a power cut could still take.
+    unflushed: bool,
 }
 
 impl Store {
@@ -128,7 +130,7 @@ impl Store {
             schema::migrate(&mut connection).map_err(open)?;
             drop(gate);
         }
-        Ok(Self { connection, home: home.clone() })
+        Ok(Self { connection, home: home.clone(), unflushed: false })
     }
 
     /// Opens the database for a command that only looks; `None` where there is none yet. Works in a read-only folder
@@ -152,7 +154,7 @@ impl Store {
                 drop(connection);
                 Self::create(home).map(Some)
             }
-            _ => Ok(Some(Self { connection, home: home.clone() })),
+            _ => Ok(Some(Self { connection, home: home.clone(), unflushed: false })),
         }
     }
 
@@ -168,7 +170,7 @@ impl Store {
             Ok(memory)
         };
         let connection = copy().map_err(StoreError::sql("copy the database"))?;
-        Ok(Self { connection, home: self.home.clone() })
+        Ok(Self { connection, home: self.home.clone(), unflushed: self.unflushed })
     }
 
     /// The connection, for reading.
@@ -208,6 +210,8 @@ impl Store {
             .map_err(StoreError::sql("begin to write"))?;
         let done = work(&transaction)?;
         transaction.commit().map_err(StoreError::sql("commit"))?;
+        // A flushed commit takes along all that came before it.
+        self.unflushed = durability == Durability::Committed;
         drop(gate);
         // Whoever does not hear it looks again within seconds.
         let _ = bell::ring(&self.home.bell());
@@ -226,12 +230,18 @@ impl Store {
     }
 
     /// Makes everything that was committed survive a power cut.
-    pub fn flush(&self) -> Result<(), StoreError> {
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        if !self.unflushed {
+            return Ok(());
+        }
         // The write-ahead log carries no POSIX locks: opening and closing it besides SQLite is safe.
         let path = self.home.write_ahead_log();
         match File::open(&path).and_then(|file| file.sync_data()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::Flush { path, source: error }),
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) | Err(_) => {
+                self.unflushed = false;
+                Ok(())
+            }
         }
     }
 }

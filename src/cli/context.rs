@@ -91,7 +91,7 @@ impl Context {
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         let _ = io::stdout().flush();
         match self.executor.take() {
-            Some(executor) => Ok(executor.flush()?),
+            Some(mut executor) => Ok(executor.flush()?),
             None => Ok(()),
         }
     }

@@ -3,12 +3,11 @@
 use crate::domain::name::{ExecId, TaskName};
 use crate::domain::suggest::nearest;
 use crate::executor::{Added, Definition, Executor, Patience, Stopped};
-use crate::registry::{Setting, Value, fields};
+use crate::registry::{Setting, fields};
 
 use super::arguments::{AddArguments, EditArguments};
 use super::context::{Context, told, warn};
 use super::failure::Failure;
-use super::fields::path_text;
 use super::run;
 
 /// `init`.
@@ -39,10 +38,7 @@ pub(super) fn add(context: &mut Context, arguments: &AddArguments) -> Result<u8,
         )));
     }
     let here = std::env::current_dir()?;
-    let mut settings = arguments.fields.settings(&here)?;
-    if !settings.iter().any(|setting| setting.key == "wd") {
-        settings.push(Setting { key: "wd", value: Some(Value::Text(path_text(&here)?)) });
-    }
+    let mut settings = arguments.fields.settings(&here, true)?;
     // What is not set need not be taken away from a task that is new.
     settings.retain(|setting| setting.value.is_some());
     let asker = context.asker()?;
@@ -77,7 +73,7 @@ pub(super) fn add(context: &mut Context, arguments: &AddArguments) -> Result<u8,
 /// `edit`.
 pub(super) fn edit(context: &mut Context, arguments: &EditArguments) -> Result<u8, Failure> {
     let name = TaskName::parse(&arguments.name)?;
-    let mut settings = arguments.fields.settings(&std::env::current_dir()?)?;
+    let mut settings = arguments.fields.settings(&std::env::current_dir()?, false)?;
     for key in &arguments.unset {
         let known = fields().iter().find(|field| field.key == key).ok_or_else(|| {
             let failure = Failure::input(format!("no field named `{key}`"));

@@ -95,15 +95,16 @@ impl Fields {
         self.script.is_some() || self.shell.is_some() || !self.after.is_empty()
     }
 
-    /// The settings that the flags mean. `here` is the current directory, which a relative directory is found from.
-    pub(super) fn settings(&self, here: &Path) -> Result<Vec<Setting>, Failure> {
+    /// The settings that the flags mean. `here` is the current directory: a relative directory is found from it, and a
+    /// new task has it where no other is given.
+    pub(super) fn settings(&self, here: &Path, new: bool) -> Result<Vec<Setting>, Failure> {
         let mut settings = self.program();
         let mut set =
             |key, value: Option<Value>| settings.extend(value.map(|value| Setting { key, value: Some(value) }));
         let text = |text: &Option<String>| text.clone().map(Value::Text);
         let number = |number: Option<u32>| number.map(|number| Value::Number(i64::from(number)));
         let wd = self.wd.as_ref().map(|wd| here.join(wd));
-        let wd = wd.map(|wd| wd.canonicalize().unwrap_or(wd));
+        let wd = wd.map(|wd| wd.canonicalize().unwrap_or(wd)).or_else(|| new.then(|| here.to_path_buf()));
         set("interpreter", text(&self.interpreter));
         set("wd", wd.as_deref().map(path_text).transpose()?.map(Value::Text));
         set("env", map(&self.env));
@@ -149,7 +150,7 @@ fn map(pairs: &[(String, String)]) -> Option<Value> {
 }
 
 /// A path as the registry has it: text.
-pub(super) fn path_text(path: &Path) -> Result<String, Failure> {
+fn path_text(path: &Path) -> Result<String, Failure> {
     path.to_str().map(str::to_owned).ok_or_else(|| {
         Failure::input(format!(
             "the directory `{}` has a name that is no text, which the registry cannot hold",

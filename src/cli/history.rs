@@ -24,7 +24,7 @@ pub(super) fn history(context: &mut Context, name: &str, number: u32) -> Result<
         report::json::write(&Value::Array(runs.iter().map(report::json::run).collect()), &mut out)?;
         return Ok(0);
     }
-    let count = executor.runs(&name, None)?.len();
+    let count = executor.count_runs(&name)?;
     if count == 0 {
         told(&format!("{name} has not been started yet."));
         return Ok(0);

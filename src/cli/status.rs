@@ -114,7 +114,7 @@ fn show_one(
         return Ok(());
     }
     let explanation = executor.explain(status, now)?;
-    let count = executor.runs(&status.name, None)?.len();
+    let count = executor.count_runs(&status.name)?;
     let log = executor.output_path(&status.name);
     let card = report::status::Card { status, explanation: &explanation, runs: &runs, count, lines: &lines, log: &log };
     report::status::card(&card, now, Context::width(), out)?;

@@ -39,7 +39,7 @@ impl Executor {
             }
             TaskState::Unsupervised => {
                 hints.push(format!("start it again with `jobexec start {name}`"));
-                match status.last_ended() {
+                match &status.last_ended {
                     Some(run) => format!(
                         "{name} is wanted but does not run: {}, and no supervisor is running to start it again",
                         ended(run, now)
@@ -47,21 +47,21 @@ impl Executor {
                     None => format!("{name} is wanted but does not run, and no supervisor is running to start it"),
                 }
             }
-            TaskState::Waiting => match status.last_ended() {
+            TaskState::Waiting => match &status.last_ended {
                 Some(run) => format!("{name} waits to be started again: {}", ended(run, now)),
                 None => format!("{name} waits to be started"),
             },
             TaskState::Scheduled => format!("{name} waits for its next occurrence"),
             TaskState::Failed | TaskState::Finished => {
                 hints.push(format!("run it again with `jobexec start {name}`"));
-                match status.last_ended() {
+                match &status.last_ended {
                     Some(run) => format!("{name} does not run: {}, and it is not to be started again", ended(run, now)),
                     None => format!("{name} does not run"),
                 }
             }
             TaskState::Stopped => stopped(status, now, &mut hints),
         };
-        if matches!(status.state, TaskState::Failed | TaskState::Unsupervised) && status.last_ended().is_some() {
+        if matches!(status.state, TaskState::Failed | TaskState::Unsupervised) && status.last_ended.is_some() {
             hints.push(format!("see its output with `jobexec tail {name}`"));
         }
         if !status.defined {

@@ -27,14 +27,18 @@ impl Executor {
     /// One run of a task: counted from 1 for the first, from -1 for the last.
     pub fn nth_run(&mut self, task: &TaskName, nth: i64) -> Result<Attempt, ExecutorError> {
         self.refresh()?;
-        let mut rows = runs::last_of(self.store.reader(), task, None)?;
-        let count = rows.len();
+        let count = runs::count_of(self.store.reader(), task)?;
         let from_end = if nth < 0 { Some(-1 - nth) } else { i64::try_from(count).ok().map(|count| count - nth) };
         let at = from_end.filter(|_| nth != 0).and_then(|at| usize::try_from(at).ok()).filter(|at| *at < count);
-        match at {
-            Some(at) => self.attempt(rows.swap_remove(at)),
+        match at.map(|at| runs::nth_newest(self.store.reader(), task, at)).transpose()?.flatten() {
+            Some(run) => self.attempt(run),
             None => Err(ExecutorError::NoSuchRun { task: task.clone(), run: nth, count }),
         }
+    }
+
+    /// How many runs a task has had.
+    pub fn count_runs(&self, task: &TaskName) -> Result<usize, ExecutorError> {
+        Ok(runs::count_of(self.store.reader(), task)?)
     }
 
     fn attempt(&self, mut run: RunRow) -> Result<Attempt, ExecutorError> {

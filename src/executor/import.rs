@@ -95,7 +95,7 @@ impl Executor {
     }
 
     /// Removes the records of imported runs, once what was imported is certain to stay.
-    fn forget_records(&self, of: impl Iterator<Item = RunId>) -> Result<(), ExecutorError> {
+    fn forget_records(&mut self, of: impl Iterator<Item = RunId>) -> Result<(), ExecutorError> {
         self.store.flush()?;
         for run in of {
             // One that stays is removed by whoever tidies up; it says nothing that the database does not.

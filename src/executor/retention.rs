@@ -47,9 +47,9 @@ impl Executor {
     /// The archived outputs of a task, newest first. A file is its archive only if it has the run's inode.
     fn archives(&self, task: &TaskName) -> Result<Vec<Archive>, ExecutorError> {
         let now = clock::now().as_microsecond();
-        let listed = runs::last_of(self.store.reader(), task, None)?;
-        let listed = listed.into_iter().filter(|run| !run.output_removed && run.outcome.is_some());
+        let listed = runs::with_output(self.store.reader(), task)?;
         Ok(listed
+            .into_iter()
             .filter_map(|run| {
                 let path = self.home.file(&run.archive)?;
                 let found = fs::symlink_metadata(&path).ok()?;

@@ -39,6 +39,8 @@ pub struct TaskStatus {
     pub run: Option<RunRow>,
     /// Its run, while that is alive.
     pub live: Option<LiveRun>,
+    /// Its newest run that has ended, also of an earlier job.
+    pub last_ended: Option<RunRow>,
 }
 
 /// A run that is alive.
@@ -76,11 +78,6 @@ impl TaskStatus {
     pub fn uptime(&self, now: Timestamp) -> Option<std::time::Duration> {
         let started = self.live.as_ref()?.started?;
         std::time::Duration::try_from(now.duration_since(started)).ok()
-    }
-
-    /// The newest run that has ended.
-    pub fn last_ended(&self) -> Option<&RunRow> {
-        self.run.as_ref().filter(|run| run.outcome.is_some())
     }
 }
 
@@ -181,7 +178,12 @@ impl Executor {
             job: job.as_ref().map(|job| job.state),
             restart: task.as_ref().map_or(Restart::Never, |task| task.restart),
         };
-        Ok(TaskStatus { name, task, defined, state: task_state(facts), row, job, run, live })
+        let last_ended = match (&run, unfinished) {
+            (Some(run), None) => Some(run.clone()),
+            (Some(_), Some(_)) => runs::last_ended(self.store.reader(), &name)?,
+            (None, _) => None,
+        };
+        Ok(TaskStatus { name, task, defined, state: task_state(facts), row, job, run, live, last_ended })
     }
 
     /// Looks at an unfinished run; `None` when it has ended.
@@ -202,11 +204,6 @@ impl Executor {
             Found::Orphaned(record, pids) => live(record, pids, false),
             Found::Ended(_, _) => None,
         })
-    }
-
-    /// The last runs of a task, newest first.
-    pub fn runs(&self, task: &TaskName, number: Option<u32>) -> Result<Vec<RunRow>, ExecutorError> {
-        Ok(runs::last_of(self.store.reader(), task, number)?)
     }
 
     /// The time, for whoever shows ages.

@@ -82,7 +82,7 @@ pub fn status(status: &TaskStatus, exec_id: &str, log: &std::path::Path, now: Ti
         None => Map::from_iter([("name".to_owned(), json!(status.name.as_str()))]),
     };
     let live = status.live.as_ref();
-    let last = status.last_ended();
+    let last = status.last_ended.as_ref();
     let more = json!({
         "state": status.state.as_str(),
         "wanted": status.wanted(),

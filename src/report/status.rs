@@ -39,7 +39,7 @@ pub fn table(
     for status in tasks {
         let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
         let usage = status.live.as_ref().and_then(|live| live.usage);
-        let last = status.last_ended();
+        let last = status.last_ended.as_ref();
         table.row(vec![
             plain(Some(status.name.to_string())),
             (status.state.as_str().to_owned(), style(status.state)),

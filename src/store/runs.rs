@@ -138,12 +138,43 @@ pub fn find(connection: &Connection, id: RunId) -> Result<Option<RunRow>, StoreE
     Ok(select(connection, "WHERE id = ?1", [id.to_string()])?.pop())
 }
 
-/// Whether an archive's name is taken.
+/// How many runs a task has had.
+pub fn count_of(connection: &Connection, task: &TaskName) -> Result<usize, StoreError> {
+    connection
+        .prepare_cached("SELECT count(*) FROM runs WHERE task = ?1")
+        .and_then(|mut statement| statement.query_row([task.as_str()], |row| row.get(0)))
+        .map_err(StoreError::sql("count the runs"))
+}
+
+/// One run of a task, counted from 0 for the newest.
+pub fn nth_newest(connection: &Connection, task: &TaskName, nth: usize) -> Result<Option<RunRow>, StoreError> {
+    Ok(select(connection, "WHERE task = ?1 ORDER BY rowid DESC LIMIT 1 OFFSET ?2", (task.as_str(), nth))?.pop())
+}
+
+/// The newest run of a task that has ended.
+pub fn last_ended(connection: &Connection, task: &TaskName) -> Result<Option<RunRow>, StoreError> {
+    let rest = "WHERE task = ?1 AND outcome IS NOT NULL ORDER BY rowid DESC LIMIT 1";
+    Ok(select(connection, rest, [task.as_str()])?.pop())
+}
+
+/// The ended runs of a task whose output has not been removed, newest first.
+pub fn with_output(connection: &Connection, task: &TaskName) -> Result<Vec<RunRow>, StoreError> {
+    let rest = "WHERE task = ?1 AND outcome IS NOT NULL AND inode IS NOT NULL AND output_removed = 0
+                ORDER BY rowid DESC";
+    select(connection, rest, [task.as_str()])
+}
+
+/// How many runs back an archive's name may be taken. Names carry the second of their start, and a file that exists is
+/// never overwritten, so older ones do not matter.
+const ARCHIVES_BACK: u32 = 64;
+
+/// Whether an archive's name is taken by one of the last runs of a task.
 pub fn has_archive(connection: &Connection, name: &str, task: &TaskName) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM runs WHERE task = ?1 AND archive = ?2)";
+    let sql = "SELECT EXISTS (SELECT 1 FROM (SELECT archive FROM runs WHERE task = ?1 ORDER BY rowid DESC LIMIT ?3)
+               WHERE archive = ?2)";
     connection
         .prepare_cached(sql)
-        .and_then(|mut statement| statement.query_row((task.as_str(), name), |row| row.get(0)))
+        .and_then(|mut statement| statement.query_row((task.as_str(), name, ARCHIVES_BACK), |row| row.get(0)))
         .map_err(StoreError::sql("look for an archive"))
 }
 

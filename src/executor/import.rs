@@ -17,6 +17,9 @@ use super::{Executor, ExecutorError};
 /// The longest that a command which only looks waits for its turn to import.
 const LOOKING_PATIENCE: Duration = Duration::from_millis(50);
 
+/// How old a record without an unfinished run must be before it is removed.
+const TIDY_AFTER_SECONDS: i64 = 3600;
+
 /// What was found out about an unfinished run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
@@ -100,6 +103,24 @@ impl Executor {
         for run in of {
             // One that stays is removed by whoever tidies up; it says nothing that the database does not.
             let _ = fs::remove_file(self.home.record(run));
+        }
+        Ok(())
+    }
+
+    /// Removes records that nobody will ever import: of runs that were prepared and never recorded, and of runs whose
+    /// import was cut off after its commit. One that is locked or younger than an hour is left.
+    pub(super) fn tidy_records(&self) -> Result<(), ExecutorError> {
+        let Ok(entries) = fs::read_dir(self.home.runs()) else { return Ok(()) };
+        let now = clock::now().as_second();
+        let old = |entry: &fs::DirEntry| {
+            entry.metadata().is_ok_and(|found| now - std::os::unix::fs::MetadataExt::mtime(&found) > TIDY_AFTER_SECONDS)
+        };
+        for entry in entries.flatten().filter(old) {
+            let Some(run) = entry.file_name().to_str().and_then(|name| RunId::parse(name).ok()) else { continue };
+            let unfinished = runs::find(self.store.reader(), run)?.is_some_and(|row| row.outcome.is_none());
+            if !unfinished && !record::is_held(&entry.path()).unwrap_or(true) {
+                let _ = fs::remove_file(entry.path());
+            }
         }
         Ok(())
     }

@@ -111,6 +111,7 @@ impl Executor {
         for batch in these.chunks(BATCH) {
             answers.extend(self.start_batch(batch, how, &exec_id, asker)?);
         }
+        self.tidy_records()?;
         Ok(answers)
     }
 

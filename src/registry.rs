@@ -17,7 +17,7 @@ pub mod mistake;
 mod read;
 mod value;
 
-pub use edit::{EditError, Setting, Validated, Value, add, initial, remove, replace, update, validated};
+pub use edit::{EditError, Setting, Validated, Value, add, append, initial, remove, replace, update, validated};
 pub use field::{Field, fields, render_fields};
 pub use mistake::{Mistake, Mistakes, Problem};
 

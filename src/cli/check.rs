@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::executor::ExecutorError;
 use crate::report;
+use crate::report::page::Page;
 
 use super::context::{Context, told};
 use super::failure::Failure;
@@ -18,7 +19,7 @@ pub(super) fn check(context: &mut Context) -> Result<u8, Failure> {
     if !path.exists() {
         return super::list::nothing(json);
     }
-    let mut out = anstream::stdout();
+    let mut out = Page::default();
     match executor.check() {
         Ok(troubles) => {
             if json {
@@ -34,6 +35,7 @@ pub(super) fn check(context: &mut Context) -> Result<u8, Failure> {
                     told(&format!("{}: no mistakes", path.display()));
                 }
             }
+            out.print()?;
             Ok(u8::from(!troubles.is_empty()))
         }
         Err(ExecutorError::Registry { path, mistakes }) if json => {
@@ -48,6 +50,7 @@ pub(super) fn check(context: &mut Context) -> Result<u8, Failure> {
                 })
             });
             report::json::write(&Value::Array(rows.collect()), &mut out)?;
+            out.print()?;
             Ok(2)
         }
         Err(error) => Err(error.into()),

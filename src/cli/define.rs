@@ -67,7 +67,7 @@ pub(super) fn add(context: &mut Context, arguments: &AddArguments) -> Result<u8,
     if let Some(trouble) = executor.foresee(&task) {
         warn(&format!("`{}` cannot be started yet: {trouble}", task.name));
     }
-    if arguments.now { run::start_these(context, &[task], true) } else { Ok(0) }
+    if arguments.now { run::start_these(context, &[task.into()], true) } else { Ok(0) }
 }
 
 /// `edit`.

@@ -5,6 +5,7 @@ use std::io::Write;
 use crate::domain::name::TaskName;
 use crate::executor::ExecutorError;
 use crate::report;
+use crate::report::page::Page;
 
 use super::context::{Context, told};
 use super::failure::Failure;
@@ -21,7 +22,7 @@ pub(super) fn explain(context: &mut Context, name: &str) -> Result<u8, Failure> 
     let found = executor.status(&definitions, Some(std::slice::from_ref(&name)), false)?.pop();
     let status = found.ok_or(ExecutorError::NotDefined(name))?;
     let explanation = executor.explain(&status, executor.now())?;
-    let mut out = anstream::stdout();
+    let mut out = Page::default();
     if json {
         report::json::write(&report::json::explanation(&status, &explanation), &mut out)?;
     } else {
@@ -30,5 +31,6 @@ pub(super) fn explain(context: &mut Context, name: &str) -> Result<u8, Failure> 
             told(&format!("hint: {hint}"));
         }
     }
+    out.print()?;
     Ok(0)
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::domain::name::TaskName;
 use crate::executor::ExecutorError;
 use crate::report;
+use crate::report::page::Page;
 
 use super::context::{Context, told, told_hidden};
 use super::failure::Failure;
@@ -19,9 +20,10 @@ pub(super) fn history(context: &mut Context, name: &str, number: u32) -> Result<
     let definitions = Context::definitions(executor)?;
     let name = executor.resolve(&definitions, &name)?;
     let runs = executor.history(&name, Some(number))?;
-    let mut out = anstream::stdout();
+    let mut out = Page::default();
     if json {
         report::json::write(&Value::Array(runs.iter().map(report::json::run).collect()), &mut out)?;
+        out.print()?;
         return Ok(0);
     }
     let count = executor.count_runs(&name)?;
@@ -29,7 +31,9 @@ pub(super) fn history(context: &mut Context, name: &str, number: u32) -> Result<
         told(&format!("{name} has not been started yet."));
         return Ok(0);
     }
-    told_hidden(&report::history::table(&runs, count, executor.now(), Context::width(), &mut out)?);
+    let hidden = report::history::table(&runs, count, executor.now(), Context::width(), &mut out)?;
+    out.print()?;
+    told_hidden(&hidden);
     if count > runs.len() {
         told(&format!("# {} earlier runs: `jobexec history {name} -n {count}`", count - runs.len()));
     }

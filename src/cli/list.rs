@@ -7,6 +7,7 @@ use std::io::Write;
 use crate::domain::name::TaskName;
 use crate::executor::{ExecutorError, TaskStatus};
 use crate::report;
+use crate::report::page::Page;
 
 use super::context::{Context, told, told_hidden};
 use super::failure::Failure;
@@ -17,14 +18,17 @@ pub(super) fn list(context: &mut Context) -> Result<u8, Failure> {
     let Some(executor) = context.look()? else { return nothing(json) };
     let definitions = Context::definitions(executor)?;
     let statuses = executor.status(&definitions, None, false)?;
-    let mut out = anstream::stdout();
+    let mut out = Page::default();
     if json {
         let objects = statuses.iter().filter_map(|status| json_of(status, &definitions.exec_id));
         report::json::write(&Value::Array(objects.collect()), &mut out)?;
+        out.print()?;
     } else if definitions.tasks.is_empty() {
         return nothing(json);
     } else {
-        told_hidden(&report::list::full(&definitions.exec_id, &statuses, Context::width(), &mut out)?);
+        let hidden = report::list::full(&definitions.exec_id, &statuses, Context::width(), &mut out)?;
+        out.print()?;
+        told_hidden(&hidden);
     }
     Ok(0)
 }
@@ -32,7 +36,9 @@ pub(super) fn list(context: &mut Context) -> Result<u8, Failure> {
 /// What there is to say where nothing is defined.
 pub(super) fn nothing(json: bool) -> Result<u8, Failure> {
     if json {
-        report::json::write(&Value::Array(Vec::new()), &mut anstream::stdout())?;
+        let mut out = Page::default();
+        report::json::write(&Value::Array(Vec::new()), &mut out)?;
+        out.print()?;
     } else {
         told("No tasks yet. Add one with `jobexec add NAME SCRIPT`.");
     }
@@ -50,7 +56,7 @@ pub(super) fn show(context: &mut Context, name: &str) -> Result<u8, Failure> {
     let name = executor.resolve(&definitions, &name)?;
     let status = executor.status(&definitions, Some(std::slice::from_ref(&name)), false)?.pop();
     let status = status.filter(|status| status.task.is_some()).ok_or(ExecutorError::NotDefined(name))?;
-    let mut out = anstream::stdout();
+    let mut out = Page::default();
     if json {
         report::json::write(&json_of(&status, &definitions.exec_id).unwrap_or_default(), &mut out)?;
     } else if let Some(task) = &status.task {
@@ -58,6 +64,7 @@ pub(super) fn show(context: &mut Context, name: &str) -> Result<u8, Failure> {
         writeln!(out, "{}{gone}", task.name.bold())?;
         report::list::definition(task, &mut out)?;
     }
+    out.print()?;
     Ok(0)
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::executor::{Journal, Line};
 use crate::home::bell::Ear;
 use crate::report;
+use crate::report::page::Page;
 use crate::report::words::moment;
 
 use super::context::Context;
@@ -22,7 +23,7 @@ pub(super) fn log(context: &mut Context, number: Option<u32>, follow: bool) -> R
     let json = context.json;
     let Some(executor) = context.look()? else {
         if json {
-            report::json::write(&Value::Array(Vec::new()), &mut anstream::stdout())?;
+            return super::list::nothing(json);
         }
         return Ok(0);
     };
@@ -30,9 +31,9 @@ pub(super) fn log(context: &mut Context, number: Option<u32>, follow: bool) -> R
     let mut journal = Journal::default();
     let mut lines = journal.next(executor, number)?;
     loop {
-        let mut out = anstream::stdout();
+        let mut out = Page::default();
         write(&lines, json, &mut out)?;
-        out.flush()?;
+        out.print()?;
         let Some(ear) = &ear else { return Ok(0) };
         let mut fds = [PollFd::new(ear.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, PollTimeout::from(SAFETY_NET)) {

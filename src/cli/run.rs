@@ -1,9 +1,12 @@
 //! start, stop, restart.
 
+use std::sync::Arc;
+
 use crate::domain::name::TaskName;
 use crate::domain::task::Task;
 use crate::executor::{ExecutorError, Patience, Started, Stopped};
 use crate::report;
+use crate::report::page::Page;
 
 use super::context::{Context, names, told};
 use super::failure::Failure;
@@ -15,7 +18,9 @@ pub(super) fn start(context: &mut Context, typed: &[String], all: bool, now: boo
     let definitions = executor.definitions()?.good()?;
     if all {
         let statuses = executor.status(&definitions, None, false)?;
-        report::list::running(&definitions.exec_id, &statuses, Context::width(), &mut anstream::stdout())?;
+        let mut out = Page::default();
+        report::list::running(&definitions.exec_id, &statuses, Context::width(), &mut out)?;
+        out.print()?;
         return start_these(context, &definitions.tasks, now);
     }
     let mut tasks = Vec::new();
@@ -28,7 +33,7 @@ pub(super) fn start(context: &mut Context, typed: &[String], all: bool, now: boo
 }
 
 /// Starts tasks and says what became of each.
-pub(super) fn start_these(context: &mut Context, tasks: &[Task], now: bool) -> Result<u8, Failure> {
+pub(super) fn start_these(context: &mut Context, tasks: &[Arc<Task>], now: bool) -> Result<u8, Failure> {
     let asker = context.asker()?;
     let answers = context.executor()?.start(tasks, now, &asker)?;
     let scheduled = answers.iter().any(|(_, answer)| matches!(answer, Ok(Started::Scheduled)));

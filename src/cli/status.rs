@@ -10,6 +10,7 @@ use crate::domain::name::TaskName;
 use crate::executor::{Definitions, Executor, ExecutorError, TaskStatus};
 use crate::home::bell::Ear;
 use crate::report;
+use crate::report::page::Page;
 
 use super::context::{Context, names, told_hidden};
 use super::failure::Failure;
@@ -37,8 +38,10 @@ pub(super) fn status(context: &mut Context, typed: &[String], watch: bool, usage
     if watch {
         return self::watch(executor, &names, usage, json);
     }
-    let mut out = anstream::stdout();
-    show(executor, &names, usage, json, &mut out)
+    let mut out = Page::default();
+    let code = show(executor, &names, usage, json, &mut out)?;
+    out.print()?;
+    Ok(code)
 }
 
 /// Draws it again and again, until the terminal or the reader goes away.
@@ -46,14 +49,13 @@ fn watch(executor: &mut Executor, names: &[TaskName], usage: bool, json: bool) -
     let ear = Ear::open(executor.home())?;
     loop {
         ear.heard()?;
-        let mut drawn = Vec::new();
-        show(executor, names, usage, json, &mut drawn)?;
-        let mut out = anstream::stdout();
+        let mut out = Page::default();
+        show(executor, names, usage, json, &mut out)?;
         if Context::width().is_some() {
-            write!(out, "\x1b[H\x1b[2J")?;
+            // Not part of the page, which loses such sequences where colours are not wanted.
+            std::io::stdout().write_all(b"\x1b[H\x1b[2J")?;
         }
-        out.write_all(&drawn)?;
-        out.flush()?;
+        out.print()?;
         let mut fds = [PollFd::new(ear.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, PollTimeout::from(REDRAW)) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}

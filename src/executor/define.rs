@@ -3,7 +3,7 @@
 use crate::domain::name::TaskName;
 use crate::domain::task::Task;
 use crate::process::clock;
-use crate::registry::{self, Setting};
+use crate::registry::{self, EditError, Setting};
 use crate::store::{Durability, StoreError, events, runs, tasks};
 
 use super::{Asker, Executor, ExecutorError};
@@ -56,27 +56,35 @@ pub struct Removed {
 impl Executor {
     /// Adds a task. One that exists stays as it is, unless it is to be replaced.
     pub fn add(&mut self, new: &Definition, replace: bool, asker: &Asker) -> Result<Added, ExecutorError> {
-        if !replace && let Some(existing) = self.definitions()?.good()?.find(&new.name).cloned() {
+        if !replace && let Some(existing) = self.defined(&new.name)? {
             return self.existed(new, &existing);
         }
-        let mut existed = None;
-        let (registry, lock) = self.edit_registry(|text, registry| {
-            existed = registry.task(&new.name).cloned();
-            match &existed {
-                Some(_) if replace => registry::replace(text, &new.name, &new.settings),
-                // Somebody else added it meanwhile.
-                Some(_) => Ok(text.to_owned()),
-                None => registry::add(text, &new.name, &new.settings),
-            }
-        })?;
-        if let Some(existing) = existed.as_ref().filter(|_| !replace) {
-            return self.existed(new, existing);
+        if !replace && let Some((task, lock)) = self.append_to_registry(&new.name, &new.settings)? {
+            self.record_change(&task.name, "added", Some(&task), asker)?;
+            drop(lock);
+            return Ok(Added::New(task));
         }
+        let mut existed = false;
+        let edited = self.edit_registry(|text| match registry::add(text, &new.name, &new.settings) {
+            Err(EditError::Exists(_)) if replace => {
+                existed = true;
+                registry::replace(text, &new.name, &new.settings)
+            }
+            other => other,
+        });
+        let (registry, lock) = match edited {
+            // Somebody else added it meanwhile.
+            Err(ExecutorError::Edit(EditError::Exists(name))) => {
+                let existing = self.defined(&new.name)?.ok_or_else(|| ExecutorError::Edit(EditError::Exists(name)))?;
+                return self.existed(new, &existing);
+            }
+            other => other?,
+        };
         let task = registry.task(&new.name).cloned().ok_or_else(|| ExecutorError::NotDefined(new.name.clone()))?;
-        let cause = if existed.is_some() { "edited" } else { "added" };
+        let cause = if existed { "edited" } else { "added" };
         self.record_change(&task.name, cause, Some(&task), asker)?;
         drop(lock);
-        Ok(if existed.is_some() { Added::Replaced(task) } else { Added::New(task) })
+        Ok(if existed { Added::Replaced(task) } else { Added::New(task) })
     }
 
     /// The answer for a task that exists: where it differs from the one that was given.
@@ -92,7 +100,7 @@ impl Executor {
     pub fn edit(&mut self, name: &TaskName, settings: &[Setting], asker: &Asker) -> Result<Task, ExecutorError> {
         let definitions = self.definitions()?.good()?;
         let name = self.resolve(&definitions, name)?;
-        let (registry, lock) = self.edit_registry(|text, _| registry::update(text, &name, settings))?;
+        let (registry, lock) = self.edit_registry(|text| registry::update(text, &name, settings))?;
         let task = registry.task(&name).cloned().ok_or_else(|| ExecutorError::NotDefined(name.clone()))?;
         self.record_change(&task.name, "edited", Some(&task), asker)?;
         drop(lock);
@@ -109,7 +117,7 @@ impl Executor {
             return Err(ExecutorError::Running(name));
         }
         let lock = if definitions.find(&name).is_some() {
-            Some(self.edit_registry(|text, _| registry::remove(text, &name))?.1)
+            Some(self.edit_registry(|text| registry::remove(text, &name))?.1)
         } else {
             None
         };

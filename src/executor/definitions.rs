@@ -1,13 +1,14 @@
 //! What the registry says now: from the file, or, while that is unchanged or has a mistake, from the cache.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::name::TaskName;
 use crate::domain::task::Task;
 use crate::home::lock::{self, Lock};
 use crate::registry::file::{self, Contents, FileError, Fingerprint};
-use crate::registry::{EditError, Registry, validated};
+use crate::registry::{self, EditError, Registry, Setting, validated};
 use crate::store::{Durability, StoreError, cache};
 
 use super::{Executor, ExecutorError};
@@ -21,14 +22,14 @@ pub struct Definitions {
     /// The executor's id.
     pub exec_id: String,
     /// The tasks in the file's order.
-    pub tasks: Vec<Task>,
+    pub tasks: Vec<Arc<Task>>,
     /// What is wrong with the file now, in which case the rest is from when it was last good.
     pub mistake: Option<ExecutorError>,
 }
 
 impl Definitions {
     /// The task of this name, without regard to case.
-    pub fn find(&self, name: &TaskName) -> Option<&Task> {
+    pub fn find(&self, name: &TaskName) -> Option<&Arc<Task>> {
         self.tasks.iter().find(|task| task.name.as_str().eq_ignore_ascii_case(name.as_str()))
     }
 
@@ -59,7 +60,8 @@ impl Executor {
         match self.read_registry() {
             Ok((contents, registry)) => {
                 self.remember(&contents.fingerprint, &registry)?;
-                Ok(Definitions { exec_id: registry.exec_id.to_string(), tasks: registry.tasks, mistake: None })
+                let tasks = registry.tasks.into_iter().map(Arc::new).collect();
+                Ok(Definitions { exec_id: registry.exec_id.to_string(), tasks, mistake: None })
             }
             Err(mistake @ (ExecutorError::Registry { .. } | ExecutorError::File(FileError::NotText { .. }))) => {
                 let cached = cache::read(self.store.reader())?;
@@ -88,29 +90,73 @@ impl Executor {
     fn remember(&mut self, fingerprint: &Fingerprint, registry: &Registry) -> Result<(), ExecutorError> {
         let id = registry.exec_id.as_str();
         let print = stamp(fingerprint);
-        let written: Result<(), StoreError> = self.store.write_patiently(Durability::Committed, Duration::ZERO, |tx| {
-            cache::replace(tx, &print, id, &registry.tasks)
-        });
-        match written {
+        self.try_to_cache(|tx| cache::replace(tx, &print, id, &registry.tasks))
+    }
+
+    /// Writes the cache, if that is possible without waiting: it only saves work.
+    fn try_to_cache(
+        &mut self,
+        work: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), ExecutorError> {
+        match self.store.write_patiently(Durability::Committed, Duration::ZERO, work) {
             Err(error) if !error.is_only_for_writers() => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
-    /// Edits the registry: reads it under its lock, changes the text, makes sure that the result is good, replaces
-    /// the file. Returns what it says now. Nothing is written when it has a mistake, or would have one.
+    /// Whether the cache is that of this state of the file.
+    fn is_fresh(&self, found: &Fingerprint) -> Result<bool, ExecutorError> {
+        Ok(cache::head(self.store.reader())?.is_some_and(|(cached, _)| cached == stamp(found)))
+    }
+
+    /// One task of the registry, refused while that has a mistake. Reads no more than it has to.
+    pub(super) fn defined(&mut self, name: &TaskName) -> Result<Option<Task>, ExecutorError> {
+        match Fingerprint::of(&self.home.registry()) {
+            Ok(found) if self.is_fresh(&found)? => Ok(cache::find(self.store.reader(), name)?),
+            Ok(_) | Err(_) => Ok(self.definitions()?.good()?.find(name).map(|task| Task::clone(task))),
+        }
+    }
+
+    /// Edits the registry: reads it under its lock, refuses it if it has a mistake, changes the text, makes sure that
+    /// the result is good, replaces the file. Returns what it says now. Nothing is written when it would have a
+    /// mistake.
     pub(super) fn edit_registry(
         &mut self,
-        edit: impl FnOnce(&str, &Registry) -> Result<String, EditError>,
+        edit: impl FnOnce(&str) -> Result<String, EditError>,
     ) -> Result<(Registry, Lock), ExecutorError> {
         let lock = Lock::take(&self.home.registry_lock(), lock::PATIENCE)?;
-        let (contents, registry) = self.read_registry()?;
-        let text = edit(&contents.text, &registry)?;
-        let new = validated(text, self.home.root())?;
+        let contents = file::read(&self.home.registry())?;
+        if !self.is_fresh(&contents.fingerprint)? {
+            self.read_registry()?;
+        }
+        let new = validated(edit(&contents.text)?, self.home.root())?;
         file::replace(&self.home.registry(), &contents, &new.text)?;
         let found = Fingerprint::of(&self.home.registry())?;
         self.remember(&found, &new.registry)?;
         Ok((new.registry, lock))
+    }
+
+    /// Appends a task that the registry does not define. Where the cache is fresh that needs one reading of the text
+    /// instead of three, and one row of the cache instead of all. `None` where it cannot be done so.
+    pub(super) fn append_to_registry(
+        &mut self,
+        name: &TaskName,
+        settings: &[Setting],
+    ) -> Result<Option<(Task, Lock)>, ExecutorError> {
+        let lock = Lock::take(&self.home.registry_lock(), lock::PATIENCE)?;
+        let contents = file::read(&self.home.registry())?;
+        if !self.is_fresh(&contents.fingerprint)? || cache::find(self.store.reader(), name)?.is_some() {
+            return Ok(None);
+        }
+        let Ok(new) = validated(registry::append(&contents.text, name, settings), self.home.root()) else {
+            return Ok(None);
+        };
+        let Some(task) = new.registry.tasks.iter().find(|task| task.name == *name) else { return Ok(None) };
+        file::replace(&self.home.registry(), &contents, &new.text)?;
+        let print = stamp(&Fingerprint::of(&self.home.registry())?);
+        let id = new.registry.exec_id.as_str();
+        self.try_to_cache(|tx| cache::append(tx, &print, id, task))?;
+        Ok(Some((task.clone(), lock)))
     }
 
     /// Reads the registry past the cache and looks at each task's script and directory; what is wrong, task by task.

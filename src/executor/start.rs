@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -101,11 +102,11 @@ pub(super) fn look(task: &Task, inherited: &Inherited) -> Result<(Plan, Variable
 
 impl Executor {
     /// Starts tasks; scheduled ones are armed, and with `now` run at once as well.
-    pub fn start(&mut self, these: &[Task], now: bool, asker: &Asker) -> Result<Answers, ExecutorError> {
+    pub fn start(&mut self, these: &[Arc<Task>], now: bool, asker: &Asker) -> Result<Answers, ExecutorError> {
         self.start_as(these, How { now, fresh: false }, asker)
     }
 
-    pub(super) fn start_as(&mut self, these: &[Task], how: How, asker: &Asker) -> Result<Answers, ExecutorError> {
+    pub(super) fn start_as(&mut self, these: &[Arc<Task>], how: How, asker: &Asker) -> Result<Answers, ExecutorError> {
         let exec_id = self.definitions()?.exec_id;
         let mut answers = Vec::with_capacity(these.len());
         for batch in these.chunks(BATCH) {
@@ -117,7 +118,7 @@ impl Executor {
 
     fn start_batch(
         &mut self,
-        batch: &[Task],
+        batch: &[Arc<Task>],
         how: How,
         exec_id: &str,
         asker: &Asker,
@@ -203,7 +204,7 @@ impl Executor {
     /// One transaction: the armed tasks are wanted, and each ready one has a run of its own or turns out to have one.
     fn claim_all(
         &mut self,
-        armed: &[&Task],
+        armed: &[&Arc<Task>],
         ready: &[(usize, Ready<'_>)],
         asker: &Asker,
     ) -> Result<Vec<Claim>, ExecutorError> {

@@ -1,6 +1,7 @@
 //! status: what was asked of each task, what is observed, what became of it last.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -26,7 +27,7 @@ pub struct TaskStatus {
     /// Its name, as it is written.
     pub name: TaskName,
     /// Its definition; the last one known where it is no longer in the registry.
-    pub task: Option<Task>,
+    pub task: Option<Arc<Task>>,
     /// Whether it is in the registry.
     pub defined: bool,
     /// Its state.
@@ -34,13 +35,13 @@ pub struct TaskStatus {
     /// Its row, if anything has ever been done with it.
     pub row: Option<TaskRow>,
     /// Its newest job.
-    pub job: Option<JobRow>,
+    pub job: Option<Box<JobRow>>,
     /// The newest run of that job.
-    pub run: Option<RunRow>,
+    pub run: Option<Arc<RunRow>>,
     /// Its run, while that is alive.
-    pub live: Option<LiveRun>,
+    pub live: Option<Box<LiveRun>>,
     /// Its newest run that has ended, also of an earlier job.
-    pub last_ended: Option<RunRow>,
+    pub last_ended: Option<Arc<RunRow>>,
 }
 
 /// A run that is alive.
@@ -113,29 +114,28 @@ impl Executor {
         let key = |name: &TaskName| name.key();
         let mut rows: HashMap<String, TaskRow> =
             tasks::all(reader)?.into_iter().map(|row| (key(&row.name), row)).collect();
-        let jobs: HashMap<JobId, JobRow> =
+        let mut jobs: HashMap<JobId, JobRow> =
             jobs::newest_of_tasks(reader)?.into_iter().map(|job| (job.id, job)).collect();
         let mut runs: HashMap<JobId, RunRow> =
             runs::newest_of_tasks(reader)?.into_iter().map(|run| (run.job, run)).collect();
         let supervised = self.is_supervised();
         let wanted = names.map(|names| names.iter().map(key).collect::<Vec<_>>());
         let asked = |name: &TaskName| wanted.as_ref().is_none_or(|wanted| wanted.contains(&key(name)));
-        let mut list = Vec::new();
+        let mut list = Vec::with_capacity(definitions.tasks.len());
         for task in definitions.tasks.iter().filter(|task| asked(&task.name)) {
-            list.push((task.name.clone(), Some(task.clone()), rows.remove(&key(&task.name))));
+            list.push((task.name.clone(), Some(Arc::clone(task)), rows.remove(&key(&task.name))));
         }
         let mut gone: Vec<_> = rows.into_values().filter(|row| asked(&row.name)).collect();
-        gone.retain(|row| definitions.find(&row.name).is_none());
         gone.sort_by_key(|row| key(&row.name));
         list.extend(gone.into_iter().map(|row| (row.name.clone(), None, Some(row))));
         let mut statuses = Vec::with_capacity(list.len());
         for (name, task, row) in list {
-            let job = row.as_ref().and_then(|row| row.job).and_then(|job| jobs.get(&job)).cloned();
-            let run = job.as_ref().and_then(|job| runs.remove(&job.id));
+            let job = row.as_ref().and_then(|row| row.job).and_then(|job| jobs.remove(&job)).map(Box::new);
+            let run = job.as_ref().and_then(|job| runs.remove(&job.id)).map(Arc::new);
             let live = match run.as_ref().filter(|run| run.outcome.is_none()) {
                 Some(run) => match self.look_at(run, with_usage)? {
                     None if !overlook => return Ok(None),
-                    live => live,
+                    live => live.map(Box::new),
                 },
                 None => None,
             };
@@ -152,17 +152,17 @@ impl Executor {
     fn status_of(
         &self,
         name: TaskName,
-        task: Option<Task>,
+        task: Option<Arc<Task>>,
         row: Option<TaskRow>,
-        job: Option<JobRow>,
-        run: Option<RunRow>,
-        live: Option<LiveRun>,
+        job: Option<Box<JobRow>>,
+        run: Option<Arc<RunRow>>,
+        live: Option<Box<LiveRun>>,
         supervised: bool,
     ) -> Result<TaskStatus, ExecutorError> {
         let defined = task.is_some();
         let task = match task {
             Some(task) => Some(task),
-            None => jobs::last_definition(self.store.reader(), &name)?,
+            None => jobs::last_definition(self.store.reader(), &name)?.map(Arc::new),
         };
         let unfinished = run.as_ref().filter(|run| run.outcome.is_none());
         let facts = Facts {
@@ -180,7 +180,7 @@ impl Executor {
         };
         let last_ended = match (&run, unfinished) {
             (Some(run), None) => Some(run.clone()),
-            (Some(_), Some(_)) => runs::last_ended(self.store.reader(), &name)?,
+            (Some(_), Some(_)) => runs::last_ended(self.store.reader(), &name)?.map(Arc::new),
             (None, _) => None,
         };
         Ok(TaskStatus { name, task, defined, state: task_state(facts), row, job, run, live, last_ended })

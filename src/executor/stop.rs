@@ -1,5 +1,6 @@
 //! stop: record the wish, have each worker run its stop sequence, wait until nothing is left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -7,7 +8,7 @@ use serde_json::json;
 use crate::domain::lifecycle::State;
 use crate::domain::name::TaskName;
 use crate::domain::signal::Signal;
-use crate::domain::task::StopSequence;
+use crate::domain::task::{StopSequence, Task};
 use crate::process::asking::{Interrupts, ManyDescriptors, Waited, WorkerHandle};
 use crate::process::{clock, tagged};
 use crate::store::runs::{self, RunRow};
@@ -101,7 +102,7 @@ impl Executor {
     /// Stops tasks and starts them again, as new jobs.
     pub fn restart(
         &mut self,
-        these: &[crate::domain::task::Task],
+        these: &[Arc<Task>],
         asker: &Asker,
         told: &mut dyn FnMut(&str),
     ) -> Result<Answers, ExecutorError> {

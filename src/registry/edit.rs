@@ -93,15 +93,20 @@ pub fn add(text: &str, name: &TaskName, settings: &[Setting]) -> Result<String, 
         let edits = source.insert(&tasks, &[name.as_str()], &inline(settings));
         return Ok(source.apply(edits));
     }
-    let (old, eol) = (source.text, source.eol);
-    let gap = match old {
+    Ok(append(text, name, settings))
+}
+
+/// Appends a task to a text that is known to be good and not to define it. Nothing is read: whether the result is
+/// good is for [`validated`] to say.
+pub fn append(text: &str, name: &TaskName, settings: &[Setting]) -> String {
+    let eol = source::line_end(text);
+    let gap = match text {
         "" => String::new(),
-        _ if old.ends_with("\n\n") || old.ends_with("\n\r\n") => String::new(),
-        _ if old.ends_with('\n') => eol.to_owned(),
+        _ if text.ends_with("\n\n") || text.ends_with("\n\r\n") => String::new(),
+        _ if text.ends_with('\n') => eol.to_owned(),
         _ => eol.repeat(2),
     };
-    let block = format!("{gap}[task.{}]{eol}{}", key(name.as_str()), body(settings, eol));
-    Ok(source.apply(vec![(old.len()..old.len(), block)]))
+    format!("{text}{gap}[task.{}]{eol}{}", key(name.as_str()), body(settings, eol))
 }
 
 /// Defines a task anew in its place. The comment above its header stays; comments between its old fields

@@ -1,8 +1,11 @@
 //! The registry as it was last read without a mistake, under the file's fingerprint: so that `status` with ten
 //! thousand tasks parses no TOML, and a half-saved file does not blind anybody.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::domain::name::TaskName;
 use crate::domain::task::Task;
 
 use super::StoreError;
@@ -17,7 +20,7 @@ pub struct Cached {
     /// The executor's id.
     pub exec_id: String,
     /// The tasks in the file's order.
-    pub tasks: Vec<Task>,
+    pub tasks: Vec<Arc<Task>>,
 }
 
 /// The fingerprint and the executor's id that the cache holds.
@@ -41,7 +44,7 @@ pub fn read(connection: &Connection) -> Result<Option<Cached>, StoreError> {
         let Some(task) = bytes.as_blob().ok().and_then(|bytes| postcard::from_bytes(bytes).ok()) else {
             return Ok(None);
         };
-        tasks.push(task);
+        tasks.push(Arc::new(task));
     }
     Ok(Some(Cached { fingerprint, exec_id, tasks }))
 }
@@ -62,6 +65,15 @@ pub fn append(tx: &Connection, fingerprint: &str, exec_id: &str, task: &Task) ->
         .map_err(StoreError::sql(DOING))?;
     put(tx, next, task)?;
     set_head(tx, fingerprint, exec_id)
+}
+
+/// One task of the cache.
+pub fn find(connection: &Connection, name: &TaskName) -> Result<Option<Task>, StoreError> {
+    let bytes: Option<Vec<u8>> = connection
+        .query_row("SELECT definition FROM registry_tasks WHERE name = ?1", [name.as_str()], |row| row.get(0))
+        .optional()
+        .map_err(StoreError::sql(DOING))?;
+    Ok(bytes.and_then(|bytes| postcard::from_bytes(&bytes).ok()))
 }
 
 fn put(tx: &Connection, position: i64, task: &Task) -> Result<(), StoreError> {
@@ -102,6 +114,6 @@ mod tests {
         store.write(Durability::Committed, |tx| append(tx, "2", "xg15", &task("c"))).unwrap();
         let cached = read(store.reader()).unwrap().unwrap();
         assert_eq!((cached.fingerprint.as_str(), cached.exec_id.as_str()), ("2", "xg15"));
-        assert_eq!(cached.tasks, [task("b"), task("a"), task("c")]);
+        assert_eq!(cached.tasks, ["b", "a", "c"].map(|name| Arc::new(task(name))));
     }
 }

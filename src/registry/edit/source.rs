@@ -25,6 +25,12 @@ pub(super) struct Source<'a> {
     ends: Vec<usize>,
 }
 
+/// The line end that a text uses: that of its first line.
+pub(super) fn line_end(text: &str) -> &'static str {
+    let crlf = text.find('\n').is_some_and(|at| text.get(..at).is_some_and(|line| line.ends_with('\r')));
+    if crlf { "\r\n" } else { "\n" }
+}
+
 impl<'a> Source<'a> {
     pub(super) fn read(text: &'a str) -> Result<Self, Mistakes> {
         let whole = text;
@@ -34,8 +40,7 @@ impl<'a> Source<'a> {
         let mut ends = Vec::new();
         collect_ends(&root, &mut ends);
         ends.sort_unstable();
-        let crlf = text.find('\n').is_some_and(|at| text.get(..at).is_some_and(|line| line.ends_with('\r')));
-        Ok(Self { text, eol: if crlf { "\r\n" } else { "\n" }, mark, root, ends })
+        Ok(Self { text, eol: line_end(text), mark, root, ends })
     }
 
     /// The table of tasks.

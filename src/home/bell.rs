@@ -1,5 +1,6 @@
 //! The bell: whoever has changed a fact writes one byte, after the commit; whoever waits watches for it.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,7 +22,8 @@ pub fn ring(bell: &Path) -> io::Result<()> {
 pub struct Ear {
     inotify: Inotify,
     bell: WatchDescriptor,
-    registry: std::ffi::OsString,
+    /// The registry's name, and that of what it links to.
+    names: Vec<OsString>,
 }
 
 impl Ear {
@@ -36,13 +38,12 @@ impl Ear {
             | AddWatchFlags::IN_DELETE;
         inotify.add_watch(home.root(), changes)?;
         let registry = home.registry();
-        if let Ok(target) = registry.canonicalize()
-            && let Some(folder) = target.parent().filter(|folder| *folder != home.root())
-        {
+        let target = registry.canonicalize().unwrap_or_else(|_| registry.clone());
+        if let Some(folder) = target.parent().filter(|folder| *folder != home.root()) {
             inotify.add_watch(folder, changes)?;
         }
-        let registry = registry.file_name().unwrap_or_default().to_owned();
-        Ok(Self { inotify, bell, registry })
+        let names = [registry, target].iter().filter_map(|path| path.file_name()).map(OsStr::to_owned).collect();
+        Ok(Self { inotify, bell, names })
     }
 
     /// Takes what has been heard; whether any of it matters.
@@ -51,9 +52,9 @@ impl Ear {
         loop {
             match self.inotify.read_events() {
                 Ok(events) => {
-                    heard |= events.iter().any(|event| {
-                        event.wd == self.bell || event.name.as_ref().is_some_and(|name| *name == self.registry)
-                    });
+                    let matters = |name: &OsString| self.names.contains(name);
+                    heard |=
+                        events.iter().any(|event| event.wd == self.bell || event.name.as_ref().is_some_and(matters));
                 }
                 Err(Errno::EAGAIN) => return Ok(heard),
                 Err(errno) => return Err(errno.into()),
@@ -85,6 +86,20 @@ mod tests {
         assert!(ear.heard().unwrap());
         assert!(!ear.heard().unwrap());
         std::fs::write(home.registry(), "version = 1").unwrap();
+        assert!(ear.heard().unwrap());
+    }
+
+    #[test]
+    fn a_registry_behind_a_link_is_heard_too() {
+        let temp = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let home = Home::create(temp.path()).unwrap();
+        let target = elsewhere.path().join("dotfile.toml");
+        std::fs::write(&target, "version = 1").unwrap();
+        std::os::unix::fs::symlink(&target, home.registry()).unwrap();
+        let ear = Ear::open(&home).unwrap();
+        ear.heard().unwrap();
+        std::fs::write(&target, "version = 1 # changed").unwrap();
         assert!(ear.heard().unwrap());
     }
 }

@@ -194,13 +194,14 @@ impl Executor {
                         None => waiting = true,
                     }
                 }
-                Found::Orphaned(_, _) => {
+                Found::Orphaned(record, _) => {
                     waiting = true;
+                    let script = record.started.map(|(script, _)| script);
                     let kill = now || since >= target.sequence.grace;
                     if kill {
-                        tagged::signal(target.run.id, &[Signal::KILL]);
+                        tagged::signal(target.run.id, script.as_ref(), &[Signal::KILL]);
                     } else if !target.orphaned {
-                        tagged::signal(target.run.id, &[target.sequence.signal, Signal::CONT]);
+                        tagged::signal(target.run.id, script.as_ref(), &[target.sequence.signal, Signal::CONT]);
                     }
                     target.orphaned = true;
                 }

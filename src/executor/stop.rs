@@ -10,7 +10,7 @@ use crate::domain::lifecycle::State;
 use crate::domain::name::TaskName;
 use crate::domain::signal::Signal;
 use crate::domain::task::StopSequence;
-use crate::process::asking::{Interrupts, Waited, WorkerHandle, raise_descriptor_limit};
+use crate::process::asking::{Interrupts, ManyDescriptors, Waited, WorkerHandle};
 use crate::process::{clock, tagged};
 use crate::store::runs::{self, RunRow};
 use crate::store::{Durability, events, jobs, tasks};
@@ -136,7 +136,7 @@ impl Executor {
         if targets.is_empty() {
             return Ok(());
         }
-        raise_descriptor_limit();
+        let _limit = ManyDescriptors::allow();
         let mut interrupts = Interrupts::catch()?;
         let start = clock::since_boot();
         let longest = targets.iter().map(|target| target.sequence.grace).max().unwrap_or_default() + BEYOND_GRACE;

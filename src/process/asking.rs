@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -100,11 +101,29 @@ impl Drop for Interrupts {
     }
 }
 
-/// Lets this process have as many descriptors as it may: waiting for a thousand workers takes a thousand.
-pub fn raise_descriptor_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+/// While it lives, this process may have as many descriptors as the system lets it: waiting for a thousand workers
+/// takes a thousand. Afterwards the limit is the former one again, for whatever is started next.
+#[derive(Debug)]
+pub struct ManyDescriptors {
+    former: Option<(u64, u64)>,
+}
+
+impl ManyDescriptors {
+    /// Raises the limit. Where that is refused, it stays as it is.
+    pub fn allow() -> Self {
+        let former = getrlimit(Resource::RLIMIT_NOFILE).ok();
+        if let Some((_, hard)) = former {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+        }
+        Self { former }
+    }
+}
+
+impl Drop for ManyDescriptors {
+    fn drop(&mut self) {
+        if let Some((soft, hard)) = self.former {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+        }
     }
 }
 

@@ -395,6 +395,6 @@ impl Importer<'_> {
     }
 }
 
-fn start_error(task: &TaskName, source: StartError) -> ExecutorError {
+pub(super) fn start_error(task: &TaskName, source: StartError) -> ExecutorError {
     ExecutorError::Start { task: task.clone(), source: Box::new(source) }
 }

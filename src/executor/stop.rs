@@ -9,14 +9,15 @@ use serde_json::json;
 use crate::domain::lifecycle::State;
 use crate::domain::name::TaskName;
 use crate::domain::signal::Signal;
-use crate::domain::task::StopSequence;
+use crate::domain::task::{StopSequence, Task};
 use crate::process::asking::{Interrupts, ManyDescriptors, Waited, WorkerHandle};
+use crate::process::environment::Inherited;
 use crate::process::{clock, tagged};
 use crate::store::runs::{self, RunRow};
 use crate::store::{Durability, events, jobs, tasks};
 
 use super::import::{Found, Importer, current};
-use super::start::{Answers, How};
+use super::start::{Answers, How, look, start_error};
 use super::{Asker, Executor, ExecutorError};
 
 /// How long after its grace a tree may still take until its rest is named.
@@ -99,16 +100,25 @@ impl Executor {
             .collect()
     }
 
-    /// Stops tasks and starts them again, as new jobs.
+    /// Stops tasks and starts them again, as new jobs. One that could not be started is refused and goes on running.
     pub fn restart(
         &mut self,
-        these: &[crate::domain::task::Task],
+        these: &[Task],
         asker: &Asker,
         told: &mut dyn FnMut(&str),
     ) -> Result<Answers, ExecutorError> {
-        let names: Vec<TaskName> = these.iter().map(|task| task.name.clone()).collect();
+        let inherited = Inherited::capture();
+        let looked: Vec<_> = these.iter().map(|task| look(task, &inherited).map(drop)).collect();
+        let sound = these.iter().zip(&looked).filter(|(_, looked)| looked.is_ok());
+        let sound: Vec<Task> = sound.map(|(task, _)| task.clone()).collect();
+        let names: Vec<TaskName> = sound.iter().map(|task| task.name.clone()).collect();
         self.stop(&names, Patience::Restart, asker, told)?;
-        self.start_as(these, How { now: true, fresh: true }, asker)
+        let mut started = self.start_as(&sound, How { now: true, fresh: true }, asker)?.into_iter();
+        let answers = these.iter().zip(looked).filter_map(|(task, looked)| match looked {
+            Ok(()) => started.next(),
+            Err(error) => Some((task.name.clone(), Err(start_error(&task.name, error)))),
+        });
+        Ok(answers.collect())
     }
 
     /// One transaction: what is wanted of each task, and the wish that its run end. A run whose record has an outcome

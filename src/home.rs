@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
-use crate::domain::name::{RunId, TaskName};
+use crate::domain::name::{JobId, RunId, TaskName};
 
 /// Why a folder cannot be used.
 #[derive(Debug, Error)]
@@ -188,6 +188,11 @@ impl Home {
     /// The file that a task's current or last run writes to.
     pub fn output(&self, task: &TaskName) -> PathBuf {
         self.root.join(format!("{task}.txt"))
+    }
+
+    /// The directory of a job's own; it is made only when something goes in.
+    pub fn job_directory(&self, job: JobId) -> PathBuf {
+        self.root.join("jobs").join(job.to_string())
     }
 
     /// A file in this folder by its recorded name; `None` for what is no plain file name.

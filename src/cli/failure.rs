@@ -55,6 +55,11 @@ impl Failure {
         Self { kind: Kind::Input, source: Box::new(Sentence(text)), hints: Vec::new(), silent: false }
     }
 
+    /// It failed, in a sentence.
+    pub(super) fn failed(text: String) -> Self {
+        Self { kind: Kind::Failed, ..Self::input(text) }
+    }
+
     /// The same failure with one more way out.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -116,7 +121,7 @@ fn kind(error: &ExecutorError) -> Kind {
         | ExecutorError::Edit(EditError::Unknown(_)) => Kind::Unknown,
         ExecutorError::Running(_) => Kind::Refused,
         ExecutorError::Start { source, .. } => match source.as_ref() {
-            StartError::Elsewhere | StartError::Orphaned { .. } => Kind::Refused,
+            StartError::Elsewhere | StartError::Itself | StartError::Orphaned { .. } => Kind::Refused,
             StartError::Refused(_) | StartError::EnvFile(_) | StartError::CouldNotStart(_) | StartError::Worker(_) => {
                 Kind::Failed
             }

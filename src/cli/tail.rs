@@ -63,7 +63,7 @@ fn files(executor: &mut Executor, name: &TaskName, arguments: &TailArguments) ->
     if let Some(nth) = arguments.run {
         return match executor.nth_run(name, nth)?.output {
             Output::File(path) => Ok(vec![path]),
-            Output::Removed => Err(Failure::input(format!("the output of run {nth} of `{name}` has been removed"))),
+            Output::Removed => Err(Failure::failed(format!("the output of run {nth} of `{name}` has been removed"))),
             Output::None => Ok(Vec::new()),
         };
     }

@@ -38,7 +38,6 @@ impl Ledger<'_> {
         }
         let job = self.job(ready, asker)?;
         let archive = output::free_archive(tx, self.home, name, now)?;
-        let former = output::former_archive(tx, self.home, name)?;
         let policy = Policy { restart: Restart::Never, retries: None, used: 0 };
         let mut path = Vec::new();
         let mut state = job.state;
@@ -53,6 +52,8 @@ impl Ledger<'_> {
         jobs::change(tx, job.id, &change, now)?;
         let new = NewRun { id: ready.run, job: job.id, task: name, attempt, asked_by: &asker.name, archive: &archive };
         runs::create(tx, &new, now)?;
+        // Only now is this run's archive taken, so that a foreign file is not set aside under that name.
+        let former = output::former_archive(tx, self.home, name)?;
         let event = events::NewEvent {
             job: Some(job.id),
             task: Some(name.as_str()),

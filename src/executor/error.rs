@@ -115,6 +115,9 @@ pub enum StartError {
     /// Another run of it has not ended: it runs where we may not judge.
     #[error("a run of it is on record as started on another machine or in another container")]
     Elsewhere,
+    /// A script asks to restart its own task: the request would die with it.
+    #[error("it cannot be restarted from inside its own script")]
+    Itself,
     /// Its former worker is dead, but something of its run is alive.
     #[error("an orphaned run of it is still alive (pid {})", pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Orphaned {
@@ -165,6 +168,7 @@ impl ExecutorError {
             Self::Start { source, task } => match source.as_ref() {
                 StartError::Refused(refused) => refused.hint.iter().cloned().collect(),
                 StartError::Orphaned { .. } => vec![format!("stop it first with `jobexec stop {task}`")],
+                StartError::Itself => vec!["let the script end: a kept-alive task is started again".to_owned()],
                 StartError::EnvFile(_)
                 | StartError::CouldNotStart(_)
                 | StartError::Worker(_)

@@ -46,10 +46,13 @@ impl Executor {
             Judgement::Alive => Found::Alive(record),
             Judgement::Elsewhere => Found::Elsewhere(record),
             Judgement::Ended(ended) => Found::Ended(record, ended),
-            Judgement::WorkerGone(ended) => match tagged::find(run) {
-                alive if alive.is_empty() => Found::Ended(record, ended),
-                alive => Found::Orphaned(record, alive),
-            },
+            Judgement::WorkerGone(ended) => {
+                let script = record.started.map(|(script, _)| script);
+                match tagged::find(run, script.as_ref()) {
+                    alive if alive.is_empty() => Found::Ended(record, ended),
+                    alive => Found::Orphaned(record, alive),
+                }
+            }
         })
     }
 

@@ -21,6 +21,9 @@ use super::{Executor, ExecutorError};
 /// The most of a last line that goes into an event, in bytes.
 const LONGEST: usize = 2000;
 
+/// Among how many of a task's newest runs the one is looked for whose output lies in the task's file.
+const NEWEST: u32 = 8;
+
 /// Where a run's output is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
@@ -81,7 +84,7 @@ pub(super) fn free_archive(
 /// it is nobody's, one after the time it was last written.
 pub(super) fn former_archive(tx: &Connection, home: &Home, task: &TaskName) -> Result<Option<String>, ExecutorError> {
     let Ok(found) = fs::symlink_metadata(home.output(task)) else { return Ok(None) };
-    let last = runs::last_of(tx, task, Some(8))?;
+    let last = runs::last_of(tx, task, Some(NEWEST))?;
     if let Some(run) = last.iter().find(|run| run.inode == Some(found.ino())) {
         return Ok(Some(run.archive.clone()));
     }
@@ -96,7 +99,34 @@ impl Executor {
             Some(_) => None,
             None => self.record_of(run)?.starting.map(|(_, inode)| inode),
         };
-        Ok(locate(&self.home, run, inode))
+        let output = locate(&self.home, run, inode);
+        let in_the_tasks_file = match (&output, &run.task) {
+            (Output::File(path), Some(task)) => *path == self.home.output(task),
+            (Output::File(_) | Output::Removed | Output::None, _) => false,
+        };
+        Ok(if in_the_tasks_file && !self.is_newest_of_its_inode(run)? { Output::Removed } else { output })
+    }
+
+    /// Whether no newer run has this one's inode. A file system gives the inode of a deleted file to the next new one,
+    /// and the task's file is that of the newer run.
+    fn is_newest_of_its_inode(&self, run: &RunRow) -> Result<bool, ExecutorError> {
+        let Some(task) = &run.task else { return Ok(true) };
+        let inode = |run: &RunRow| -> Result<Option<u64>, ExecutorError> {
+            Ok(match run.outcome {
+                Some(_) => run.inode,
+                None => self.record_of(run)?.starting.map(|(_, inode)| inode),
+            })
+        };
+        let its = inode(run)?;
+        for newer in runs::last_of(self.store.reader(), task, Some(NEWEST))? {
+            if newer.id == run.id {
+                return Ok(true);
+            }
+            if inode(&newer)? == its {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What an unfinished run's record says.

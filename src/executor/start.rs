@@ -231,7 +231,7 @@ impl Executor {
         let task = ready.task;
         let mut variables = ready.variables.clone();
         let folder = self.home.root().as_os_str().to_owned();
-        let ours: [(&str, OsString); 8] = [
+        let ours: [(&str, OsString); 9] = [
             (environment::EXECUTOR_ID, exec_id.into()),
             ("JOBEXEC_EXEC_ID", exec_id.into()),
             ("JOBEXEC_FOLDER", folder),
@@ -240,8 +240,9 @@ impl Executor {
             ("JOBEXEC_ATTEMPT", (job.attempt + 1).to_string().into()),
             (environment::RUN_ID, ready.run.to_string().into()),
             ("JOBEXEC_RUN_NAME", OsString::new()),
+            ("JOBEXEC_WORKDIR", self.home.job_directory(job.id).into_os_string()),
         ];
-        variables.extend(ours.into_iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (k.into(), v)));
+        variables.extend(ours.map(|(key, value)| (key.into(), value)));
         let spec = RunSpec {
             run: ready.run,
             program: ready.plan.program.as_os_str().as_bytes().to_vec(),
@@ -295,6 +296,6 @@ impl Executor {
     }
 }
 
-fn start_error(task: &TaskName, source: StartError) -> ExecutorError {
+pub(super) fn start_error(task: &TaskName, source: StartError) -> ExecutorError {
     ExecutorError::Start { task: task.clone(), source: Box::new(source) }
 }

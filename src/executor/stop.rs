@@ -10,14 +10,15 @@ use crate::domain::name::TaskName;
 use crate::domain::signal::Signal;
 use crate::domain::task::{StopSequence, Task};
 use crate::process::asking::{Interrupts, ManyDescriptors, Waited, WorkerHandle};
+use crate::process::environment::Inherited;
 use crate::process::{clock, tagged};
 use crate::store::runs::{self, RunRow};
 use crate::store::{Durability, events, jobs, tasks};
 
 use super::import::Found;
 use super::ledger::Ledger;
-use super::start::{Answers, How};
-use super::{Asker, Executor, ExecutorError};
+use super::start::{Answers, How, look, start_error};
+use super::{Asker, Executor, ExecutorError, StartError};
 
 /// How long after its grace a tree may still take until its rest is named.
 const BEYOND_GRACE: Duration = Duration::from_secs(10);
@@ -30,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub enum Stopped {
     /// It ran, and nothing of it is left; how its main process ended.
     Ended(String),
-    /// It did not run; with `true` its pending restart was cancelled.
+    /// It did not run; with `true` it was wanted, or to be started again, and no longer is.
     NotRunning(bool),
     /// It runs on another machine or in another pid namespace, where we signal nothing.
     Elsewhere,
@@ -72,6 +73,8 @@ impl Executor {
     ) -> Result<Vec<(TaskName, Stopped)>, ExecutorError> {
         let unfinished = runs::unfinished(self.store.reader())?;
         self.import_of(&unfinished)?;
+        // From the wish on, Ctrl-C means to kill: it must not end this command between the wish and its fulfilment.
+        let mut interrupts = Interrupts::catch()?;
         let wishes = self.record_wishes(names, then, asker)?;
         let mut answers = Vec::new();
         let mut targets = Vec::new();
@@ -87,7 +90,7 @@ impl Executor {
                 }
             }
         }
-        self.end(&mut targets, told)?;
+        self.end(&mut targets, &mut interrupts, told)?;
         let runs: Vec<RunRow> = targets.iter().map(|target| target.run.clone()).collect();
         self.import_of(&runs)?;
         answers
@@ -99,16 +102,48 @@ impl Executor {
             .collect()
     }
 
-    /// Stops tasks and starts them again, as new jobs.
+    /// Stops tasks and starts them again, as new jobs. One that could not be started is refused and goes on running.
     pub fn restart(
         &mut self,
         these: &[Arc<Task>],
         asker: &Asker,
         told: &mut dyn FnMut(&str),
     ) -> Result<Answers, ExecutorError> {
-        let names: Vec<TaskName> = these.iter().map(|task| task.name.clone()).collect();
-        self.stop(&names, Patience::Restart, asker, told)?;
-        self.start_as(these, How { now: true, fresh: true }, asker)
+        let inherited = Inherited::capture();
+        let mut answers = Answers::new();
+        let mut sound = Vec::new();
+        for task in these {
+            match self.may_restart(task, &inherited, asker)? {
+                Ok(()) => sound.push(Arc::clone(task)),
+                Err(error) => answers.push((task.name.clone(), Err(start_error(&task.name, error)))),
+            }
+        }
+        let names: Vec<TaskName> = sound.iter().map(|task| task.name.clone()).collect();
+        for (name, stopped) in self.stop(&names, Patience::Restart, asker, told)? {
+            let error = match stopped {
+                Stopped::Ended(_) | Stopped::NotRunning(_) => continue,
+                Stopped::Elsewhere => StartError::Elsewhere,
+                Stopped::Left(pids) => StartError::Orphaned { pids },
+            };
+            sound.retain(|task| task.name != name);
+            answers.push((name.clone(), Err(start_error(&name, error))));
+        }
+        answers.extend(self.start_as(&sound, How { now: true, fresh: true }, asker)?);
+        Ok(answers)
+    }
+
+    /// Whether a task can be started again once it has been stopped.
+    fn may_restart(
+        &self,
+        task: &Task,
+        inherited: &Inherited,
+        asker: &Asker,
+    ) -> Result<Result<(), StartError>, ExecutorError> {
+        let (_, run) = self.current(&task.name)?;
+        if asker.job.is_some() && run.is_some_and(|run| Some(run.job) == asker.job) {
+            return Ok(Err(StartError::Itself));
+        }
+        Ok(look(task, inherited).map(drop))
     }
 
     /// One transaction: what is wanted of each task, and the wish that its run end. A run whose record has an outcome
@@ -131,12 +166,16 @@ impl Executor {
     }
 
     /// Asks every worker, and waits for them and for orphans, until nothing is left or the time is over.
-    fn end(&mut self, targets: &mut [Target], told: &mut dyn FnMut(&str)) -> Result<(), ExecutorError> {
+    fn end(
+        &mut self,
+        targets: &mut [Target],
+        interrupts: &mut Interrupts,
+        told: &mut dyn FnMut(&str),
+    ) -> Result<(), ExecutorError> {
         if targets.is_empty() {
             return Ok(());
         }
         let _many = ManyDescriptors::allow();
-        let mut interrupts = Interrupts::catch()?;
         let start = clock::since_boot();
         let longest = targets.iter().map(|target| target.sequence.grace).max().unwrap_or_default() + BEYOND_GRACE;
         let mut now = false;
@@ -193,13 +232,14 @@ impl Executor {
                         None => waiting = true,
                     }
                 }
-                Found::Orphaned(_, _) => {
+                Found::Orphaned(record, _) => {
                     waiting = true;
+                    let script = record.started.map(|(script, _)| script);
                     let kill = now || since >= target.sequence.grace;
                     if kill {
-                        tagged::signal(target.run.id, &[Signal::KILL]);
+                        tagged::signal(target.run.id, script.as_ref(), &[Signal::KILL]);
                     } else if !target.orphaned {
-                        tagged::signal(target.run.id, &[target.sequence.signal, Signal::CONT]);
+                        tagged::signal(target.run.id, script.as_ref(), &[target.sequence.signal, Signal::CONT]);
                     }
                     target.orphaned = true;
                 }
@@ -240,6 +280,7 @@ impl Ledger<'_> {
     ) -> Result<Wish, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
         tasks::see(tx, name, now)?;
+        let was_wanted = tasks::find(tx, name)?.is_some_and(|row| row.wanted);
         if then == Patience::Stay {
             tasks::want(tx, name, false, &asker.name, now)?;
             tasks::set_failure_streak(tx, name, 0)?;
@@ -266,6 +307,6 @@ impl Ledger<'_> {
         {
             self.cancel(job, name, &format!("stopped by {}", asker.name))?;
         }
-        Ok(Wish::NotRunning(pending.is_some()))
+        Ok(Wish::NotRunning(pending.is_some() || was_wanted))
     }
 }

@@ -1,40 +1,48 @@
-//! Processes of a run whose worker is dead, known by the run's id in their environment.
+//! Processes of a run whose worker is dead, known by the run's id in their environment; the script itself also by the
+//! identity on record, whatever it did to its environment.
 //!
-//! The last resort: it cannot see a process that cleared its environment, and it can prove nothing. A living worker
-//! never needs it.
+//! The last resort: it cannot see another process that cleared its environment, and it can prove nothing. A living
+//! worker never needs it.
 
 use std::fs;
 use std::os::fd::AsFd;
 
+use crate::domain::evidence::ProcessId;
 use crate::domain::name::RunId;
 use crate::domain::signal::Signal;
 
 use super::environment::RUN_ID;
-use super::identity::stat;
+use super::identity::{self, stat};
 use super::{sys, tree};
 
-/// The processes, zombies left out, that carry a run's id.
+/// The processes, zombies left out, that carry a run's id, and its script.
 ///
 /// That there are none is believed only when a second look finds none either: one that forks and exits can slip through
 /// a single pass over the process table.
-pub fn find(run: RunId) -> Vec<i32> {
+pub fn find(run: RunId, script: Option<&ProcessId>) -> Vec<i32> {
     let mark = format!("{RUN_ID}={run}");
-    let look = || tree::processes().filter(|pid| carries(*pid, mark.as_bytes())).collect::<Vec<_>>();
+    let look = || {
+        let script = script.filter(|id| identity::is_alive(id)).map(|id| id.pid);
+        let others = tree::processes().filter(|pid| Some(*pid) != script && carries(*pid, mark.as_bytes()));
+        script.into_iter().chain(others).collect::<Vec<_>>()
+    };
     let found = look();
     if found.is_empty() { look() } else { found }
 }
 
-/// Sends a signal to every process that carries a run's id; returns those that were found.
-pub fn signal(run: RunId, signals: &[Signal]) -> Vec<i32> {
+/// Sends a signal to every process that carries a run's id, and to its script; returns those that were found.
+pub fn signal(run: RunId, script: Option<&ProcessId>, signals: &[Signal]) -> Vec<i32> {
     let mark = format!("{RUN_ID}={run}");
-    let found = find(run);
+    let found = find(run, script);
     for pid in &found {
-        // The pidfd first, then the mark again: the process behind the pidfd is the one that carries it.
-        let Ok(pidfd) = sys::pidfd_open(*pid) else { continue };
-        if carries(*pid, mark.as_bytes()) {
-            for signal in signals {
-                let _ = sys::pidfd_send_signal(pidfd.as_fd(), signal.number(), None);
-            }
+        // The pidfd first, then a second look: the process behind the pidfd is the one that is meant.
+        let pidfd = match script.filter(|id| id.pid == *pid) {
+            Some(id) => identity::open(id).ok().flatten(),
+            None => sys::pidfd_open(*pid).ok().filter(|_| carries(*pid, mark.as_bytes())),
+        };
+        let Some(pidfd) = pidfd else { continue };
+        for signal in signals {
+            let _ = sys::pidfd_send_signal(pidfd.as_fd(), signal.number(), None);
         }
     }
     found
@@ -58,14 +66,26 @@ mod tests {
         let mut ours = spawn(&run.to_string());
         let mut other = spawn(&format!("{run}0"));
         let pid = i32::try_from(ours.id()).unwrap();
-        while find(run).is_empty() {
+        while find(run, None).is_empty() {
             std::thread::yield_now();
         }
-        assert_eq!(find(run), [pid]);
-        assert_eq!(signal(run, &[Signal::TERM]), [pid]);
+        assert_eq!(find(run, None), [pid]);
+        assert_eq!(signal(run, None, &[Signal::TERM]), [pid]);
         assert_eq!(ours.wait().unwrap().signal(), Some(15));
-        assert!(find(run).is_empty());
+        assert!(find(run, None).is_empty());
         other.kill().unwrap();
         other.wait().unwrap();
+    }
+
+    #[test]
+    fn a_script_is_found_without_the_id_unless_its_pid_is_somebody_elses() {
+        let run = RunId::from_random([0xCD; 16]);
+        let mut script = Command::new("/bin/sleep").arg("60").env_clear().spawn().unwrap();
+        let id = identity::identify(i32::try_from(script.id()).unwrap()).unwrap();
+        assert!(find(run, Some(&ProcessId { ticks: id.ticks + 1, ..id })).is_empty());
+        assert_eq!(find(run, Some(&id)), [id.pid]);
+        assert_eq!(signal(run, Some(&id), &[Signal::TERM]), [id.pid]);
+        assert_eq!(script.wait().unwrap().signal(), Some(15));
+        assert!(find(run, Some(&id)).is_empty());
     }
 }

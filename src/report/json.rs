@@ -148,6 +148,7 @@ pub fn run(attempt: &Attempt) -> Value {
             Output::File(path) => json!(path),
             Output::Removed | Output::None => Value::Null,
         },
+        "log_removed": matches!(output, Output::Removed),
         "cpu_seconds": run.cpu.map(micros),
         "max_rss_bytes": run.memory,
     })

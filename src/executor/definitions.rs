@@ -76,7 +76,7 @@ impl Executor {
         Ok(Definitions { exec_id, tasks: Vec::new(), mistake: None })
     }
 
-    fn read_registry(&self) -> Result<(Contents, Registry), ExecutorError> {
+    pub(super) fn read_registry(&self) -> Result<(Contents, Registry), ExecutorError> {
         let path = self.home.registry();
         let contents = file::read(&path)?;
         let registry = Registry::parse(&contents.text, self.home.root())

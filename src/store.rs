@@ -48,7 +48,7 @@ pub enum StoreError {
     #[error("`{}` is not a database of jobexec", .0.display())]
     Foreign(PathBuf),
     /// The gate could not be had.
-    #[error("the database is busy")]
+    #[error("{}", match .0 { LockError::Held { .. } => "the database is busy", LockError::Io { .. } => "cannot write to the database" })]
     Gate(#[source] LockError),
     /// A statement failed.
     #[error("cannot {doing}")]

@@ -10,8 +10,9 @@ pub mod runs;
 mod schema;
 pub mod tasks;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +34,14 @@ pub enum StoreError {
         path: PathBuf,
         /// What `SQLite` said.
         source: rusqlite::Error,
+    },
+    /// It cannot be made.
+    #[error("cannot create the database `{}`", path.display())]
+    Create {
+        /// The database.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// It was made by a newer jobexec.
     #[error("the database `{}` is of a newer jobexec (its schema is {found}, this one knows {known})", path.display())]
@@ -92,9 +101,12 @@ impl StoreError {
                         | rusqlite::ErrorCode::CannotOpen
                 )
             ),
-            Self::Open { .. } | Self::Newer { .. } | Self::Foreign(_) | Self::Impossible(_) | Self::Flush { .. } => {
-                false
-            }
+            Self::Open { .. }
+            | Self::Create { .. }
+            | Self::Newer { .. }
+            | Self::Foreign(_)
+            | Self::Impossible(_)
+            | Self::Flush { .. } => false,
         }
     }
 }
@@ -120,6 +132,13 @@ impl Store {
     pub fn create(home: &Home) -> Result<Self, StoreError> {
         let path = home.database();
         let open = |source| StoreError::Open { path: path.clone(), source };
+        // SQLite would make it readable for everybody, and -wal and -shm take its mode; environments are kept in it.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::Create { path, source });
+            }
+            Ok(_) | Err(_) => {}
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&path, flags).map_err(open)?;
         configure(&connection).map_err(open)?;

@@ -71,8 +71,12 @@ impl Context {
         let definitions = executor.definitions()?;
         if let Some(mistake) = &definitions.mistake {
             let _ = report::error::write(mistake, &mistake.hints(), &mut anstream::stderr());
-            let _ =
-                report::error::warn("going on with the last definitions without a mistake", &mut anstream::stderr());
+            let on = if definitions.tasks.is_empty() {
+                "no tasks are known until that is mended"
+            } else {
+                "going on with the last definitions without a mistake"
+            };
+            warn(on);
         }
         Ok(definitions)
     }

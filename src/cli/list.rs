@@ -21,7 +21,7 @@ pub(super) fn list(context: &mut Context) -> Result<u8, Failure> {
     if json {
         let objects = statuses.iter().filter_map(|status| Some(json_of(status, &definitions.exec_id)?));
         report::json::write(&Value::Array(objects.collect()), &mut out)?;
-    } else if definitions.tasks.is_empty() {
+    } else if definitions.tasks.is_empty() && definitions.mistake.is_none() {
         return nothing(json);
     } else {
         told_hidden(&report::list::full(&definitions.exec_id, &statuses, Context::width(), &mut out)?);

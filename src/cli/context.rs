@@ -49,6 +49,12 @@ impl Context {
         Ok(self.executor.as_mut())
     }
 
+    /// The executor, for acting on tasks that it must have already: a folder that is not there is not made.
+    pub(super) fn existing(&mut self) -> Result<Option<&mut Executor>, Failure> {
+        let there = Home::open(&self.root()?).map_err(crate::executor::ExecutorError::from)?.is_some();
+        if there { self.executor().map(Some) } else { Ok(None) }
+    }
+
     /// Keeps an executor that was opened otherwise.
     pub(super) fn adopt(&mut self, executor: Executor) -> &mut Executor {
         self.executor.insert(executor)

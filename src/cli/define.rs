@@ -93,7 +93,7 @@ pub(super) fn edit(context: &mut Context, arguments: &EditArguments) -> Result<u
             .hint(format!("name fields, as in `jobexec edit {name} --timeout 2h`, or edit the file by hand")));
     }
     let asker = context.asker()?;
-    let executor = context.executor()?;
+    let Some(executor) = context.existing()? else { return run::none(&[name]) };
     let task = executor.edit(&name, &settings, &asker)?;
     told(&format!("Editing {} {}", task.name, task.program_text()));
     let definitions = executor.definitions()?;
@@ -108,7 +108,7 @@ pub(super) fn edit(context: &mut Context, arguments: &EditArguments) -> Result<u
 pub(super) fn remove(context: &mut Context, name: &str, stop: bool, purge: bool) -> Result<u8, Failure> {
     let name = TaskName::parse(name)?;
     let asker = context.asker()?;
-    let executor = context.executor()?;
+    let Some(executor) = context.existing()? else { return run::none(&[name]) };
     if stop {
         let definitions = executor.definitions()?.good()?;
         let name = executor.resolve(&definitions, &name)?;

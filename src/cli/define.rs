@@ -2,6 +2,7 @@
 
 use crate::domain::name::{ExecId, TaskName};
 use crate::domain::suggest::nearest;
+use crate::domain::task::Task;
 use crate::executor::{Added, Definition, Executor, Patience, Stopped};
 use crate::registry::{Setting, Value, fields};
 
@@ -68,10 +69,15 @@ pub(super) fn add(context: &mut Context, arguments: &AddArguments) -> Result<u8,
             return Ok(0);
         }
     };
-    if let Some(trouble) = executor.foresee(&task) {
+    warn_of_trouble(executor, &task);
+    if arguments.now { run::start_these(context, &[task], true) } else { Ok(0) }
+}
+
+/// Says what would keep a task from being started as it is now.
+fn warn_of_trouble(executor: &Executor, task: &Task) {
+    if let Some(trouble) = executor.foresee(task) {
         warn(&format!("`{}` cannot be started yet: {trouble}", task.name));
     }
-    if arguments.now { run::start_these(context, &[task], true) } else { Ok(0) }
 }
 
 /// `edit`.
@@ -96,6 +102,7 @@ pub(super) fn edit(context: &mut Context, arguments: &EditArguments) -> Result<u
     let Some(executor) = context.existing()? else { return run::none(&[name]) };
     let task = executor.edit(&name, &settings, &asker)?;
     told(&format!("Editing {} {}", task.name, task.program_text()));
+    warn_of_trouble(executor, &task);
     let definitions = executor.definitions()?;
     let status = executor.status(&definitions, Some(std::slice::from_ref(&task.name)), false)?;
     if status.iter().any(|status| status.live.is_some()) {

@@ -155,6 +155,9 @@ fn a_full_disk_can_be_looked_at_and_loses_no_outcome() {
         assert!(said.err.starts_with("error: cannot ") && said.err.contains(&folder), "{line}: {said:?}");
         assert!(said.err.contains("No space left on device"), "{line}: {said:?}");
     }
+    let said = mounts.jobexec(&env, 1, &at("stop A"));
+    assert!(said.err.starts_with("error: cannot ") && said.err.contains("disk is full"), "{said:?}");
+    assert_eq!(said.err.matches("disk is full").count(), 1, "told once: {said:?}");
     assert!(!env.dir().join("ran").exists(), "a start is refused before the script runs");
     let same = format!("cmp before {folder}/jobexec.toml && ls -A {folder} && ls {folder}/runs | wc -l");
     let said = mounts.run(&env, &["sh", "-c", &same]);

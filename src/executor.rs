@@ -24,6 +24,7 @@ use crate::domain::name::{ExecId, JobId, TaskName};
 use crate::domain::suggest::nearest;
 use crate::home::Home;
 use crate::home::lock::{self, Lock};
+use crate::home::reserve;
 use crate::process::identity;
 use crate::process::random;
 use crate::registry::{self, file};
@@ -69,6 +70,7 @@ impl Executor {
         let home = Home::create(root)?;
         let store = Store::create(&home)?;
         let mut executor = Self { home, store, here: identity::here() };
+        reserve::keep(&executor.home);
         let new = !executor.home.registry().exists() && executor.begin(exec_id)?;
         Ok((executor, new))
     }

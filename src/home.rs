@@ -5,6 +5,7 @@
 pub mod bell;
 pub mod lock;
 mod permission;
+pub mod reserve;
 
 use std::ffi::OsStr;
 use std::os::unix::fs::DirBuilderExt;
@@ -72,7 +73,8 @@ impl HomeError {
             Self::Network { .. } => Some("use a local folder: `-f /local/path`".to_owned()),
             Self::Owner { .. } => Some("use a folder of your own: `-f DIR`".to_owned()),
             Self::Mode { path, .. } => Some(format!("run `chmod go-w {}`", path.display())),
-            Self::Io { .. } | Self::NotAFolder(_) => None,
+            Self::NotAFolder(_) => Some("name a folder: `-f DIR`".to_owned()),
+            Self::Io { .. } => None,
         }
     }
 }
@@ -113,6 +115,9 @@ impl Home {
     pub fn open(root: &Path) -> Result<Option<Self>, HomeError> {
         match fs::metadata(root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(HomeError::NotAFolder(root.into()));
+            }
             Err(source) => return Err(HomeError::Io { doing: "open", path: root.into(), source }),
             Ok(_) => {}
         }
@@ -124,7 +129,13 @@ impl Home {
 
     /// Opens a folder, making it (mode 0700) where it does not exist.
     pub fn create(root: &Path) -> Result<Self, HomeError> {
-        let failed = |source| HomeError::Io { doing: "create", path: root.to_path_buf(), source };
+        let failed = |source: io::Error| {
+            if matches!(source.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
+                HomeError::NotAFolder(root.to_path_buf())
+            } else {
+                HomeError::Io { doing: "create", path: root.to_path_buf(), source }
+            }
+        };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(failed)?;
         let home = Self::open(root)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         match fs::DirBuilder::new().mode(0o700).create(home.runs()) {
@@ -173,6 +184,11 @@ impl Home {
     /// The lock that a supervisor holds for life.
     pub fn supervisor_lock(&self) -> PathBuf {
         self.root.join("supervisor.lock")
+    }
+
+    /// The space set aside for a full disk.
+    pub fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
     }
 
     /// The folder of the runs' records.

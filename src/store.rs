@@ -10,12 +10,14 @@ pub mod runs;
 mod schema;
 pub mod tasks;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use thiserror::Error;
@@ -34,6 +36,14 @@ pub enum StoreError {
         /// What `SQLite` said.
         source: rusqlite::Error,
     },
+    /// It cannot be made.
+    #[error("cannot create the database `{}`", path.display())]
+    Create {
+        /// The database.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// It was made by a newer jobexec.
     #[error("the database `{}` is of a newer jobexec (its schema is {found}, this one knows {known})", path.display())]
     Newer {
@@ -48,7 +58,7 @@ pub enum StoreError {
     #[error("`{}` is not a database of jobexec", .0.display())]
     Foreign(PathBuf),
     /// The gate could not be had.
-    #[error("the database is busy")]
+    #[error("{}", match .0 { LockError::Held { .. } => "the database is busy", LockError::Io { .. } => "cannot write to the database" })]
     Gate(#[source] LockError),
     /// A statement failed.
     #[error("cannot {doing}")]
@@ -77,6 +87,20 @@ impl StoreError {
         move |source| Self::Statement { doing, source }
     }
 
+    /// Whether the disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Statement { source, .. } => source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Open { .. }
+            | Self::Create { .. }
+            | Self::Newer { .. }
+            | Self::Foreign(_)
+            | Self::Gate(_)
+            | Self::Impossible(_)
+            | Self::Flush { .. } => false,
+        }
+    }
+
     /// Whether writing failed for a reason that does not keep anybody from reading: a full disk, a read-only folder,
     /// a gate that somebody else holds.
     pub fn is_only_for_writers(&self) -> bool {
@@ -92,12 +116,18 @@ impl StoreError {
                         | rusqlite::ErrorCode::CannotOpen
                 )
             ),
-            Self::Open { .. } | Self::Newer { .. } | Self::Foreign(_) | Self::Impossible(_) | Self::Flush { .. } => {
-                false
-            }
+            Self::Open { .. }
+            | Self::Create { .. }
+            | Self::Newer { .. }
+            | Self::Foreign(_)
+            | Self::Impossible(_)
+            | Self::Flush { .. } => false,
         }
     }
 }
+
+/// How many pages are copied at once: all of them.
+const PAGES: i32 = i32::MAX;
 
 /// What must be true of a commit before it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +142,8 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
+    /// What is read instead while something cannot be written.
+    imagined: Option<Connection>,
     home: Home,
     /// Whether something was committed that a power cut could still take.
     unflushed: bool,
@@ -122,6 +154,13 @@ impl Store {
     pub fn create(home: &Home) -> Result<Self, StoreError> {
         let path = home.database();
         let open = |source| StoreError::Open { path: path.clone(), source };
+        // SQLite would make it readable for everybody, and -wal and -shm take its mode; environments are kept in it.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::Create { path, source });
+            }
+            Ok(_) | Err(_) => {}
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&path, flags).map_err(open)?;
         configure(&connection).map_err(open)?;
@@ -130,7 +169,7 @@ impl Store {
             schema::migrate(&mut connection).map_err(open)?;
             drop(gate);
         }
-        Ok(Self { connection, home: home.clone(), unflushed: false })
+        Ok(Self { connection, home: home.clone(), unflushed: false, imagined: None })
     }
 
     /// Opens the database for a command that only looks; `None` where there is none yet. Works in a read-only folder
@@ -154,28 +193,13 @@ impl Store {
                 drop(connection);
                 Self::create(home).map(Some)
             }
-            _ => Ok(Some(Self { connection, home: home.clone(), unflushed: false })),
+            _ => Ok(Some(Self { connection, home: home.clone(), unflushed: false, imagined: None })),
         }
     }
 
-    /// A copy in memory, for looking at what a change would make of it while the change itself cannot be written.
-    pub fn in_memory(&self) -> Result<Self, StoreError> {
-        let copy = || -> rusqlite::Result<Connection> {
-            let mut memory = Connection::open_in_memory()?;
-            rusqlite::backup::Backup::new(&self.connection, &mut memory)?.run_to_completion(
-                1 << 20,
-                Duration::ZERO,
-                None,
-            )?;
-            Ok(memory)
-        };
-        let connection = copy().map_err(StoreError::sql("copy the database"))?;
-        Ok(Self { connection, home: self.home.clone(), unflushed: self.unflushed })
-    }
-
-    /// The connection, for reading.
+    /// The connection for reading: after [`Store::imagine`], that of the copy.
     pub fn reader(&self) -> &Connection {
-        &self.connection
+        self.imagined.as_ref().unwrap_or(&self.connection)
     }
 
     /// Makes one change: takes the gate, begins, does the work, commits, and rings the bell.
@@ -196,6 +220,7 @@ impl Store {
         patience: Duration,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.imagined = None;
         let gate = Lock::take(&self.home.database_lock(), patience).map_err(StoreError::Gate)?;
         let synchronous = match durability {
             Durability::Flushed => "FULL",
@@ -218,14 +243,22 @@ impl Store {
         Ok(done)
     }
 
-    /// Makes a change to a copy in memory.
-    pub fn write_in_memory<T, E: From<StoreError>>(
+    /// Makes a change to a copy in memory, which is what is read from now on, until something is written. For looking at
+    /// what a change would make of the database while the change itself cannot be written.
+    pub fn imagine<T, E: From<StoreError>>(
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let transaction = self.connection.transaction().map_err(StoreError::sql("begin to write"))?;
+        let copy = || -> rusqlite::Result<Connection> {
+            let mut memory = Connection::open_in_memory()?;
+            Backup::new(&self.connection, &mut memory)?.run_to_completion(PAGES, Duration::ZERO, None)?;
+            Ok(memory)
+        };
+        let mut memory = copy().map_err(StoreError::sql("copy the database"))?;
+        let transaction = memory.transaction().map_err(StoreError::sql("begin to write"))?;
         let done = work(&transaction)?;
         transaction.commit().map_err(StoreError::sql("commit"))?;
+        self.imagined = Some(memory);
         Ok(done)
     }
 
@@ -300,8 +333,10 @@ pub(crate) mod tests {
         assert!(ear.heard().unwrap());
         assert_eq!(count(&store), 1);
         store.flush().unwrap();
-        let copy = store.in_memory().unwrap();
-        assert_eq!(count(&copy), 1);
+        store.imagine(|tx| tx.execute("DELETE FROM tasks", []).map_err(StoreError::sql("test"))).unwrap();
+        assert_eq!(count(&store), 0, "what is imagined is read");
+        store.write(Durability::Committed, |_| Ok::<(), StoreError>(())).unwrap();
+        assert_eq!(count(&store), 1, "what is written is real");
     }
 
     #[test]

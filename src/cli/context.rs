@@ -49,6 +49,12 @@ impl Context {
         Ok(self.executor.as_mut())
     }
 
+    /// The executor, for acting on tasks that it must have already: a folder that is not there is not made.
+    pub(super) fn existing(&mut self) -> Result<Option<&mut Executor>, Failure> {
+        let there = Home::open(&self.root()?).map_err(crate::executor::ExecutorError::from)?.is_some();
+        if there { self.executor().map(Some) } else { Ok(None) }
+    }
+
     /// Keeps an executor that was opened otherwise.
     pub(super) fn adopt(&mut self, executor: Executor) -> &mut Executor {
         self.executor.insert(executor)
@@ -71,8 +77,12 @@ impl Context {
         let definitions = executor.definitions()?;
         if let Some(mistake) = &definitions.mistake {
             let _ = report::error::write(mistake, &mistake.hints(), &mut anstream::stderr());
-            let _ =
-                report::error::warn("going on with the last definitions without a mistake", &mut anstream::stderr());
+            let on = if definitions.tasks.is_empty() {
+                "no tasks are known until that is mended"
+            } else {
+                "going on with the last definitions without a mistake"
+            };
+            warn(on);
         }
         Ok(definitions)
     }

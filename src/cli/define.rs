@@ -2,6 +2,7 @@
 
 use crate::domain::name::{ExecId, TaskName};
 use crate::domain::suggest::nearest;
+use crate::domain::task::Task;
 use crate::executor::{Added, Definition, Executor, Patience, Stopped};
 use crate::registry::{Setting, fields};
 
@@ -64,10 +65,15 @@ pub(super) fn add(context: &mut Context, arguments: &AddArguments) -> Result<u8,
             return Ok(0);
         }
     };
-    if let Some(trouble) = executor.foresee(&task) {
+    warn_of_trouble(executor, &task);
+    if arguments.now { run::start_these(context, &[task.into()], true) } else { Ok(0) }
+}
+
+/// Says what would keep a task from being started as it is now.
+fn warn_of_trouble(executor: &Executor, task: &Task) {
+    if let Some(trouble) = executor.foresee(task) {
         warn(&format!("`{}` cannot be started yet: {trouble}", task.name));
     }
-    if arguments.now { run::start_these(context, &[task.into()], true) } else { Ok(0) }
 }
 
 /// `edit`.
@@ -89,9 +95,10 @@ pub(super) fn edit(context: &mut Context, arguments: &EditArguments) -> Result<u
             .hint(format!("name fields, as in `jobexec edit {name} --timeout 2h`, or edit the file by hand")));
     }
     let asker = context.asker()?;
-    let executor = context.executor()?;
+    let Some(executor) = context.existing()? else { return run::none(&[name]) };
     let task = executor.edit(&name, &settings, &asker)?;
     told(&format!("Editing {} {}", task.name, task.program_text()));
+    warn_of_trouble(executor, &task);
     let definitions = executor.definitions()?;
     let status = executor.status(&definitions, Some(std::slice::from_ref(&task.name)), false)?;
     if status.iter().any(|status| status.live.is_some()) {
@@ -104,7 +111,7 @@ pub(super) fn edit(context: &mut Context, arguments: &EditArguments) -> Result<u
 pub(super) fn remove(context: &mut Context, name: &str, stop: bool, purge: bool) -> Result<u8, Failure> {
     let name = TaskName::parse(name)?;
     let asker = context.asker()?;
-    let executor = context.executor()?;
+    let Some(executor) = context.existing()? else { return run::none(&[name]) };
     if stop {
         let definitions = executor.definitions()?.good()?;
         let name = executor.resolve(&definitions, &name)?;

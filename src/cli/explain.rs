@@ -27,10 +27,12 @@ pub(super) fn explain(context: &mut Context, name: &str) -> Result<u8, Failure> 
         report::json::write(&report::json::explanation(&status, &explanation), &mut out)?;
     } else {
         writeln!(out, "{}", report::screen::visible(&explanation.sentence))?;
+    }
+    out.print()?;
+    if !json {
         for hint in &explanation.hints {
             told(&format!("hint: {hint}"));
         }
     }
-    out.print()?;
     Ok(0)
 }

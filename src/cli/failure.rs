@@ -108,9 +108,11 @@ fn kind(error: &ExecutorError) -> Kind {
         ExecutorError::Store(error) => match error {
             StoreError::Newer { .. } | StoreError::Foreign(_) => Kind::Refused,
             StoreError::Impossible(_) => Kind::Ours,
-            StoreError::Open { .. } | StoreError::Gate(_) | StoreError::Statement { .. } | StoreError::Flush { .. } => {
-                Kind::Failed
-            }
+            StoreError::Open { .. }
+            | StoreError::Create { .. }
+            | StoreError::Gate(_)
+            | StoreError::Statement { .. }
+            | StoreError::Flush { .. } => Kind::Failed,
         },
         ExecutorError::File(FileError::NotText { .. })
         | ExecutorError::Registry { .. }

@@ -35,7 +35,9 @@ pub(super) fn history(context: &mut Context, name: &str, number: u32) -> Result<
     out.print()?;
     told_hidden(&hidden);
     if count > runs.len() {
-        told(&format!("# {} earlier runs: `jobexec history {name} -n {count}`", count - runs.len()));
+        let earlier = count - runs.len();
+        let s = if earlier == 1 { "" } else { "s" };
+        told(&format!("# {earlier} earlier run{s}: `jobexec history {name} -n {count}`"));
     }
     Ok(0)
 }

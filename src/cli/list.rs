@@ -23,7 +23,7 @@ pub(super) fn list(context: &mut Context) -> Result<u8, Failure> {
         let objects = statuses.iter().filter_map(|status| json_of(status, &definitions.exec_id));
         report::json::write(&Value::Array(objects.collect()), &mut out)?;
         out.print()?;
-    } else if definitions.tasks.is_empty() {
+    } else if definitions.tasks.is_empty() && definitions.mistake.is_none() {
         return nothing(json);
     } else {
         let hidden = report::list::full(&definitions.exec_id, &statuses, Context::width(), &mut out)?;

@@ -18,6 +18,9 @@ use super::failure::Failure;
 /// How long to wait for the bell before looking anyway.
 const SAFETY_NET: u16 = 5000;
 
+/// How long to wait for the pid of a script that is just being started.
+const SOON: u16 = 5;
+
 /// `log`.
 pub(super) fn log(context: &mut Context, number: Option<u32>, follow: bool) -> Result<u8, Failure> {
     let json = context.json;
@@ -29,19 +32,24 @@ pub(super) fn log(context: &mut Context, number: Option<u32>, follow: bool) -> R
     };
     let ear = if follow { Some(Ear::open(executor.home())?) } else { None };
     let mut journal = Journal::default();
-    let mut lines = journal.next(executor, number)?;
+    let mut lines = journal.next(executor, number, follow)?;
+    let mut first = true;
     loop {
-        let mut out = Page::default();
-        write(&lines, json, &mut out)?;
-        out.print()?;
+        // A wake-up without news is no empty array.
+        if std::mem::take(&mut first) || !lines.is_empty() {
+            let mut out = Page::default();
+            write(&lines, json, &mut out)?;
+            out.print()?;
+        }
         let Some(ear) = &ear else { return Ok(0) };
         let mut fds = [PollFd::new(ear.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::from(SAFETY_NET)) {
+        let longest = if journal.is_pending() { SOON } else { SAFETY_NET };
+        match poll(&mut fds, PollTimeout::from(longest)) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(std::io::Error::from(errno).into()),
         }
         ear.heard()?;
-        lines = journal.next(executor, None)?;
+        lines = journal.next(executor, None, true)?;
     }
 }
 

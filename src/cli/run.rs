@@ -14,7 +14,7 @@ use super::failure::Failure;
 /// `start`.
 pub(super) fn start(context: &mut Context, typed: &[String], all: bool, now: bool) -> Result<u8, Failure> {
     let typed = names(typed)?;
-    let executor = context.executor()?;
+    let Some(executor) = context.existing()? else { return none(&typed) };
     let definitions = executor.definitions()?.good()?;
     if all {
         let statuses = executor.status(&definitions, None, false)?;
@@ -30,6 +30,14 @@ pub(super) fn start(context: &mut Context, typed: &[String], all: bool, now: boo
         tasks.push(task.ok_or(ExecutorError::NotDefined(name))?);
     }
     start_these(context, &tasks, now)
+}
+
+/// The answer where there is no executor yet: no such task, or, for all, none at all.
+pub(super) fn none(typed: &[TaskName]) -> Result<u8, Failure> {
+    match typed.first().cloned() {
+        Some(name) => Err(ExecutorError::NoSuchTask { name, nearest: None }.into()),
+        None => super::list::nothing(false),
+    }
 }
 
 /// Starts tasks and says what became of each.
@@ -62,7 +70,7 @@ fn tell_started(answers: Vec<(TaskName, Result<Started, ExecutorError>)>) -> u8 
 pub(super) fn stop(context: &mut Context, typed: &[String], all: bool) -> Result<u8, Failure> {
     let typed = names(typed)?;
     let asker = context.asker()?;
-    let executor = context.executor()?;
+    let Some(executor) = context.existing()? else { return none(&typed) };
     let definitions = Context::definitions(executor)?;
     let these: Vec<TaskName> = if all {
         // What is no longer in the registry and still runs is among all.
@@ -102,7 +110,7 @@ pub(super) fn tell_stopped(stopped: &[(TaskName, Stopped)]) -> u8 {
 pub(super) fn restart(context: &mut Context, typed: &[String]) -> Result<u8, Failure> {
     let typed = names(typed)?;
     let asker = context.asker()?;
-    let executor = context.executor()?;
+    let Some(executor) = context.existing()? else { return none(&typed) };
     let definitions = executor.definitions()?.good()?;
     let mut tasks = Vec::new();
     for name in &typed {

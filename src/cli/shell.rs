@@ -1,5 +1,7 @@
 //! completions, man.
 
+use std::io::Write;
+
 use clap_complete::{Shell, generate};
 
 use super::arguments::command;
@@ -7,9 +9,11 @@ use super::context::Context;
 use super::failure::Failure;
 
 /// `completions SHELL`.
-#[expect(clippy::unnecessary_wraps, reason = "every verb answers alike")]
 pub(super) fn completions(_context: &mut Context, shell: Shell) -> Result<u8, Failure> {
-    generate(shell, &mut command(), "jobexec", &mut std::io::stdout());
+    // Written to a reader that has left, it would panic.
+    let mut script = Vec::new();
+    generate(shell, &mut command(), "jobexec", &mut script);
+    std::io::stdout().write_all(&script)?;
     Ok(0)
 }
 

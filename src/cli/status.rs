@@ -83,6 +83,7 @@ fn show(
             let objects = all.iter().map(|status| object(executor, &definitions, status, now));
             report::json::write(&Value::Array(objects.collect()), out)?;
         }
+        (None, []) if definitions.mistake.is_some() => {}
         (None, []) => return super::list::nothing(json),
         (_, all) => told_hidden(&report::status::table(all, executor.now(), Context::width(), out)?),
     }

@@ -15,7 +15,7 @@ pub enum NameError {
     #[error("a name may not be empty")]
     Empty,
     /// A character outside `A-Z a-z 0-9 . _ -`, or one of the last three in front.
-    #[error("`{name}` is not a name: `{found}` is not allowed there")]
+    #[error("`{}` is not a name: `{}` is not allowed there", shown(name), shown(&found.to_string()))]
     Character {
         /// The text that was given.
         name: String,
@@ -23,7 +23,7 @@ pub enum NameError {
         found: char,
     },
     /// More than [`LONGEST_NAME`] characters.
-    #[error("`{name}` is too long for a name ({length} characters, at most {LONGEST_NAME})")]
+    #[error("`{}` is too long for a name ({length} characters, at most {LONGEST_NAME})", shown(name))]
     TooLong {
         /// The text that was given.
         name: String,
@@ -36,6 +36,11 @@ pub enum NameError {
     /// It ends like an archived output, `_20210301T105358Z`.
     #[error("`{0}` is not a name: it ends like the archived output of a run")]
     ArchiveStamp(String),
+}
+
+/// A text that is no name, on one line.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// The name of a task: `[A-Za-z0-9][A-Za-z0-9._-]{0,99}`, not all digits, not ending like an archive's stamp.

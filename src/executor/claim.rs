@@ -48,7 +48,8 @@ impl Ledger<'_> {
             state = path.last().copied().unwrap_or(state);
         }
         let attempt = job.attempt + 1;
-        let change = Change { state, code: None, reason: None, attempt, retries_used: job.retries_used };
+        // Retries are counted between starts that somebody asked for.
+        let change = Change { state, code: None, reason: None, attempt, retries_used: 0 };
         jobs::change(tx, job.id, &change, now)?;
         let new = NewRun { id: ready.run, job: job.id, task: name, attempt, asked_by: &asker.name, archive: &archive };
         runs::create(tx, &new, now)?;

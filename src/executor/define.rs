@@ -1,5 +1,9 @@
 //! add, edit, remove: changes of what is defined.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
 use crate::domain::name::TaskName;
 use crate::domain::task::Task;
 use crate::process::clock;
@@ -87,12 +91,12 @@ impl Executor {
         Ok(if existed { Added::Replaced(task) } else { Added::New(task) })
     }
 
-    /// The answer for a task that exists: where it differs from the one that was given.
+    /// The answer for a task that exists: where it differs from what replacing it would make of it.
     fn existed(&self, new: &Definition, existing: &Task) -> Result<Added, ExecutorError> {
-        let text = registry::initial(&crate::domain::name::ExecId::from_random([0; 4]));
-        let text = registry::add(&text, &new.name, &new.settings)?;
+        let (contents, _) = self.read_registry()?;
+        let text = registry::replace(&contents.text, &new.name, &new.settings)?;
         let wanted = registry::validated(text, self.home.root())?.registry;
-        let differences = wanted.tasks.first().map(|wanted| differences(existing, wanted)).unwrap_or_default();
+        let differences = wanted.task(&new.name).map(|wanted| differences(existing, wanted)).unwrap_or_default();
         Ok(Added::Existed { name: existing.name.clone(), differences })
     }
 
@@ -158,16 +162,53 @@ impl Executor {
     }
 }
 
-/// The fields in which two definitions differ, by their JSON forms.
+/// The fields in which two definitions differ.
 fn differences(existing: &Task, wanted: &Task) -> Vec<Difference> {
-    let fields = |task: &Task| serde_json::to_value(task).ok().and_then(|value| value.as_object().cloned());
-    let (Some(is), Some(given)) = (fields(existing), fields(wanted)) else { return Vec::new() };
-    is.iter()
-        .filter(|(field, _)| *field != "name")
-        .filter_map(|(field, is)| {
-            let given = given.get(field)?;
-            let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            (is != given).then(|| Difference { field: field.clone(), is: text(is), given: text(given) })
+    let (mut is, mut given) = (fields(existing), fields(wanted));
+    let names: BTreeSet<String> = is.keys().chain(given.keys()).cloned().collect();
+    let differing = names.into_iter().filter(|name| is.get(name) != given.get(name)).collect::<Vec<_>>();
+    let nothing = || "nothing".to_owned();
+    differing
+        .into_iter()
+        .map(|field| Difference {
+            is: is.remove(&field).unwrap_or_else(nothing),
+            given: given.remove(&field).unwrap_or_else(nothing),
+            field,
         })
         .collect()
+}
+
+/// The fields of a task that say something, by the names that the registry has for them, as people read them.
+fn fields(task: &Task) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
+    let Ok(Value::Object(task)) = serde_json::to_value(task) else { return fields };
+    for (name, value) in task {
+        match (name.as_str(), value) {
+            ("name", _) => {}
+            ("program" | "schedule", Value::Object(inner)) => {
+                fields.extend(inner.iter().map(|(k, v)| (k.clone(), text(v))));
+            }
+            ("stop" | "log", Value::Object(inner)) => {
+                fields.extend(inner.iter().map(|(k, v)| (format!("{name}.{k}"), text(v))));
+            }
+            (_, value) => {
+                fields.insert(name, text(&value));
+            }
+        }
+    }
+    fields.retain(|_, text| !text.is_empty());
+    fields
+}
+
+/// A value as people read it; nothing for one that says nothing.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(words) => words.iter().map(text).collect::<Vec<_>>().join(" "),
+        Value::Object(pairs) => {
+            pairs.iter().map(|(key, value)| format!("{key}={}", text(value))).collect::<Vec<_>>().join(" ")
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
 }

@@ -78,7 +78,7 @@ impl Executor {
         Ok(Definitions { exec_id, tasks: Vec::new(), mistake: None })
     }
 
-    fn read_registry(&self) -> Result<(Contents, Registry), ExecutorError> {
+    pub(super) fn read_registry(&self) -> Result<(Contents, Registry), ExecutorError> {
         let path = self.home.registry();
         let contents = file::read(&path)?;
         let registry = Registry::parse(&contents.text, self.home.root())
@@ -155,7 +155,8 @@ impl Executor {
         file::replace(&self.home.registry(), &contents, &new.text)?;
         let print = stamp(&Fingerprint::of(&self.home.registry())?);
         let id = new.registry.exec_id.as_str();
-        self.try_to_cache(|tx| cache::append(tx, &print, id, task))?;
+        let before = stamp(&contents.fingerprint);
+        self.try_to_cache(|tx| cache::append(tx, &before, &print, id, task))?;
         Ok(Some((task.clone(), lock)))
     }
 

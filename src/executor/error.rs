@@ -157,7 +157,14 @@ impl ExecutorError {
         match self {
             Self::Home(error) => error.hint().into_iter().collect(),
             Self::Registry { mistakes, .. } | Self::WouldBeMistaken(mistakes) => {
-                mistakes.iter().filter_map(|mistake| mistake.hint.clone()).collect()
+                let mut hints = Vec::new();
+                for hint in mistakes.iter().filter_map(|mistake| mistake.hint.as_ref()) {
+                    // The same slip in ten tasks needs one hint.
+                    if !hints.contains(hint) {
+                        hints.push(hint.clone());
+                    }
+                }
+                hints
             }
             Self::NoSuchTask { nearest: Some(nearest), .. } => vec![format!("did you mean `{nearest}`?")],
             Self::NoSuchTask { .. } => vec!["see `jobexec list` for the names".to_owned()],

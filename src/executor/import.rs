@@ -56,29 +56,33 @@ impl Executor {
         })
     }
 
-    /// Imports every run that has ended. Where that cannot be written, this command goes on with a copy in memory that
-    /// says what the database would say.
+    /// Imports every run that has ended, without waiting long. Where that cannot be written, this command reads from a
+    /// copy in memory that says what the database would say.
     pub fn refresh(&mut self) -> Result<(), ExecutorError> {
         let ended = self.ended(&runs::unfinished(self.store.reader())?)?;
-        if ended.is_empty() {
-            return Ok(());
-        }
-        match self.import(&ended, LOOKING_PATIENCE) {
-            Err(ExecutorError::Store(error)) if error.is_only_for_writers() => {
-                let mut copy = self.store.in_memory()?;
-                let (home, now) = (&self.home, clock::now());
-                copy.write_in_memory(|tx| Ledger { tx, home, now }.settle_all(&ended))?;
-                self.store = copy;
-                Ok(())
-            }
-            other => other,
-        }
+        self.import_or_imagine(&ended, LOOKING_PATIENCE)
     }
 
     /// Imports these runs, as far as they have ended, waiting for the database as long as it takes.
     pub(super) fn import_of(&mut self, of: &[RunRow]) -> Result<(), ExecutorError> {
         let ended = self.ended(of)?;
         self.import(&ended, lock::PATIENCE)
+    }
+
+    /// As [`Executor::import_of`]; where it cannot be written, this command reads from a copy in memory.
+    pub(super) fn import_or_imagine_of(&mut self, of: &[RunRow]) -> Result<(), ExecutorError> {
+        let ended = self.ended(of)?;
+        self.import_or_imagine(&ended, lock::PATIENCE)
+    }
+
+    fn import_or_imagine(&mut self, ended: &[EndedRun], patience: Duration) -> Result<(), ExecutorError> {
+        match self.import(ended, patience) {
+            Err(ExecutorError::Store(error)) if error.is_only_for_writers() => {
+                let (home, now) = (&self.home, clock::now());
+                self.store.imagine(|tx| Ledger { tx, home, now }.settle_all(ended))
+            }
+            other => other,
+        }
     }
 
     fn ended(&self, of: &[RunRow]) -> Result<Vec<EndedRun>, ExecutorError> {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::domain::name::RunId;
 use crate::store::{events, runs};
 
+use super::import::Found;
 use super::{Executor, ExecutorError};
 
 /// The events that are lines of the log.
@@ -28,20 +29,39 @@ pub struct Line {
 pub struct Journal {
     after: i64,
     pids: HashMap<RunId, i32>,
+    pending: bool,
 }
 
 impl Journal {
     /// The last lines, or, when it is called again, those that have come since.
-    pub fn next(&mut self, executor: &mut Executor, number: Option<u32>) -> Result<Vec<Line>, ExecutorError> {
+    ///
+    /// Whoever follows hears of a start before its script has a pid: that line, and what comes after it, is then held
+    /// back until it has one.
+    pub fn next(
+        &mut self,
+        executor: &mut Executor,
+        number: Option<u32>,
+        follow: bool,
+    ) -> Result<Vec<Line>, ExecutorError> {
         executor.refresh()?;
         let events = events::last(executor.store.reader(), &CAUSES, number, self.after)?;
         let mut lines = Vec::new();
+        self.pending = false;
         for event in events {
+            if follow && is_beginning(executor, &event)? {
+                self.pending = true;
+                break;
+            }
             self.after = event.id;
             let text = self.text(executor, &event)?;
             lines.push(Line { time: event.time, text, event: event.id });
         }
         Ok(lines)
+    }
+
+    /// Whether a line is held back, which no bell will tell of.
+    pub fn is_pending(&self) -> bool {
+        self.pending
     }
 
     fn text(&mut self, executor: &Executor, event: &events::Event) -> Result<String, ExecutorError> {
@@ -53,18 +73,10 @@ impl Journal {
             "edited" => format!("Editing {task} {what}"),
             "removed" => format!("Removing {task}"),
             "stopped" => format!("Stopping {task}"),
-            _ => {
-                let run = event.data.get("run").and_then(serde_json::Value::as_str);
-                match run
-                    .and_then(|run| RunId::parse(run).ok())
-                    .map(|run| self.pid(executor, run))
-                    .transpose()?
-                    .flatten()
-                {
-                    Some(pid) => format!("Starting {task} {what} (pid: {pid})"),
-                    None => format!("Starting {task} {what}"),
-                }
-            }
+            _ => match run_of(event).map(|run| self.pid(executor, run)).transpose()?.flatten() {
+                Some(pid) => format!("Starting {task} {what} (pid: {pid})"),
+                None => format!("Starting {task} {what}"),
+            },
         })
     }
 
@@ -80,4 +92,16 @@ impl Journal {
         self.pids.extend(pid.map(|pid| (id, pid)));
         Ok(pid)
     }
+}
+
+/// The run that an event is about.
+fn run_of(event: &events::Event) -> Option<RunId> {
+    event.data.get("run").and_then(serde_json::Value::as_str).and_then(|run| RunId::parse(run).ok())
+}
+
+/// Whether an event is the start of a run whose worker lives and has not started the script yet.
+fn is_beginning(executor: &Executor, event: &events::Event) -> Result<bool, ExecutorError> {
+    let Some(id) = run_of(event).filter(|_| event.cause == "started") else { return Ok(false) };
+    let unfinished = runs::find(executor.store.reader(), id)?.is_some_and(|run| run.outcome.is_none());
+    Ok(unfinished && matches!(executor.examine(id)?, Found::Alive(record) if record.started.is_none()))
 }

@@ -9,6 +9,7 @@ use crate::domain::lifecycle::State;
 use crate::domain::name::TaskName;
 use crate::domain::signal::Signal;
 use crate::domain::task::{StopSequence, Task};
+use crate::home::reserve;
 use crate::process::asking::{Interrupts, ManyDescriptors, Waited, WorkerHandle};
 use crate::process::environment::Inherited;
 use crate::process::{clock, tagged};
@@ -71,6 +72,22 @@ impl Executor {
         asker: &Asker,
         told: &mut dyn FnMut(&str),
     ) -> Result<Vec<(TaskName, Stopped)>, ExecutorError> {
+        match self.try_to_stop(names, then, asker, told) {
+            // A script that fills the disk must still be stopped.
+            Err(ExecutorError::Store(error)) if error.is_disk_full() && reserve::spend(&self.home) => {
+                self.try_to_stop(names, then, asker, told)
+            }
+            other => other,
+        }
+    }
+
+    fn try_to_stop(
+        &mut self,
+        names: &[TaskName],
+        then: Patience,
+        asker: &Asker,
+        told: &mut dyn FnMut(&str),
+    ) -> Result<Vec<(TaskName, Stopped)>, ExecutorError> {
         let unfinished = runs::unfinished(self.store.reader())?;
         self.import_of(&unfinished)?;
         // From the wish on, Ctrl-C means to kill: it must not end this command between the wish and its fulfilment.
@@ -92,7 +109,7 @@ impl Executor {
         }
         self.end(&mut targets, &mut interrupts, told)?;
         let runs: Vec<RunRow> = targets.iter().map(|target| target.run.clone()).collect();
-        self.import_of(&runs)?;
+        self.import_or_imagine_of(&runs)?;
         answers
             .into_iter()
             .map(|(name, answer)| match answer {

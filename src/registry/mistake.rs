@@ -99,7 +99,9 @@ impl Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}\n{}", self.line, self.column, self.problem, self.excerpt)
+        write!(f, "{}:{}: {}", self.line, self.column, self.problem)?;
+        // Carets under an empty line would point at nothing.
+        if self.excerpt.trim_start().starts_with('^') { Ok(()) } else { write!(f, "\n{}", self.excerpt) }
     }
 }
 

@@ -14,8 +14,8 @@ pub fn write(error: &dyn Error, hints: &[String], out: &mut dyn Write) -> io::Re
     let mut next = error.source();
     while let Some(source) = next {
         let text = source.to_string();
-        // A cause that the text above repeats is told already.
-        if !told.contains(&text) {
+        // A cause that the text above repeats is told already; so is one that only puts a number before it.
+        if !told.contains(&text) && !text.ends_with(&format!(": {told}")) {
             writeln!(out, "  caused by: {}", lines(&text))?;
         }
         told = text;

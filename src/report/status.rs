@@ -12,9 +12,12 @@ use crate::domain::status::TaskState;
 use crate::executor::{Attempt, Explanation, TaskStatus};
 
 use super::list::definition;
-use super::screen::{Screen, visible};
+use super::screen::{LONGEST_LINE, Screen, visible};
 use super::table::{Column, Table};
 use super::words::{exit, lasting, recent};
+
+/// The room that a line of output leaves for its margin and the mark that it was cut.
+const CUT_MARK: usize = 20;
 
 /// Writes the table of all tasks. Columns appear only when something is in them.
 pub fn table(
@@ -97,7 +100,8 @@ pub fn card(card: &Card<'_>, now: Timestamp, width: Option<u16>, out: &mut dyn W
     }
     if !card.lines.is_empty() {
         writeln!(out)?;
-        let mut screen = Screen::new(false);
+        let limit = width.map_or(LONGEST_LINE, |width| usize::from(width).saturating_sub(CUT_MARK).max(CUT_MARK));
+        let mut screen = Screen::with_limit(false, limit);
         let mut shown = Vec::new();
         for line in card.lines {
             screen.push(line.as_bytes(), &mut shown);

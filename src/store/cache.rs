@@ -58,8 +58,11 @@ pub fn replace(tx: &Connection, fingerprint: &str, exec_id: &str, tasks: &[Task]
     set_head(tx, fingerprint, exec_id)
 }
 
-/// Adds one task at the end, the cache being that of the file before.
-pub fn append(tx: &Connection, fingerprint: &str, exec_id: &str, task: &Task) -> Result<(), StoreError> {
+/// Adds one task at the end, if the cache is that of the file before. Somebody else may have read the new file already.
+pub fn append(tx: &Connection, before: &str, fingerprint: &str, exec_id: &str, task: &Task) -> Result<(), StoreError> {
+    if head(tx)?.is_none_or(|(cached, _)| cached != before) {
+        return Ok(());
+    }
     let next = tx
         .query_row("SELECT coalesce(max(position), -1) + 1 FROM registry_tasks", [], |row| row.get(0))
         .map_err(StoreError::sql(DOING))?;
@@ -111,7 +114,8 @@ mod tests {
         };
         let tasks = vec![task("b"), task("a")];
         store.write(Durability::Committed, |tx| replace(tx, "1", "xg15", &tasks)).unwrap();
-        store.write(Durability::Committed, |tx| append(tx, "2", "xg15", &task("c"))).unwrap();
+        store.write(Durability::Committed, |tx| append(tx, "1", "2", "xg15", &task("c"))).unwrap();
+        store.write(Durability::Committed, |tx| append(tx, "1", "3", "xg15", &task("d"))).unwrap();
         let cached = read(store.reader()).unwrap().unwrap();
         assert_eq!((cached.fingerprint.as_str(), cached.exec_id.as_str()), ("2", "xg15"));
         assert_eq!(cached.tasks, ["b", "a", "c"].map(|name| Arc::new(task(name))));

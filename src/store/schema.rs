@@ -133,12 +133,15 @@ CREATE TABLE registry_tasks (
 
 /// The version of a database's schema; 0 for an empty one.
 pub(super) fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
-    let open = |source| StoreError::Open { path: path.to_path_buf(), source };
-    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let found = number("user_version").map_err(open)?;
-    if number("application_id").map_err(open)? != APPLICATION {
-        let tables = "SELECT count(*) FROM sqlite_schema";
-        let count: i64 = connection.query_row(tables, [], |row| row.get(0)).map_err(open)?;
+    // One snapshot: between two reads somebody else may make the tables.
+    let read = || -> rusqlite::Result<(i64, i64, i64)> {
+        let snapshot = connection.unchecked_transaction()?;
+        let number = |name| snapshot.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let count = snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        Ok((number("user_version")?, number("application_id")?, count))
+    };
+    let (found, application, count) = read().map_err(|source| StoreError::Open { path: path.to_path_buf(), source })?;
+    if application != APPLICATION {
         return if count == 0 && found == 0 { Ok(0) } else { Err(StoreError::Foreign(path.to_path_buf())) };
     }
     if found > VERSION {

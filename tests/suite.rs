@@ -1,5 +1,25 @@
 //! The binary as a user runs it: real processes, real files, a real database.
 
+// A test that fails is to panic, with the place: that is what unwrapping, indexing and printing are for here. Time is
+// read to give up after long patience, never to measure. What tests share is `pub` to them. The last six
+// are matters of taste or of speed.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::needless_for_each,
+    clippy::duration_suboptimal_units,
+    clippy::format_collect,
+    clippy::match_same_arms,
+    clippy::naive_bytecount,
+    clippy::case_sensitive_file_extension_comparisons
+)]
+
 mod suite {
     pub mod env;
 

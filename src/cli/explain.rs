@@ -25,14 +25,13 @@ pub(super) fn explain(context: &mut Context, name: &str) -> Result<u8, Failure> 
     let mut out = Page::default();
     if json {
         report::json::write(&report::json::explanation(&status, &explanation), &mut out)?;
-    } else {
-        writeln!(out, "{}", report::screen::visible(&explanation.sentence))?;
+        out.print()?;
+        return Ok(0);
     }
+    writeln!(out, "{}", report::screen::visible(&explanation.sentence))?;
     out.print()?;
-    if !json {
-        for hint in &explanation.hints {
-            told(&format!("hint: {hint}"));
-        }
+    for hint in &explanation.hints {
+        told(&format!("hint: {hint}"));
     }
     Ok(0)
 }

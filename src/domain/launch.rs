@@ -124,11 +124,11 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(head: &str, executable: bool, extension: Option<&str>, expected: Result<Way, WayError>) {
-        assert_eq!(choose(None, head.as_bytes(), executable, extension), expected);
+    fn check(head: &str, executable: bool, extension: Option<&str>, expected: &Result<Way, WayError>) {
+        assert_eq!(&choose(None, head.as_bytes(), executable, extension), expected);
     }
 
-    #[track_caller]
+    #[expect(clippy::unnecessary_wraps, reason = "what it is compared with is a result")]
     fn through(words: &[&str]) -> Result<Way, WayError> {
         Ok(Way::Through(words.iter().map(|w| (*w).to_owned()).collect()))
     }
@@ -141,21 +141,21 @@ mod tests {
 
     #[test]
     fn the_first_bytes_come_before_the_extension() {
-        check("\x7fELF", true, Some("py"), Ok(Way::Direct { interpreter: None }));
-        check("#!/bin/sh\n", true, Some("py"), Ok(Way::Direct { interpreter: Some("/bin/sh".into()) }));
-        check("#! /usr/bin/env  python3 -u\nx", false, Some("sh"), through(&["/usr/bin/env", "python3 -u"]));
-        check("#!/bin/sh", false, None, through(&["/bin/sh"]));
-        check("print(1)", false, Some("py"), through(&["python3"]));
-        check("print(1)", true, Some("R"), through(&["Rscript"]));
+        check("\x7fELF", true, Some("py"), &Ok(Way::Direct { interpreter: None }));
+        check("#!/bin/sh\n", true, Some("py"), &Ok(Way::Direct { interpreter: Some("/bin/sh".into()) }));
+        check("#! /usr/bin/env  python3 -u\nx", false, Some("sh"), &through(&["/usr/bin/env", "python3 -u"]));
+        check("#!/bin/sh", false, None, &through(&["/bin/sh"]));
+        check("print(1)", false, Some("py"), &through(&["python3"]));
+        check("print(1)", true, Some("R"), &through(&["Rscript"]));
     }
 
     #[test]
     fn what_cannot_be_run_says_why() {
-        check("echo", false, None, Err(WayError::Unknown));
-        check("echo", true, Some("txt"), Err(WayError::NoFormat));
-        check("\x7fELF", false, None, Err(WayError::NotExecutable));
-        check("#!\n", true, None, Err(WayError::EmptyShebang));
-        check("#!/bin/sh\r\necho", true, Some("sh"), Err(WayError::CarriageReturn("/bin/sh".into())));
-        check("\u{feff}#!/bin/sh\n", true, None, Err(WayError::ByteOrderMark));
+        check("echo", false, None, &Err(WayError::Unknown));
+        check("echo", true, Some("txt"), &Err(WayError::NoFormat));
+        check("\x7fELF", false, None, &Err(WayError::NotExecutable));
+        check("#!\n", true, None, &Err(WayError::EmptyShebang));
+        check("#!/bin/sh\r\necho", true, Some("sh"), &Err(WayError::CarriageReturn("/bin/sh".into())));
+        check("\u{feff}#!/bin/sh\n", true, None, &Err(WayError::ByteOrderMark));
     }
 }

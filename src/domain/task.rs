@@ -202,7 +202,7 @@ mod tests {
             Program::Command(vec!["make".into(), "all".into()]),
             PathBuf::from("/home/me"),
         );
-        task.timeout = Some(Duration::from_secs(7200));
+        task.timeout = Some(Duration::from_hours(2));
         task.stop = StopSequence { signal: Signal::parse("INT").unwrap(), grace: Duration::from_millis(2500) };
         task.env.insert("SYMBOL".into(), "LOL".into());
         task.schedule.period = Some("2 min".into());

@@ -271,6 +271,7 @@ pub(super) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
 mod tests {
     use super::*;
     use std::os::fd::AsFd;
+    use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, Stdio};
     use std::time::Duration;
 
@@ -363,7 +364,6 @@ mod tests {
         let mut child = Command::new("/bin/sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
         let pidfd = pidfd_open(i32::try_from(child.id()).unwrap()).unwrap();
         pidfd_send_signal(pidfd.as_fd(), libc::SIGTERM, Some(0x1234_5678_9abc_def0)).unwrap();
-        use std::os::unix::process::ExitStatusExt;
         assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
         assert_eq!(
             pidfd_send_signal(pidfd.as_fd(), libc::SIGTERM, None).unwrap_err().raw_os_error(),

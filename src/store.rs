@@ -262,6 +262,11 @@ impl Store {
         Ok(done)
     }
 
+    /// Goes back to reading what is really there.
+    pub fn stop_imagining(&mut self) {
+        self.imagined = None;
+    }
+
     /// Makes everything that was committed survive a power cut.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         if !self.unflushed {

@@ -123,10 +123,14 @@ fn kind(error: &ExecutorError) -> Kind {
         | ExecutorError::Edit(EditError::Unknown(_)) => Kind::Unknown,
         ExecutorError::Running(_) => Kind::Refused,
         ExecutorError::Start { source, .. } => match source.as_ref() {
-            StartError::Elsewhere | StartError::Itself | StartError::Orphaned { .. } => Kind::Refused,
-            StartError::Refused(_) | StartError::EnvFile(_) | StartError::CouldNotStart(_) | StartError::Worker(_) => {
-                Kind::Failed
+            StartError::Elsewhere | StartError::Itself | StartError::Stopping | StartError::Orphaned { .. } => {
+                Kind::Refused
             }
+            StartError::Refused(_)
+            | StartError::EnvFile(_)
+            | StartError::CouldNotStart(_)
+            | StartError::Slow
+            | StartError::Worker(_) => Kind::Failed,
         },
         ExecutorError::Edit(_) | ExecutorError::Move(_) => Kind::Ours,
         ExecutorError::File(_)

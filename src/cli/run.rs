@@ -57,8 +57,8 @@ fn tell_started(answers: Vec<(TaskName, Result<Started, ExecutorError>)>) -> u8 
     for (name, answer) in answers {
         match answer {
             Ok(Started::Scheduled) => told(&format!("Scheduled: {name}")),
-            Ok(Started::Already { pid: Some(pid), .. }) => told(&format!("Already running: {name} (pid {pid})")),
-            Ok(Started::Already { pid: None, .. }) => told(&format!("Already running: {name}")),
+            Ok(Started::Already { pid: Some(pid) }) => told(&format!("Already running: {name} (pid {pid})")),
+            Ok(Started::Already { pid: None }) => told(&format!("Already running: {name}")),
             Ok(Started::Running { pid, .. }) => told(&format!("Starting {name} (pid {pid})")),
             Err(error) => code = Failure::from(error).tell().max(code),
         }
@@ -98,7 +98,7 @@ pub(super) fn tell_stopped(stopped: &[(TaskName, Stopped)]) -> u8 {
             }
             Stopped::Left(pids) => {
                 let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
-                told(&format!("Stopping {name}: still running, not even SIGKILL ended pid {}", pids.join(", ")));
+                told(&format!("Stopping {name}: it has not ended yet; still there: pid {}", pids.join(", ")));
                 code = 1;
             }
         }

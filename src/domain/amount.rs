@@ -12,13 +12,24 @@ pub enum AmountError {
     /// Not a duration at all, or one with a calendar unit or a sign.
     #[error("`{0}` is not a duration (try `90s`, `10 min`, `1h30m` or `7 days`)")]
     Duration(String),
+    /// A duration beyond [`LONGEST_DURATION`].
+    #[error("`{0}` is too long (at most 10000 days)")]
+    TooLong(String),
     /// Not a size at all.
     #[error("`{0}` is not a size (try `500 MB`, `2 GiB` or a number of bytes)")]
     Size(String),
 }
 
+/// The longest duration that can be given: beyond it lie only mistakes, and sums that overflow.
+pub const LONGEST_DURATION: Duration = Duration::from_hours(240_000);
+
 /// Reads a duration: a number of seconds, or numbers with units up to weeks (a day is 24 hours here).
 pub fn parse_duration(text: &str) -> Result<Duration, AmountError> {
+    let duration = read_duration(text)?;
+    if duration > LONGEST_DURATION { Err(AmountError::TooLong(text.to_owned())) } else { Ok(duration) }
+}
+
+fn read_duration(text: &str) -> Result<Duration, AmountError> {
     let wrong = || AmountError::Duration(text.to_owned());
     let trimmed = text.trim();
     if let Ok(seconds) = trimmed.parse::<u64>() {
@@ -156,6 +167,10 @@ mod tests {
         seconds("1 week", 604_800.0);
         seconds("250ms", 0.25);
         seconds("1.5h", 5400.0);
+        assert_eq!(parse_duration("10000 days").unwrap(), LONGEST_DURATION);
+        for text in ["18446744073709551615", "10001 days", "2000 weeks"] {
+            assert_eq!(parse_duration(text).unwrap_err(), AmountError::TooLong(text.to_owned()));
+        }
         for text in ["", "soon", "-5s", "1 month", "2y", "PT5S", "5 s ago", "+5s"] {
             parse_duration(text).unwrap_err();
         }
@@ -177,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn print_then_parse_is_the_same_duration(seconds in 0_u64..400_000_000, millis in 0_u32..1000) {
+        fn print_then_parse_is_the_same_duration(seconds in 0_u64..864_000_000, millis in 0_u32..1000) {
             let duration = Duration::new(seconds, millis * 1_000_000);
             let back = parse_duration(&print_duration(duration)).unwrap();
             prop_assert!(back.abs_diff(duration) < Duration::from_micros(1));

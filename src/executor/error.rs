@@ -115,6 +115,12 @@ pub enum StartError {
     /// Another run of it has not ended: it runs where we may not judge.
     #[error("a run of it is on record as started on another machine or in another container")]
     Elsewhere,
+    /// Its run is being stopped.
+    #[error("it is being stopped")]
+    Stopping,
+    /// Its worker has been started and has not answered for long.
+    #[error("its worker has not answered yet")]
+    Slow,
     /// A script asks to restart its own task: the request would die with it.
     #[error("it cannot be restarted from inside its own script")]
     Itself,
@@ -175,6 +181,8 @@ impl ExecutorError {
             Self::Start { source, task } => match source.as_ref() {
                 StartError::Refused(refused) => refused.hint.iter().cloned().collect(),
                 StartError::Orphaned { .. } => vec![format!("stop it first with `jobexec stop {task}`")],
+                StartError::Stopping => vec![format!("use `jobexec restart {task}`, which waits for its end")],
+                StartError::Slow => vec![format!("see `jobexec status {task}` for what becomes of it")],
                 StartError::Itself => vec!["let the script end: a kept-alive task is started again".to_owned()],
                 StartError::EnvFile(_)
                 | StartError::CouldNotStart(_)

@@ -59,6 +59,7 @@ impl Executor {
     /// Imports every run that has ended, without waiting long. Where that cannot be written, this command reads from a
     /// copy in memory that says what the database would say.
     pub fn refresh(&mut self) -> Result<(), ExecutorError> {
+        self.store.stop_imagining();
         let ended = self.ended(&runs::unfinished(self.store.reader())?)?;
         self.import_or_imagine(&ended, LOOKING_PATIENCE)
     }
@@ -79,7 +80,7 @@ impl Executor {
         match self.import(ended, patience) {
             Err(ExecutorError::Store(error)) if error.is_only_for_writers() => {
                 let (home, now) = (&self.home, clock::now());
-                self.store.imagine(|tx| Ledger { tx, home, now }.settle_all(ended))
+                self.store.imagine(|tx| Ledger { tx, home, now }.settle_all(ended)).map(drop)
             }
             other => other,
         }
@@ -100,12 +101,14 @@ impl Executor {
             return Ok(());
         }
         let (home, now) = (&self.home, clock::now());
-        self.store.write_patiently(Durability::Committed, patience, |tx| Ledger { tx, home, now }.settle_all(ended))?;
-        self.forget_records(ended.iter().map(|(run, _, _)| run.id))
+        let settled = self
+            .store
+            .write_patiently(Durability::Committed, patience, |tx| Ledger { tx, home, now }.settle_all(ended))?;
+        self.forget_records(settled)
     }
 
     /// Removes the records of imported runs, once what was imported is certain to stay.
-    fn forget_records(&mut self, of: impl Iterator<Item = RunId>) -> Result<(), ExecutorError> {
+    fn forget_records(&mut self, of: Vec<RunId>) -> Result<(), ExecutorError> {
         self.store.flush()?;
         for run in of {
             // One that stays is removed by whoever tidies up; it says nothing that the database does not.

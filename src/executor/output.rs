@@ -11,7 +11,6 @@ use rusqlite::Connection;
 use crate::domain::evidence::Record;
 use crate::domain::name::TaskName;
 use crate::home::{Home, archive_name};
-use crate::process::tail;
 use crate::store::StoreError;
 use crate::store::runs::{self, RunRow};
 
@@ -53,14 +52,16 @@ pub(super) fn last_lines(home: &Home, run: &RunRow, inode: Option<u64>, number: 
 fn read_last_lines(path: &Path, number: u64) -> io::Result<Vec<String>> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
-    let from = tail::last_lines_at(&file, path, number).map_err(io::Error::other)?;
-    // However long the lines are, only so much of them is read.
-    let most = usize::try_from(number).unwrap_or(usize::MAX).saturating_mul(LONGEST);
-    let length = usize::try_from(size.saturating_sub(from)).unwrap_or(usize::MAX).min(most);
+    // However long the lines are, only so much of them is looked at.
+    let most = number.saturating_mul(LONGEST as u64);
+    let length = usize::try_from(size.min(most)).unwrap_or(usize::MAX);
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, size.saturating_sub(length as u64))?;
     let text = String::from_utf8_lossy(&bytes);
-    Ok(text.lines().map(|line| line.chars().take(LONGEST).collect()).collect())
+    let mut lines: Vec<String> = text.lines().map(|line| line.chars().take(LONGEST).collect()).collect();
+    let extra = lines.len().saturating_sub(usize::try_from(number).unwrap_or(usize::MAX));
+    lines.drain(..extra);
+    Ok(lines)
 }
 
 /// The name under which a new run's output will be archived: one that neither the database nor the folder has.

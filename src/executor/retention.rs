@@ -33,9 +33,10 @@ impl Executor {
         let archives = self.archives(task)?;
         let doomed: Vec<_> = archives.iter().collect();
         let mut deleted = self.delete_archives(&doomed)?;
-        let last = runs::last_of(self.store.reader(), task, Some(1))?.pop();
         let current = self.home.output(task);
         let is_its = |run: &RunRow| fs::symlink_metadata(&current).is_ok_and(|found| run.inode == Some(found.ino()));
+        // The newest run that has put something out; a newer one may never have been started.
+        let last = runs::with_output(self.store.reader(), task)?.into_iter().next();
         if let Some(run) = last.filter(is_its) {
             fs::remove_file(&current).map_err(|source| ExecutorError::System { doing: "delete an output", source })?;
             self.store.write(Durability::Committed, |tx| runs::forget_output(tx, run.id))?;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::{Input, Policy, State, step};
-use crate::domain::name::TaskName;
+use crate::domain::name::{RunId, TaskName};
 use crate::domain::outcome::{Cause, Outcome};
 use crate::domain::task::{Restart, Task};
 use crate::store::jobs::{self, Change, Door, JobRow};
@@ -21,15 +21,23 @@ const GOOD_AFTER_MICROS: u64 = 2_000_000;
 const LAST_LINES: u64 = 10;
 
 impl Ledger<'_> {
-    /// Settles runs that have ended. One that somebody else has settled meanwhile is left.
-    pub(super) fn settle_all(&self, ended: &[EndedRun]) -> Result<(), ExecutorError> {
+    /// Settles runs that have ended; those that are settled now. One that somebody else has settled meanwhile is left,
+    /// and so is one that the database says something impossible about: it must not keep the others from their end.
+    pub(super) fn settle_all(&self, ended: &[EndedRun]) -> Result<Vec<RunId>, ExecutorError> {
+        let mut settled = Vec::with_capacity(ended.len());
         for (run, record, end) in ended {
             let fresh = runs::find(self.tx, run.id)?;
-            if let Some(run) = fresh.filter(|run| run.outcome.is_none()) {
-                self.settle(&run, record, end)?;
+            let done = match fresh.filter(|run| run.outcome.is_none()) {
+                Some(run) => self.settle(&run, record, end),
+                None => Ok(()),
+            };
+            match done {
+                Ok(()) => settled.push(run.id),
+                Err(ExecutorError::Store(StoreError::Impossible(_))) => {}
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(settled)
     }
 
     /// Records how a run ended, and moves its job on.
@@ -117,11 +125,8 @@ fn reason(run: &RunRow, end: &Ended) -> String {
         (Outcome::Ended { exit, cause: Cause::Stopped }, Some(by)) => format!("stopped by {by} ({})", exit.describe()),
         (outcome, _) => outcome.reason(),
     };
-    let by_itself = matches!(end.outcome, Outcome::Ended { cause: Cause::Itself | Cause::OutOfMemory, .. });
     match end.leftover {
         0 => text,
-        // Who is asked to end dies beside its children, in any order: none of them was left behind.
-        _ if !by_itself => text,
         1 => format!("{text}; 1 process that it left behind was stopped"),
         count => format!("{text}; {count} processes that it left behind were stopped"),
     }

@@ -7,8 +7,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-
-use jiff::Timestamp;
+use std::time::Duration;
 
 use crate::domain::evidence::Entry;
 use crate::domain::lifecycle::State;
@@ -29,20 +28,30 @@ use super::import::Found;
 use super::ledger::Ledger;
 use super::{Asker, Executor, ExecutorError};
 
-/// How many runs are claimed in one transaction: each holds a descriptor until its worker has it.
-const BATCH: usize = 200;
+/// The most runs that are claimed in one transaction.
+const BATCH: u64 = 200;
+
+/// The descriptors that a command needs besides those of the runs it starts.
+const OTHERS: u64 = 40;
+
+/// How many runs are claimed in one transaction: each holds two descriptors until its worker has answered.
+fn batch_size() -> usize {
+    let room = environment::descriptor_limit().saturating_sub(OTHERS) / 2;
+    usize::try_from(room.clamp(1, BATCH)).unwrap_or(1)
+}
+
+/// The longest wait for a worker's answer: it may hang on a file system that does not answer either.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What became of the start of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Started {
     /// It is wanted and waits for its next occurrence.
     Scheduled,
-    /// It ran already; under this pid, where that is known, since then.
+    /// It ran already.
     Already {
-        /// The script's pid.
+        /// The script's pid, where that is known.
         pid: Option<i32>,
-        /// When it was started.
-        since: Option<Timestamp>,
     },
     /// It runs.
     Running {
@@ -109,10 +118,10 @@ impl Executor {
     pub(super) fn start_as(&mut self, these: &[Arc<Task>], how: How, asker: &Asker) -> Result<Answers, ExecutorError> {
         let exec_id = self.definitions()?.exec_id;
         let mut answers = Vec::with_capacity(these.len());
-        for batch in these.chunks(BATCH) {
+        for batch in these.chunks(batch_size()) {
             answers.extend(self.start_batch(batch, how, &exec_id, asker)?);
         }
-        self.tidy_records()?;
+        let _ = self.tidy_records();
         Ok(answers)
     }
 
@@ -133,7 +142,7 @@ impl Executor {
                 answers.push(Some(Ok(Started::Scheduled)));
                 continue;
             }
-            match self.make_ready(task, how, &inherited)? {
+            match self.make_ready(task, how, &inherited).unwrap_or_else(|error| Look::Answered(Err(error))) {
                 Look::Ready(one) => {
                     ready.push((at, *one));
                     answers.push(None);
@@ -159,7 +168,7 @@ impl Executor {
         }
         for (at, run, job, spawned) in begun {
             if let (Some(slot), Some(task)) = (answers.get_mut(at), batch.get(at)) {
-                *slot = Some(self.answer(&task.name, run, job, spawned)?);
+                *slot = Some(self.answer(&task.name, run, job, spawned));
             }
         }
         let mut told = Answers::with_capacity(batch.len());
@@ -169,7 +178,8 @@ impl Executor {
                 // Somebody else was faster; that run is looked at, and if it has ended already, this one comes next.
                 None => told.extend(self.start_batch(std::slice::from_ref(task), how, exec_id, asker)?),
             }
-            self.retain(task)?;
+            // What is left over is removed the next time; the start is not to fail for it.
+            let _ = self.retain(task);
         }
         Ok(told)
     }
@@ -182,7 +192,11 @@ impl Executor {
             (job, run) = self.current(&task.name)?;
         }
         if let Some(run) = run {
-            return Ok(Look::Answered(self.already(&run)));
+            return match self.already(&run) {
+                Some(answer) => Ok(Look::Answered(answer)),
+                // It ended while we looked.
+                None => self.make_ready(task, how, inherited),
+            };
         }
         let goes_on = job.filter(|job| job.state == State::RestartReady && job.door == Door::Start && !how.fresh);
         let inherited = match &goes_on {
@@ -268,30 +282,35 @@ impl Executor {
         run: RunId,
         job: JobId,
         spawned: std::io::Result<OwnedFd>,
-    ) -> Result<Result<Started, ExecutorError>, ExecutorError> {
-        let answer = spawned.and_then(Answer::receive);
+    ) -> Result<Started, ExecutorError> {
+        let answer = spawned.and_then(|listen| Answer::receive(listen, ANSWER_PATIENCE));
         let error = match answer {
-            Ok(Some(Answer::Started(pid))) => return Ok(Ok(Started::Running { pid, job })),
+            Ok(Some(Answer::Started(pid))) => return Ok(Started::Running { pid, job }),
             Ok(Some(Answer::CouldNotStart(error))) => StartError::CouldNotStart(error),
             Ok(Some(Answer::Failed(error))) => StartError::Worker(error),
             Ok(None) => StartError::Worker("its worker was killed before it could start it".to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => StartError::Slow,
             Err(error) => StartError::Worker(format!("cannot start its worker: {error}")),
         };
         let row = runs::find(self.store.reader(), run)?;
         self.import_of(row.as_slice())?;
-        Ok(Err(start_error(name, error)))
+        Err(start_error(name, error))
     }
 
-    /// The answer for a task that has an unfinished run.
-    fn already(&self, run: &RunRow) -> Result<Started, ExecutorError> {
-        let name = || run.task.clone().ok_or(ExecutorError::from(std::io::Error::other("a run without a task")));
-        match self.examine(run.id)? {
-            Found::Orphaned(_, pids) => Err(start_error(&name()?, StartError::Orphaned { pids })),
-            Found::Elsewhere(_) => Err(start_error(&name()?, StartError::Elsewhere)),
-            Found::Alive(record) | Found::Ended(record, _) => Ok(Started::Already {
-                pid: record.started.map(|(script, _)| script.pid),
-                since: record.started.map(|(_, time)| time),
-            }),
+    /// The answer for a task that has an unfinished run; `None` when that has ended just now.
+    fn already(&self, run: &RunRow) -> Option<Result<Started, ExecutorError>> {
+        let name = run.task.as_ref()?;
+        let refused = |error| Some(Err(start_error(name, error)));
+        match self.examine(run.id) {
+            Err(error) => Some(Err(error)),
+            Ok(Found::Orphaned(_, pids)) => refused(StartError::Orphaned { pids }),
+            Ok(Found::Elsewhere(_)) => refused(StartError::Elsewhere),
+            Ok(Found::Alive(_)) if run.stop_asked.is_some() => refused(StartError::Stopping),
+            Ok(Found::Alive(record)) => {
+                let script = record.started.filter(|_| record.ended.is_none());
+                Some(Ok(Started::Already { pid: script.map(|(script, _)| script.pid) }))
+            }
+            Ok(Found::Ended(_, _)) => None,
         }
     }
 }

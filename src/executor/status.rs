@@ -191,7 +191,8 @@ impl Executor {
         let live = |record: Record, orphans: Vec<i32>, elsewhere: bool| {
             let worker = record.starting.map(|(worker, _)| worker.pid);
             Some(LiveRun {
-                pid: record.started.map(|(script, _)| script.pid),
+                // While what it left behind is being ended, the script itself is gone.
+                pid: record.started.filter(|_| record.ended.is_none()).map(|(script, _)| script.pid),
                 started: record.started.map(|(_, time)| time),
                 usage: worker.filter(|_| with_usage && !elsewhere && orphans.is_empty()).map(usage::of_tree),
                 orphans,

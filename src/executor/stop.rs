@@ -12,7 +12,7 @@ use crate::domain::task::{StopSequence, Task};
 use crate::home::reserve;
 use crate::process::asking::{Interrupts, ManyDescriptors, Waited, WorkerHandle};
 use crate::process::environment::Inherited;
-use crate::process::{clock, tagged};
+use crate::process::{clock, record, tagged};
 use crate::store::runs::{self, RunRow};
 use crate::store::{Durability, events, jobs, tasks};
 
@@ -166,19 +166,10 @@ impl Executor {
     /// One transaction: what is wanted of each task, and the wish that its run end. A run whose record has an outcome
     /// already keeps it.
     fn record_wishes(&mut self, names: &[TaskName], then: Patience, asker: &Asker) -> Result<Vec<Wish>, ExecutorError> {
-        let mut ended = Vec::new();
-        for name in names {
-            if let (_, Some(run)) = self.current(name)? {
-                let record = crate::process::record::read(&self.home.record(run.id))?;
-                if record.is_some_and(|(record, _)| record.ended.is_some()) {
-                    ended.push(run.id);
-                }
-            }
-        }
         let (home, now) = (&self.home, clock::now());
         self.store.write(Durability::Flushed, |tx| {
             let ledger = Ledger { tx, home, now };
-            names.iter().map(|name| ledger.wish(name, then, &ended, asker)).collect()
+            names.iter().map(|name| ledger.wish(name, then, asker)).collect()
         })
     }
 
@@ -236,8 +227,11 @@ impl Executor {
                         waiting = true;
                         continue;
                     };
-                    match WorkerHandle::open(&worker, target.run.id)? {
-                        Some(handle) => {
+                    match WorkerHandle::open(&worker, target.run.id) {
+                        // More workers than descriptors: this one's turn comes when others have ended.
+                        Err(error) if error.raw_os_error() == Some(libc::EMFILE) => waiting = true,
+                        Err(error) => return Err(error.into()),
+                        Ok(Some(handle)) => {
                             if now {
                                 handle.kill()?;
                             } else {
@@ -246,7 +240,7 @@ impl Executor {
                             workers.push(handle);
                         }
                         // It dies just now; its lock will be free at the next look.
-                        None => waiting = true,
+                        Ok(None) => waiting = true,
                     }
                 }
                 Found::Orphaned(record, _) => {
@@ -280,7 +274,8 @@ impl Executor {
             Found::Alive(record) => {
                 let worker = record.starting.map(|(worker, _)| worker.pid);
                 let below = worker.map(|pid| crate::process::tree::descendants(vec![(pid, 0)])).unwrap_or_default();
-                below.into_iter().skip(1).map(|(pid, _)| pid).collect()
+                let below: Vec<i32> = below.into_iter().skip(1).map(|(pid, _)| pid).collect();
+                if below.is_empty() { worker.into_iter().collect() } else { below }
             }
             Found::Elsewhere(_) | Found::Ended(_, _) => Vec::new(),
         }))
@@ -288,13 +283,7 @@ impl Executor {
 }
 
 impl Ledger<'_> {
-    fn wish(
-        &self,
-        name: &TaskName,
-        then: Patience,
-        ended: &[crate::domain::name::RunId],
-        asker: &Asker,
-    ) -> Result<Wish, ExecutorError> {
+    fn wish(&self, name: &TaskName, then: Patience, asker: &Asker) -> Result<Wish, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
         tasks::see(tx, name, now)?;
         let was_wanted = tasks::find(tx, name)?.is_some_and(|row| row.wanted);
@@ -311,7 +300,9 @@ impl Ledger<'_> {
         };
         events::record(tx, &event, now)?;
         if let Some(run) = runs::unfinished_of(tx, name)? {
-            if !ended.contains(&run.id) {
+            // An outcome that is on record already stands.
+            let record = record::read(&self.home.record(run.id))?;
+            if record.is_none_or(|(record, _)| record.ended.is_none()) {
                 runs::ask_stop(tx, run.id, &asker.name, now)?;
             }
             let job = jobs::find(tx, run.job)?;

@@ -21,7 +21,7 @@ pub fn ring(bell: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Ear {
     inotify: Inotify,
-    bell: WatchDescriptor,
+    bell: Option<WatchDescriptor>,
     /// The registry's name, and that of what it links to.
     names: Vec<OsString>,
 }
@@ -29,9 +29,11 @@ pub struct Ear {
 impl Ear {
     /// Begins to listen. What happened before is not heard: read the facts afterwards.
     pub fn open(home: &Home) -> io::Result<Self> {
-        ring(&home.bell())?;
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        let bell = inotify.add_watch(&home.bell(), AddWatchFlags::IN_MODIFY)?;
+        // Where there is no bell and none can be made, nothing can be written that it would ring for.
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(home.bell());
+        drop(made);
+        let bell = inotify.add_watch(&home.bell(), AddWatchFlags::IN_MODIFY).ok();
         let changes = AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_CREATE
@@ -53,8 +55,9 @@ impl Ear {
             match self.inotify.read_events() {
                 Ok(events) => {
                     let matters = |name: &OsString| self.names.contains(name);
-                    heard |=
-                        events.iter().any(|event| event.wd == self.bell || event.name.as_ref().is_some_and(matters));
+                    heard |= events
+                        .iter()
+                        .any(|event| Some(event.wd) == self.bell || event.name.as_ref().is_some_and(matters));
                 }
                 Err(Errno::EAGAIN) => return Ok(heard),
                 Err(errno) => return Err(errno.into()),

@@ -81,6 +81,11 @@ pub fn umask() -> u32 {
     line.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o022)
 }
 
+/// How many descriptors this process may have.
+pub fn descriptor_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
+}
+
 /// The limits of this process, in the order of `LIMITS`.
 pub fn limits() -> Vec<(u64, u64)> {
     LIMITS.iter().map(|kind| getrlimit(*kind).unwrap_or((u64::MAX, u64::MAX))).collect()

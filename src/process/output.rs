@@ -1,7 +1,7 @@
 //! A task's output file: the former one set aside under its archive's name, the new one given to the script.
 
 use std::ffi::CString;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -38,8 +38,16 @@ pub fn renew(output: &Path, archive: &Path) -> Result<(File, u64), OutputError> 
 fn set_aside(output: &Path, archive: &Path) -> io::Result<()> {
     let from = CString::new(output.as_os_str().as_bytes())?;
     for nth in 1.. {
-        let to = CString::new(numbered(archive, nth).as_os_str().as_bytes())?;
-        match sys::rename_no_replace(&from, &to) {
+        let name = numbered(archive, nth);
+        let to = CString::new(name.as_os_str().as_bytes())?;
+        let renamed = match sys::rename_no_replace(&from, &to) {
+            // A file system without such a rename: a second name that must be new, then the first one goes.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                fs::hard_link(output, &name).and_then(|()| fs::remove_file(output))
+            }
+            other => other,
+        };
+        match renamed {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -61,7 +69,6 @@ fn numbered(archive: &Path, nth: u32) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::io::Write;
 
     #[test]

@@ -64,8 +64,9 @@ pub fn worker(record: BorrowedFd<'_>, record_path: &Path, spec: BorrowedFd<'_>) 
 
 /// Takes over what this worker was given. To be called once, before anything else is opened.
 pub fn given() -> io::Result<Given> {
+    // What our own caller had open, a lock or a pipe, must not stay open for as long as the run lasts.
+    sys::close_from(ANSWER.unsigned_abs() + 1)?;
     let given = Given { record: sys::inherited(RECORD)?, spec: sys::inherited(SPEC)?, answer: sys::inherited(ANSWER)? };
-    // Nothing that our own caller had open reaches the script.
     sys::close_on_exec_from(3)?;
     Ok(given)
 }
@@ -168,7 +169,10 @@ pub fn limits_door(mut args: impl Iterator<Item = std::ffi::OsString>) -> u8 {
     let env: Vec<_> = environment::assignments(&std::env::vars_os().collect());
     let [program, argv @ ..] = words.as_slice() else { return failed(&io::ErrorKind::InvalidInput.into()) };
     match (CString::new(program.as_slice()), strings(argv), strings(&env)) {
-        (Ok(program), Ok(argv), Ok(env)) => failed(&sys::execve(&program, &argv, &env)),
+        (Ok(program), Ok(argv), Ok(env)) => {
+            sys::restore_sigpipe();
+            failed(&sys::execve(&program, &argv, &env))
+        }
         (_, _, _) => failed(&io::ErrorKind::InvalidInput.into()),
     }
 }

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
@@ -84,8 +85,13 @@ impl Answer {
         }
     }
 
-    /// Waits for the answer; `None` when the worker died without one.
-    pub fn receive(from: OwnedFd) -> io::Result<Option<Self>> {
+    /// Waits for the answer; `None` when the worker died without one. The error is `TimedOut` when it is not there in
+    /// time.
+    pub fn receive(from: OwnedFd, patience: Duration) -> io::Result<Option<Self>> {
+        let longest = PollTimeout::try_from(patience.as_millis()).unwrap_or(PollTimeout::MAX);
+        if poll(&mut [PollFd::new(from.as_fd(), PollFlags::POLLIN)], longest)? == 0 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let mut bytes = Vec::new();
         File::from(from).read_to_end(&mut bytes)?;
         Ok(postcard::from_bytes(&bytes).ok())
@@ -122,9 +128,11 @@ mod tests {
     fn an_answer_arrives_and_silence_is_noticed() {
         let (read, write) = nix::unistd::pipe().unwrap();
         Answer::CouldNotStart("why".into()).send(write);
-        assert_eq!(Answer::receive(read).unwrap(), Some(Answer::CouldNotStart("why".into())));
+        assert_eq!(Answer::receive(read, Duration::from_secs(20)).unwrap(), Some(Answer::CouldNotStart("why".into())));
         let (read, write) = nix::unistd::pipe().unwrap();
+        let silent = Answer::receive(read.try_clone().unwrap(), Duration::from_millis(1)).unwrap_err();
+        assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
         drop(write);
-        assert_eq!(Answer::receive(read).unwrap(), None);
+        assert_eq!(Answer::receive(read, Duration::from_secs(20)).unwrap(), None);
     }
 }

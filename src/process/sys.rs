@@ -257,6 +257,19 @@ pub(super) fn rename_no_replace(from: &CString, to: &CString) -> io::Result<()> 
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Closes every descriptor from `first` on. For a process that has just begun and owns none of them yet.
+pub(super) fn close_from(first: u32) -> io::Result<()> {
+    // SAFETY: the call takes three integers; nothing of ours has been opened with such a number yet.
+    let code = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Gives SIGPIPE its default action back, which Rust's runtime takes away at the start of a program.
+pub(super) fn restore_sigpipe() {
+    // SAFETY: the default action runs no code of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 /// Takes over a descriptor that this process was started with.
 pub(super) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: `fcntl` with F_GETFD touches no memory.

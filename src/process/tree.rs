@@ -92,6 +92,14 @@ pub fn signal_tree(signals: &[Signal]) -> u32 {
     count
 }
 
+/// How many processes are left below this one, zombies left out.
+pub fn count_below() -> u32 {
+    let me = nix::unistd::getpid().as_raw();
+    let below = descendants(own_children().into_iter().map(|pid| (pid, me)).collect());
+    let alive = below.into_iter().filter(|(pid, _)| stat(*pid).is_ok_and(|stat| stat.state != 'Z'));
+    u32::try_from(alive.count()).unwrap_or(u32::MAX)
+}
+
 /// Sends signals to the process group of a child. The group exists as long as the unreaped child does.
 pub fn signal_group(leader: i32, signals: &[Signal]) {
     for signal in signals {

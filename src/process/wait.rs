@@ -113,16 +113,24 @@ pub struct EndedChild {
     pub memory: u64,
 }
 
+/// What there is to see among the children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peeked {
+    /// One has ended.
+    Ended(EndedChild),
+    /// There are some, and none has ended.
+    NoneYet,
+    /// There is none.
+    NoChild,
+}
+
 /// Shows an ended child without reaping it, if there is one.
-pub fn peek() -> io::Result<Option<EndedChild>> {
-    match sys::wait_child(None, false)? {
-        // The usage of a child is complete only when asked for that child.
-        sys::Waited::Dead(dead) => match sys::wait_child(Some(dead.pid), false)? {
-            sys::Waited::Dead(sys::Dead { pid, exit, cpu, memory }) => Ok(Some(EndedChild { pid, exit, cpu, memory })),
-            sys::Waited::NoneYet | sys::Waited::NoChild => Ok(None),
-        },
-        sys::Waited::NoneYet | sys::Waited::NoChild => Ok(None),
-    }
+pub fn peek() -> io::Result<Peeked> {
+    Ok(match sys::wait_child(None, false)? {
+        sys::Waited::Dead(sys::Dead { pid, exit, cpu, memory }) => Peeked::Ended(EndedChild { pid, exit, cpu, memory }),
+        sys::Waited::NoneYet => Peeked::NoneYet,
+        sys::Waited::NoChild => Peeked::NoChild,
+    })
 }
 
 /// Reaps an ended child.

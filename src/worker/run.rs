@@ -14,11 +14,11 @@ use crate::home::bell;
 use crate::process::record::RecordFile;
 use crate::process::spawn::{Script, script};
 use crate::process::spec::{Answer, RunSpec};
-use crate::process::wait::{EndedChild, Waiter, Woken, peek, reap, since};
+use crate::process::wait::{EndedChild, Peeked, Waiter, Woken, peek, reap, since};
 use crate::process::{clock, identity, output, tree, usage};
 
-/// The longest error text that goes into a record, in bytes.
-const LONGEST_ERROR: usize = 1000;
+/// The longest error text that goes into a record, in characters.
+const LONGEST_ERROR: usize = 500;
 
 /// How long the killing waits between two rounds when no child reports its end: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -115,12 +115,9 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// A text that has room in a record: control characters would grow sixfold in JSON.
 fn shortened(text: &str) -> String {
-    let mut end = text.len().min(LONGEST_ERROR);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().to_owned()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_ERROR).collect()
 }
 
 /// A running script and what is needed to see it to its end.
@@ -133,10 +130,12 @@ struct Watch {
     record: RecordFile,
     waiter: Waiter,
     phase: Phase,
-    /// The child that is being recorded; set while `MainExited` is handled.
+    /// How the main process ended, once it has.
     exit: Option<EndedChild>,
     /// Whether the outcome has been made to survive a power cut.
     flushed: bool,
+    /// Why the main process ended, once it has.
+    cause: Option<Cause>,
     leftover: u32,
     memory_kills: u64,
     /// How long to wait for a child's end before killing again; set while killing.
@@ -147,7 +146,7 @@ impl Watch {
     /// Takes from the specification the little that the wait needs; the rest can be dropped.
     fn new(main: i32, spec: &RunSpec, start: Duration, record: RecordFile, mut waiter: Waiter) -> Self {
         // A timer that cannot be had leaves the run without its limit rather than without its watch.
-        let _ = waiter.set_time(spec.timeout.map(|limit| start + limit));
+        let _ = waiter.set_time(spec.timeout.map(|limit| start.saturating_add(limit)));
         Self {
             main,
             number: spec.run.low64(),
@@ -159,6 +158,7 @@ impl Watch {
             phase: Phase::Running,
             exit: None,
             flushed: false,
+            cause: None,
             leftover: 0,
             memory_kills: usage::memory_kills(),
             pause: None,
@@ -199,15 +199,22 @@ impl Watch {
 
     /// Takes every child that has ended: the main one is recorded before it is reaped, the others are reaped.
     fn take_ended(&mut self) -> io::Result<()> {
-        while let Some(child) = peek()? {
-            if child.pid == self.main && self.exit.is_none() {
-                self.exit = Some(child);
-                self.handle(Event::MainExited);
+        let none_left = loop {
+            match peek()? {
+                Peeked::Ended(child) => {
+                    if child.pid == self.main && self.exit.is_none() {
+                        self.exit = Some(child);
+                        self.handle(Event::MainExited);
+                    }
+                    reap(child.pid)?;
+                }
+                Peeked::NoneYet => break false,
+                Peeked::NoChild => break true,
             }
-            reap(child.pid)?;
-        }
+        };
+        // No child at all is the proof; else workers of other runs may be all that is left.
         let main_is_gone = self.exit.is_some();
-        if main_is_gone && self.phase != Phase::Empty && tree::own_children().is_empty() {
+        if main_is_gone && self.phase != Phase::Empty && (none_left || tree::own_children().is_empty()) {
             self.handle(Event::TreeEmptied);
         }
         Ok(())
@@ -215,6 +222,9 @@ impl Watch {
 
     fn handle(&mut self, event: Event) {
         let (phase, actions) = react(self.phase, event);
+        if (self.phase, phase) == (Phase::Sweeping, Phase::Clearing) {
+            self.leftover = self.leftover.max(tree::count_below());
+        }
         self.phase = phase;
         for action in actions {
             self.act(action);
@@ -225,16 +235,26 @@ impl Watch {
         let ask = [self.stop.signal, Signal::CONT];
         match action {
             Action::SignalGroup => tree::signal_group(self.main, &ask),
-            Action::SignalTree => self.leftover = tree::signal_tree(&ask),
+            Action::SignalTree => {
+                let count = tree::signal_tree(&ask);
+                // Who was asked to end dies beside its children, in any order: they are counted when they have to be
+                // killed.
+                if self.cause == Some(Cause::Itself) {
+                    self.leftover = count;
+                }
+            }
             Action::StartGrace => {
-                let _ = self.waiter.set_time(Some(clock::since_boot() + self.stop.grace));
+                let _ = self.waiter.set_time(Some(clock::since_boot().saturating_add(self.stop.grace)));
             }
             Action::KillTree => {
                 self.pause = Some(FIRST_PAUSE);
                 tree::signal_group(self.main, &[Signal::KILL]);
                 self.kill_on();
             }
-            Action::RecordOutcome(cause) => self.record_outcome(cause),
+            Action::RecordOutcome(cause) => {
+                self.cause = Some(cause);
+                self.record_outcome(cause);
+            }
             Action::RecordSwept => {
                 let _ = self.record.append(&Entry::Swept { leftover: self.leftover, time: clock::now() });
                 // Nothing is left, so whoever hears the bell may import the record at once.

@@ -1,5 +1,18 @@
 //! The binary as a user runs it: real processes, real files, a real database.
 
+// A test that fails is to panic, with the place: that is what unwrapping, indexing and printing are for here. Time is
+// read to give up after long patience, never to measure. What tests share is `pub` to them and needs no longer docs.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods
+)]
+
 mod suite {
     pub mod env;
 

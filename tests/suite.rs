@@ -1,7 +1,8 @@
 //! The binary as a user runs it: real processes, real files, a real database.
 
 // A test that fails is to panic, with the place: that is what unwrapping, indexing and printing are for here. Time is
-// read to give up after long patience, never to measure. What tests share is `pub` to them and needs no longer docs.
+// read to give up after long patience, never to measure. What tests share is `pub` to them. The last two are matters of
+// taste.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -10,7 +11,9 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
-    clippy::disallowed_methods
+    clippy::disallowed_methods,
+    clippy::needless_for_each,
+    clippy::duration_suboptimal_units
 )]
 
 mod suite {

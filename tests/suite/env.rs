@@ -34,7 +34,12 @@ pub struct Said {
 
 impl TestEnv {
     pub fn new() -> Self {
-        let temp = tempfile::Builder::new().prefix("jobexec-test-").tempdir().unwrap();
+        Self::with_prefix("jobexec-test-")
+    }
+
+    /// As [`TestEnv::new`], in a temporary folder whose name begins so.
+    pub fn with_prefix(prefix: &str) -> Self {
+        let temp = tempfile::Builder::new().prefix(prefix).tempdir().unwrap();
         let marker = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         Self { temp, marker }
     }

@@ -44,7 +44,8 @@ fn ended_with(run: &Value, code: i64) {
 
 #[test]
 fn the_ticker_prints_so_many_prices_within_bounds() {
-    let env = added("AAPL", "jobs/ticker.sh", &["--once", "--env", "SYMBOL=AAPL", "--env", "EVERY=0", "--", "-n", "200"]);
+    let env =
+        added("AAPL", "jobs/ticker.sh", &["--once", "--env", "SYMBOL=AAPL", "--env", "EVERY=0", "--", "-n", "200"]);
     ended_with(&run_to_end(&env, "AAPL"), 0);
     let prices: Vec<f64> = env
         .read("AAPL.txt")

@@ -39,8 +39,9 @@ pub(super) fn status(context: &mut Context, typed: &[String], watch: bool, usage
         return self::watch(executor, &names, usage, json);
     }
     let mut out = Page::default();
-    let code = show(executor, &names, usage, json, &mut out)?;
+    let (code, hidden) = show(executor, &names, usage, json, &mut out)?;
     out.print()?;
+    told_hidden(&hidden);
     Ok(code)
 }
 
@@ -50,12 +51,13 @@ fn watch(executor: &mut Executor, names: &[TaskName], usage: bool, json: bool) -
     loop {
         ear.heard()?;
         let mut out = Page::default();
-        show(executor, names, usage, json, &mut out)?;
+        let (_, hidden) = show(executor, names, usage, json, &mut out)?;
         if Context::width().is_some() {
             // Not part of the page, which loses such sequences where colours are not wanted.
             std::io::stdout().write_all(b"\x1b[H\x1b[2J")?;
         }
         out.print()?;
+        told_hidden(&hidden);
         let mut fds = [PollFd::new(ear.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, PollTimeout::from(REDRAW)) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -64,18 +66,20 @@ fn watch(executor: &mut Executor, names: &[TaskName], usage: bool, json: bool) -
     }
 }
 
+/// Writes the page; the exit code, and the columns that had no room.
 fn show(
     executor: &mut Executor,
     names: &[TaskName],
     usage: bool,
     json: bool,
     out: &mut dyn Write,
-) -> Result<u8, Failure> {
+) -> Result<(u8, Vec<&'static str>), Failure> {
     let definitions = Context::definitions(executor)?;
     let names = names.iter().map(|name| executor.resolve(&definitions, name)).collect::<Result<Vec<_>, _>>()?;
     let asked = (!names.is_empty()).then_some(names.as_slice());
     let statuses = executor.status(&definitions, asked, usage)?;
     let down = asked.is_some() && statuses.iter().any(|status| !status.state.is_up(status.scheduled()));
+    let mut hidden = Vec::new();
     match (asked, statuses.as_slice()) {
         (Some([_]), [one]) => show_one(executor, &definitions, one, json, out)?,
         (_, all) if json => {
@@ -84,10 +88,10 @@ fn show(
             report::json::write(&Value::Array(objects.collect()), out)?;
         }
         (None, []) if definitions.mistake.is_some() => {}
-        (None, []) => return super::list::nothing(json),
-        (_, all) => told_hidden(&report::status::table(all, executor.now(), Context::width(), out)?),
+        (None, []) => return super::list::nothing(json).map(|code| (code, hidden)),
+        (_, all) => hidden = report::status::table(all, executor.now(), Context::width(), out)?,
     }
-    Ok(if down { DOWN } else { 0 })
+    Ok((if down { DOWN } else { 0 }, hidden))
 }
 
 fn object(executor: &Executor, definitions: &Definitions, status: &TaskStatus, now: jiff::Timestamp) -> Value {

@@ -31,7 +31,7 @@ pub struct Inherited {
     variables: Vec<(Vec<u8>, Vec<u8>)>,
     /// The file mode creation mask.
     pub umask: u32,
-    /// Soft and hard limits, in the order of [`LIMITS`].
+    /// Soft and hard limits, in the order of `LIMITS`.
     pub limits: Vec<(u64, u64)>,
 }
 
@@ -81,7 +81,7 @@ pub fn umask() -> u32 {
     line.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o022)
 }
 
-/// The limits of this process, in the order of [`LIMITS`].
+/// The limits of this process, in the order of `LIMITS`.
 pub fn limits() -> Vec<(u64, u64)> {
     LIMITS.iter().map(|kind| getrlimit(*kind).unwrap_or((u64::MAX, u64::MAX))).collect()
 }

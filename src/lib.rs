@@ -1,4 +1,35 @@
-//! jobexec runs your scripts and keeps them running.
+//! jobexec runs your scripts and keeps account of them: named tasks, started and stopped by name, each run with its own
+//! output file and its end on record. No daemon is needed: a small worker process sits beside each run.
+//!
+//! The map, in reading order; dependencies point from the later to the earlier, and a test checks that they do:
+//!
+//! 1. [`domain`]: the rules, pure. Begin with [`domain::task`] (what is defined), [`domain::lifecycle`] (the life of a
+//!    job), [`domain::evidence`] (what is known about a run) and [`domain::stopping`] (what a worker does when).
+//! 2. [`home`]: the folder; what lies where, who may use it, its locks and its bell.
+//! 3. [`registry`]: `jobexec.toml`, read and edited.
+//! 4. [`store`]: `jobexec.db`, one change at a time.
+//! 5. [`process`]: the operating system; begin with [`process::record`], whose lock says that a run is alive.
+//! 6. [`worker`]: one run, from its spawn until nothing of it is left. It knows no database.
+//! 7. [`executor`]: the verbs. [`executor::Executor`] is the library's own interface.
+//! 8. [`report`]: tables, sentences, JSON.
+//! 9. [`cli`]: what was typed, handed to the executor, its answer handed to the report.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use jobexec::executor::{Asker, Executor};
+//!
+//! # fn main() -> Result<(), jobexec::executor::ExecutorError> {
+//! let mut executor = Executor::open(Path::new("test"))?;
+//! let tasks = executor.definitions()?.good()?.tasks;
+//! for (name, started) in executor.start(&tasks, false, &Asker { name: "anna".to_owned(), job: None })? {
+//!     println!("{name}: {started:?}");
+//! }
+//! executor.flush()
+//! # }
+//! ```
+//!
+//! `docs/architecture.md` says why it is so, `docs/reliability.md` what survives what.
 
 pub mod cli;
 pub mod domain;

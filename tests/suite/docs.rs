@@ -48,6 +48,19 @@ fn the_table_of_the_fields_is_that_of_the_code() {
     check_rendered("docs/registry.md", &jobexec::registry::render_fields());
 }
 
+#[test]
+fn the_example_of_a_registry_is_one() {
+    let document = document("docs/registry.md");
+    let example = document.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let env = TestEnv::new();
+    env.ok(&["init"]);
+    fs::write(env.file("jobexec.toml"), example).unwrap();
+    let tasks = env.json(&["list"]);
+    let names: Vec<&str> = tasks.as_array().unwrap().iter().map(|task| task["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["LOL", "nightly", "disk"]);
+    assert_eq!(tasks[0]["stop"]["grace"], 30.0, "the defaults hold");
+}
+
 /// The words in the first column of the tables under a headline.
 fn first_column(document: &str, headline: &str) -> BTreeSet<String> {
     let section = document.split("\n## ").find(|section| section.starts_with(headline));
@@ -286,16 +299,22 @@ fn masked_line(line: &str) -> String {
         match (last, word.as_str()) {
             // `1m 12s` and `2026-01-01 00:00:00`: one thing in two words.
             (Some("<duration>"), "<duration>") | (Some("<time>"), "<time>") => {}
-            (Some("<number>"), "MiB" | "KiB" | "B") => *words.last_mut().unwrap() = "<size>".to_owned(),
+            (Some(size), "MiB" | "KiB" | "B") if size == "<number>" || is_number(size) => {
+                words.pop();
+                words.push("<size>".to_owned());
+            }
             _ => words.push(word),
         }
     }
     words.join(" ")
 }
 
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_digit())
+}
+
 fn masked_word(word: &str) -> String {
     let body = word.trim_matches(|c: char| "()[],;:\"`".contains(c));
-    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
     let shape: String = body.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     let mask = if shape.contains("_00000000T000000Z") {
         let (name, _) = body.split_at(shape.find("_00000000T000000Z").unwrap());
@@ -320,5 +339,6 @@ fn what_differs_from_run_to_run_is_masked() {
     check("LOL  running  31439   1m 12s", "LOL running <number> <duration>");
     check("[ 2026-11-20 20:20:48 ] Starting LOL (pid: 31449)", "[ <time> ] Starting LOL (pid: <number>)");
     check("LOL_20210301T105358Z-2.txt 7.2 MiB exit code 1", "LOL_<time>.txt <size> exit code 1");
+    check("7 MiB 1.05", "<size> <number>");
     assert_eq!(with_reader("by root (/root/x) root", "root"), "by anna (/root/x) anna");
 }

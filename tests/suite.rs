@@ -1,8 +1,8 @@
 //! The binary as a user runs it: real processes, real files, a real database.
 
 // A test that fails is to panic, with the place: that is what unwrapping, indexing and printing are for here. Time is
-// read to give up after long patience, never to measure. What tests share is `pub` to them. The last two are matters of
-// taste.
+// read to give up after long patience, never to measure. What tests share is `pub` to them. A test says
+// what it means in the shortest way, which the pedantic lints about speed and style do not know.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -12,8 +12,7 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
-    clippy::needless_for_each,
-    clippy::duration_suboptimal_units
+    clippy::pedantic
 )]
 
 mod suite {

@@ -183,7 +183,9 @@ fn starts_and_stops_in_a_heap_leave_one_truth() {
     env.ok(&["add", "A", "a.sh"]);
     let heap: Vec<_> = (0..30).map(|n| begin(&env, &[["start", "stop", "restart"][n % 3], "A"])).collect();
     for said in heap.into_iter().map(finish) {
-        assert_eq!(said.code, 0, "{said:?}");
+        // A start that meets a stop is refused: the run it would have found is ending.
+        let refused = said.code == 5 && said.err.contains("it is being stopped");
+        assert!(said.code == 0 || refused, "{said:?}");
     }
     env.ok(&["stop", "A"]);
     assert_eq!(env.processes(), [0_i32; 0]);

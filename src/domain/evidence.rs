@@ -92,6 +92,8 @@ pub struct Record {
     pub ended: Option<Ended>,
     /// When the tree was empty, and how many had to be stopped.
     pub swept: Option<(u32, Timestamp)>,
+    /// Whether something that cannot be read follows, or something was cut off: the entries may not be all there were.
+    pub damaged: bool,
 }
 
 /// The end of a run, as its record tells it.
@@ -178,7 +180,7 @@ pub fn judge(record: Option<&Record>, locked: bool, here: &Place) -> Judgement {
         let empty = record.swept.is_some() || !same_boot;
         return if empty { Judgement::Ended(ended) } else { Judgement::WorkerGone(ended) };
     }
-    if record.starting.is_none() {
+    if record.starting.is_none() && !record.damaged {
         return Judgement::Ended(Ended::unseen(Outcome::NeverStarted));
     }
     if !same_boot {
@@ -240,6 +242,15 @@ mod tests {
         );
         assert!(matches!(judge(Some(&record(5)), false, &here()), Judgement::Ended(ended) if ended.leftover == 2));
         assert_eq!(judge(None, false, &here()), unseen(Unseen::NoRecord));
+    }
+
+    #[test]
+    fn a_damaged_record_does_not_prove_that_nothing_was_started() {
+        let damaged = |entries| Record { damaged: true, ..record(entries) };
+        assert_eq!(judge(Some(&damaged(0)), false, &here()), unseen(Unseen::NoRecord));
+        for entries in 1..=2 {
+            assert_eq!(judge(Some(&damaged(entries)), false, &here()), unseen(Unseen::MayHaveRun));
+        }
     }
 
     #[test]

@@ -180,11 +180,12 @@ pub fn judge(record: Option<&Record>, locked: bool, here: &Place) -> Judgement {
         let empty = record.swept.is_some() || !same_boot;
         return if empty { Judgement::Ended(ended) } else { Judgement::WorkerGone(ended) };
     }
+    if !same_boot {
+        // Only the outcome is flushed: after a power cut, what the record does not say may have happened all the same.
+        return Judgement::Ended(Ended::unseen(Outcome::Lost(Unseen::Reboot)));
+    }
     if record.starting.is_none() && !record.damaged {
         return Judgement::Ended(Ended::unseen(Outcome::NeverStarted));
-    }
-    if !same_boot {
-        return Judgement::Ended(Ended::unseen(Outcome::Lost(Unseen::Reboot)));
     }
     let unseen = if record.started.is_some() { Unseen::WorkerDied } else { Unseen::MayHaveRun };
     Judgement::WorkerGone(Ended::unseen(Outcome::Lost(unseen)))
@@ -257,7 +258,9 @@ mod tests {
     fn another_boot_has_nothing_alive() {
         let now = Place { boot: "other".into(), pid_namespace: 8, ..here() };
         let lost = Judgement::Ended(Ended::unseen(Outcome::Lost(Unseen::Reboot)));
-        assert_eq!(judge(Some(&record(3)), false, &now), lost);
+        for entries in 1..=3 {
+            assert_eq!(judge(Some(&record(entries)), false, &now), lost);
+        }
         assert!(
             matches!(judge(Some(&record(4)), false, &now), Judgement::Ended(ended) if ended.outcome.exit().is_some())
         );

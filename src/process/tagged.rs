@@ -5,18 +5,29 @@
 
 use std::fs;
 use std::os::fd::AsFd;
+use std::path::Path;
 
+use crate::domain::evidence::ProcessId;
 use crate::domain::name::RunId;
 use crate::domain::signal::Signal;
 
 use super::environment::RUN_ID;
 use super::identity::stat;
-use super::{sys, tree};
+use super::{identity, sys, tree};
 
 /// The processes, zombies left out, that carry a run's id.
 pub fn find(run: RunId) -> Vec<i32> {
     let mark = format!("{RUN_ID}={run}");
     tree::processes().filter(|pid| carries(*pid, mark.as_bytes())).collect()
+}
+
+/// The worker that was given this record, by its command line: the way to one that has not said yet who it is, or
+/// whose record has been damaged since.
+pub fn worker(record: &Path) -> Option<ProcessId> {
+    let is_it = |pid: i32| tree::worker_record(pid).is_some_and(|path| path == record);
+    let found = identity::identify(tree::processes().find(|pid| is_it(*pid))?).ok()?;
+    // The command line again: what was identified is what was found.
+    is_it(found.pid).then_some(found)
 }
 
 /// Sends a signal to every process that carries a run's id; returns those that were found.

@@ -104,6 +104,7 @@ impl Executor {
         edit: impl FnOnce(&str, &Registry) -> Result<String, EditError>,
     ) -> Result<(Registry, Lock), ExecutorError> {
         let lock = Lock::take(&self.home.registry_lock(), lock::PATIENCE)?;
+        file::tidy(&self.home.registry())?;
         let (contents, registry) = self.read_registry()?;
         let text = edit(&contents.text, &registry)?;
         let new = validated(text, self.home.root())?;

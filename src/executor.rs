@@ -92,6 +92,7 @@ impl Executor {
         if self.home.registry().exists() {
             return Ok(false);
         }
+        file::tidy(&self.home.registry())?;
         // A registry that somebody deleted keeps the executor's id.
         let known = crate::store::cache::head(self.store.reader())?.and_then(|(_, id)| ExecId::parse(&id).ok());
         let id = match (exec_id, known) {

@@ -92,6 +92,8 @@ pub struct Record {
     pub ended: Option<Ended>,
     /// When the tree was empty, and how many had to be stopped.
     pub swept: Option<(u32, Timestamp)>,
+    /// Whether something that cannot be read follows, or something was cut off: the entries may not be all there were.
+    pub damaged: bool,
 }
 
 /// The end of a run, as its record tells it.
@@ -178,11 +180,12 @@ pub fn judge(record: Option<&Record>, locked: bool, here: &Place) -> Judgement {
         let empty = record.swept.is_some() || !same_boot;
         return if empty { Judgement::Ended(ended) } else { Judgement::WorkerGone(ended) };
     }
-    if record.starting.is_none() {
-        return Judgement::Ended(Ended::unseen(Outcome::NeverStarted));
-    }
     if !same_boot {
+        // Only the outcome is flushed: after a power cut, what the record does not say may have happened all the same.
         return Judgement::Ended(Ended::unseen(Outcome::Lost(Unseen::Reboot)));
+    }
+    if record.starting.is_none() && !record.damaged {
+        return Judgement::Ended(Ended::unseen(Outcome::NeverStarted));
     }
     let unseen = if record.started.is_some() { Unseen::WorkerDied } else { Unseen::MayHaveRun };
     Judgement::WorkerGone(Ended::unseen(Outcome::Lost(unseen)))
@@ -243,10 +246,21 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_record_does_not_prove_that_nothing_was_started() {
+        let damaged = |entries| Record { damaged: true, ..record(entries) };
+        assert_eq!(judge(Some(&damaged(0)), false, &here()), unseen(Unseen::NoRecord));
+        for entries in 1..=2 {
+            assert_eq!(judge(Some(&damaged(entries)), false, &here()), unseen(Unseen::MayHaveRun));
+        }
+    }
+
+    #[test]
     fn another_boot_has_nothing_alive() {
         let now = Place { boot: "other".into(), pid_namespace: 8, ..here() };
         let lost = Judgement::Ended(Ended::unseen(Outcome::Lost(Unseen::Reboot)));
-        assert_eq!(judge(Some(&record(3)), false, &now), lost);
+        for entries in 1..=3 {
+            assert_eq!(judge(Some(&record(entries)), false, &now), lost);
+        }
         assert!(
             matches!(judge(Some(&record(4)), false, &now), Judgement::Ended(ended) if ended.outcome.exit().is_some())
         );

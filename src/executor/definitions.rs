@@ -125,6 +125,7 @@ impl Executor {
         edit: impl FnOnce(&str) -> Result<String, EditError>,
     ) -> Result<(Registry, Lock), ExecutorError> {
         let lock = Lock::take(&self.home.registry_lock(), lock::PATIENCE)?;
+        file::tidy(&self.home.registry())?;
         let contents = file::read(&self.home.registry())?;
         if !self.is_fresh(&contents.fingerprint)? {
             self.read_registry()?;

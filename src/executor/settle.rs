@@ -125,11 +125,8 @@ fn reason(run: &RunRow, end: &Ended) -> String {
         (Outcome::Ended { exit, cause: Cause::Stopped }, Some(by)) => format!("stopped by {by} ({})", exit.describe()),
         (outcome, _) => outcome.reason(),
     };
-    let by_itself = matches!(end.outcome, Outcome::Ended { cause: Cause::Itself | Cause::OutOfMemory, .. });
     match end.leftover {
         0 => text,
-        // Who is asked to end dies beside its children, in any order: none of them was left behind.
-        _ if !by_itself => text,
         1 => format!("{text}; 1 process that it left behind was stopped"),
         count => format!("{text}; {count} processes that it left behind were stopped"),
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::domain::evidence::Entry;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, TaskName};
+use crate::domain::outcome::Outcome;
 use crate::domain::task::Task;
 use crate::process::environment::{self, Inherited, Variables};
 use crate::process::launch::{self, Plan};
@@ -288,13 +289,29 @@ impl Executor {
             Ok(Some(Answer::Started(pid))) => return Ok(Started::Running { pid, job }),
             Ok(Some(Answer::CouldNotStart(error))) => StartError::CouldNotStart(error),
             Ok(Some(Answer::Failed(error))) => StartError::Worker(error),
-            Ok(None) => StartError::Worker("its worker was killed before it could start it".to_owned()),
+            Ok(None) => StartError::Worker(self.how_far(run)?),
             Err(error) if error.kind() == std::io::ErrorKind::TimedOut => StartError::Slow,
             Err(error) => StartError::Worker(format!("cannot start its worker: {error}")),
         };
         let row = runs::find(self.store.reader(), run)?;
         self.import_of(row.as_slice())?;
         Err(start_error(name, error))
+    }
+
+    /// How far a worker came that was killed before it could answer, in words.
+    fn how_far(&self, run: RunId) -> Result<String, ExecutorError> {
+        Ok(match self.examine(run)? {
+            Found::Orphaned(_, pids) => {
+                let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+                format!("its worker was killed just after starting it, so it is orphaned (pid {})", pids.join(", "))
+            }
+            Found::Ended(_, ended) if ended.outcome == Outcome::NeverStarted => {
+                "its worker was killed before it could start it".to_owned()
+            }
+            Found::Ended(_, _) | Found::Alive(_) | Found::Elsewhere(_) => {
+                "its worker was killed while starting it; it may have run".to_owned()
+            }
+        })
     }
 
     /// The answer for a task that has an unfinished run; `None` when that has ended just now.

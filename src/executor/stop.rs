@@ -222,8 +222,10 @@ impl Executor {
         for target in targets {
             match self.examine(target.run.id)? {
                 Found::Alive(record) => {
-                    let Some((worker, _)) = record.starting else {
-                        // It has not said yet who it is.
+                    let said = record.starting.map(|(worker, _)| worker);
+                    let worker = said.or_else(|| tagged::worker(&self.home.record(target.run.id)));
+                    let Some(worker) = worker else {
+                        // Its starter is about to spawn it.
                         waiting = true;
                         continue;
                     };

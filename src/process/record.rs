@@ -134,7 +134,9 @@ pub fn read(path: &Path) -> Result<Option<(Record, bool)>, RecordError> {
     };
     // The lock first: a worker that ends in between has then written all that it had to.
     let locked = is_locked(&file).map_err(failed)?;
-    let record = entries(&contents(&file).map_err(failed)?).0;
+    let bytes = contents(&file).map_err(failed)?;
+    let (mut record, end) = entries(&bytes);
+    record.damaged = is_damaged(&bytes, end);
     Ok(Some((record, locked)))
 }
 
@@ -188,10 +190,17 @@ fn entries(bytes: &[u8]) -> (Record, u64) {
     (record, end)
 }
 
+/// Whether a file is not as long as it was made, or its entries are not followed by zeroes alone.
+fn is_damaged(bytes: &[u8], end: u64) -> bool {
+    let rest = bytes.iter().skip(usize::try_from(end).unwrap_or(usize::MAX));
+    bytes.len() != SIZE || rest.into_iter().any(|byte| *byte != 0)
+}
+
 fn entry(line: &[u8]) -> Option<Entry> {
     let (sum, json) = line.split_at_checked(9)?;
-    let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?.strip_suffix(' ')?, 16).ok()?;
-    (crc32fast::hash(json) == sum).then(|| serde_json::from_slice(json).ok())?
+    // As text: the same number written in another way is damage too.
+    let is_whole = sum == format!("{:08x} ", crc32fast::hash(json)).as_bytes();
+    is_whole.then(|| serde_json::from_slice(json).ok())?
 }
 
 #[cfg(test)]
@@ -268,6 +277,7 @@ mod tests {
             let mut bytes = fs::read(&path).unwrap();
             let changed = bytes[at] != byte;
             bytes[at] = byte;
+            prop_assert_eq!(is_damaged(&bytes, entries(&bytes).1), changed);
             let (found, end) = entries(&bytes);
             if changed && (at as u64) < end {
                 prop_assert!(false, "believed beyond {at}");

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use crate::domain::evidence::ProcessId;
 use crate::domain::name::RunId;
@@ -28,6 +29,15 @@ pub fn find(run: RunId, script: Option<&ProcessId>) -> Vec<i32> {
     };
     let found = look();
     if found.is_empty() { look() } else { found }
+}
+
+/// The worker that was given this record, by its command line: the way to one that has not said yet who it is, or
+/// whose record has been damaged since.
+pub fn worker(record: &Path) -> Option<ProcessId> {
+    let is_it = |pid: i32| tree::worker_record(pid).is_some_and(|path| path == record);
+    let found = identity::identify(tree::processes().find(|pid| is_it(*pid))?).ok()?;
+    // The command line again: what was identified is what was found.
+    is_it(found.pid).then_some(found)
 }
 
 /// Sends a signal to every process that carries a run's id, and to its script; returns those that were found.

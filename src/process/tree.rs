@@ -3,10 +3,12 @@
 //! A worker is the subreaper of everything below it: whatever loses its parent becomes its child, and a child's pid
 //! cannot be used again before the worker reaps it. So killing children until there is none left is a proof.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use crate::domain::signal::Signal;
 
@@ -39,13 +41,17 @@ pub(super) fn processes() -> impl Iterator<Item = i32> {
 /// Whether a child is the worker of another run (or its starter's spawn of one): it holds its own record's lock, and
 /// so neither it nor anything below it belongs to our tree.
 fn is_other_worker(pid: i32) -> bool {
-    let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    worker_record(pid).is_some_and(|path| record::is_held(&path).unwrap_or(false))
+}
+
+/// The record of a worker, by its command line; `None` for a process that is no worker.
+pub(super) fn worker_record(pid: i32) -> Option<PathBuf> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let mut words = line.split(|b| *b == 0);
     if words.nth(1) != Some(spawn::WORKER_DOOR.as_bytes()) {
-        return false;
+        return None;
     }
-    let Some(path) = words.next().and_then(|path| std::str::from_utf8(path).ok()) else { return false };
-    record::is_held(Path::new(path)).unwrap_or(false)
+    words.next().map(|path| PathBuf::from(OsStr::from_bytes(path)))
 }
 
 /// The children of this process that belong to its tree.

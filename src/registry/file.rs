@@ -15,9 +15,6 @@ use super::mistake::{Mistakes, Problem, Sink};
 /// How often a file that changes while it is read is read anew.
 const READS: usize = 5;
 
-/// How many names are tried for the temporary file.
-const NAMES: u32 = 100;
-
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
@@ -155,10 +152,24 @@ fn not_text(error: &std::string::FromUtf8Error) -> Mistakes {
     Mistakes::from(sink)
 }
 
+/// Removes what a killed command has left behind. The caller holds the lock, and has not read the file yet: what was
+/// left may be a second name of the file itself, whose fingerprint then changes.
+pub fn tidy(path: &Path) -> Result<(), FileError> {
+    let target = match std::fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        other => other.map_err(|source| FileError::at("resolve", path, source))?,
+    };
+    let left = Temporary::beside(path, &target)?;
+    match std::fs::remove_file(&left) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::at("remove", &left, error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Writes a file that must not exist yet, readable for its owner only.
 pub fn create(path: &Path, text: &str) -> Result<(), FileError> {
     let folder = folder_of(path);
-    let temporary = Temporary::write(path, text, None)?;
+    let temporary = Temporary::write(path, path, text, None)?;
     // A link, other than a rename, fails where somebody else was quicker.
     std::fs::hard_link(&temporary.path, path).map_err(|source| {
         let taken = source.kind() == io::ErrorKind::AlreadyExists;
@@ -175,7 +186,7 @@ pub fn create(path: &Path, text: &str) -> Result<(), FileError> {
 pub fn replace(path: &Path, was: &Contents, text: &str) -> Result<(), FileError> {
     let target = std::fs::canonicalize(path).map_err(|source| FileError::at("resolve", path, source))?;
     let mode = std::fs::metadata(&target).map_err(|source| FileError::at("look at", &target, source))?.permissions();
-    let temporary = Temporary::write(&target, text, Some(mode))?;
+    let temporary = Temporary::write(path, &target, text, Some(mode))?;
     // Times have the grain of the kernel's tick: two saves within one tick differ in their bytes alone.
     let same = bytes(&target)?.is_some_and(|(bytes, now)| now == was.fingerprint && bytes == was.text.as_bytes());
     if !same {
@@ -201,8 +212,8 @@ struct Temporary {
 
 impl Temporary {
     /// Writes and flushes it, with the given mode or 0600.
-    fn write(target: &Path, text: &str, mode: Option<Permissions>) -> Result<Self, FileError> {
-        let (temporary, mut file) = Self::create(target)?;
+    fn write(path: &Path, target: &Path, text: &str, mode: Option<Permissions>) -> Result<Self, FileError> {
+        let (temporary, mut file) = Self::create(path, target)?;
         let wrong = |operation| {
             let path = temporary.path.clone();
             move |source| FileError::at(operation, &path, source)
@@ -215,18 +226,21 @@ impl Temporary {
         Ok(temporary)
     }
 
-    fn create(target: &Path) -> Result<(Self, File), FileError> {
-        let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);
-        for count in 0..NAMES {
-            let path = folder_of(target).join(format!(".{name}.{}-{count}.tmp", std::process::id()));
-            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-                Ok(file) => return Ok((Self { path }, file)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken = error,
-                Err(error) => return Err(FileError::at("create", &path, error)),
-            }
+    fn create(path: &Path, target: &Path) -> Result<(Self, File), FileError> {
+        let path = Self::beside(path, target)?;
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => Ok((Self { path }, file)),
+            Err(source) => Err(FileError::at("create", &path, source)),
         }
-        Err(FileError::at("create a temporary file beside", target, taken))
+    }
+
+    /// One name for each registry, by the inode of its folder: a target that several registries link to lies in one
+    /// folder with the temporary files of each.
+    fn beside(path: &Path, target: &Path) -> Result<PathBuf, FileError> {
+        let folder = folder_of(path);
+        let owner = std::fs::metadata(folder).map_err(|source| FileError::at("look at", folder, source))?.ino();
+        let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(folder_of(target).join(format!(".{name}.{owner}.tmp")))
     }
 
     /// The file has become the real one and is no longer to be removed.
@@ -276,6 +290,23 @@ mod tests {
         assert_ne!(now.fingerprint, was.fingerprint);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o664);
         assert_eq!(names(folder.path()), ["jobexec.toml"]);
+    }
+
+    #[test]
+    fn what_a_killed_command_left_behind_is_tidied_up() {
+        let (folder, path) = fresh();
+        tidy(&path).unwrap();
+        for text in ["a", "b"] {
+            std::mem::forget(Temporary::write(&path, &path, "half", None).unwrap());
+            assert!(names(folder.path()).iter().any(|name| Path::new(name).extension() == Some("tmp".as_ref())));
+            tidy(&path).unwrap();
+            match read(&path) {
+                Err(_) => create(&path, text).unwrap(),
+                Ok(was) => replace(&path, &was, text).unwrap(),
+            }
+            assert_eq!(names(folder.path()), ["jobexec.toml"]);
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
     }
 
     #[test]

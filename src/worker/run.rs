@@ -248,7 +248,10 @@ impl Watch {
             }
             Action::KillTree => {
                 self.pause = Some(FIRST_PAUSE);
-                tree::signal_group(self.main, &[Signal::KILL]);
+                // Once the main process has been reaped, its group's number may belong to a stranger.
+                if self.exit.is_none() {
+                    tree::signal_group(self.main, &[Signal::KILL]);
+                }
                 self.kill_on();
             }
             Action::RecordOutcome(cause) => {

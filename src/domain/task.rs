@@ -70,7 +70,7 @@ pub enum Program {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {
-    /// Starts it again however it ended: the seed's infinite loop.
+    /// Starts it again however it ended: executoR's infinite loop.
     Always,
     /// Starts it again unless it ended with exit code 0.
     OnFailure,

@@ -1,4 +1,4 @@
-//! log: what was done with the executor, in the order it was done, in the words of the seed.
+//! log: what was done with the executor, in the order it was done, in the words of executoR, whose log this continues.
 
 use std::collections::HashMap;
 

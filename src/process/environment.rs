@@ -16,7 +16,7 @@ use thiserror::Error;
 /// The variable by which processes of a run are recognised.
 pub const RUN_ID: &str = "JOBEXEC_RUN_ID";
 
-/// The variable of the seed: the executor's id.
+/// The executor's id, under the name that executoR gave it.
 pub const EXECUTOR_ID: &str = "EXECUTOR_ID";
 
 /// The prefix of all variables that are set anew for each run.

@@ -135,7 +135,7 @@ impl Draft {
         })
     }
 
-    /// When the task fires and what happens when it ends: the rule of `restart` (DESIGN §5).
+    /// When the task fires and what happens when it ends: the rule of `restart` (docs/registry.md).
     fn schedule(&self, defaults: &Self) -> (Schedule, Restart, Option<u32>) {
         let keep_alive = self.restart.is_some_and(|restart| restart != Restart::Never);
         let fits = |text: &Option<String>| if keep_alive { None } else { text.clone() };

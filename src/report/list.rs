@@ -1,4 +1,4 @@
-//! list and show: what is defined. Also the seed's short table that `start --all` prints.
+//! list and show: what is defined. Also executoR's short table, which `start --all` prints.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use crate::executor::TaskStatus;
 use super::table::{Column, Table};
 use super::words::{command_line, moment};
 
-/// The seed's full table: eleven columns, in its order. `status` is what was asked last, not what is observed.
+/// executoR's full table: eleven columns, in its order. `status` is what was asked last, not what is observed.
 pub fn full(
     exec_id: &str,
     tasks: &[TaskStatus],
@@ -52,7 +52,7 @@ pub fn full(
     table.write(width, out)
 }
 
-/// The seed's short table: which tasks run.
+/// executoR's short table: which tasks run.
 pub fn running(exec_id: &str, tasks: &[TaskStatus], width: Option<u16>, out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new(&[
         Column::text("exec_id", 1),

@@ -1,8 +1,8 @@
-//! The seed's way in: a series of tasks, one of which exists; differences; replacing; removing; init.
+//! executoR's way in: a series of tasks, one of which exists; differences; replacing; removing; init.
 
 use crate::suite::env::TestEnv;
 
-/// An executor with the seed's tasks.
+/// An executor with executoR's tasks.
 fn seeded() -> TestEnv {
     let env = TestEnv::new();
     env.script("jobs/test.R", "#!/bin/sh\nexec sleep 60\n");

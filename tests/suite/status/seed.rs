@@ -1,8 +1,8 @@
-//! The seed's session: its table, its lines, its log.
+//! A session of executoR: its table, its lines, its log.
 
 use crate::suite::env::TestEnv;
 
-/// The seed's four tasks.
+/// executoR's four tasks.
 fn seeded() -> TestEnv {
     let env = TestEnv::new();
     env.script("jobs/test.R", "#!/bin/sh\nexec sleep 60\n");
@@ -33,7 +33,7 @@ fn start_all_prints_the_table_and_a_line_for_each_task() {
             vec!["xg15", "LMFAO", "no", "always"],
         ]
     );
-    // The pid behind the name is ours, not the seed's.
+    // The pid behind the name is ours, not executoR's.
     let lines: Vec<&str> = said.err.lines().map(|line| line.split(" (pid ").next().unwrap()).collect();
     assert_eq!(
         lines[..4],

@@ -63,10 +63,11 @@ impl Executor {
         if !replace && let Some(existing) = self.defined(&new.name)? {
             return self.existed(new, &existing);
         }
-        if !replace && let Some((task, lock)) = self.append_to_registry(&new.name, &new.settings)? {
-            self.record_change(&task.name, "added", Some(&task), asker)?;
-            drop(lock);
-            return Ok(Added::New(task));
+        if !replace && let Some(appended) = self.append_to_registry(&new.name, &new.settings)? {
+            let task = &appended.task;
+            self.record_change(&task.name, "added", Some(task), asker, |tx| appended.cache(tx))?;
+            drop(appended.lock);
+            return Ok(Added::New(appended.task));
         }
         let mut existed = false;
         let edited = self.edit_registry(|text| match registry::add(text, &new.name, &new.settings) {
@@ -86,7 +87,7 @@ impl Executor {
         };
         let task = registry.task(&new.name).cloned().ok_or_else(|| ExecutorError::NotDefined(new.name.clone()))?;
         let cause = if existed { "edited" } else { "added" };
-        self.record_change(&task.name, cause, Some(&task), asker)?;
+        self.record_change(&task.name, cause, Some(&task), asker, |_| Ok(()))?;
         drop(lock);
         Ok(if existed { Added::Replaced(task) } else { Added::New(task) })
     }
@@ -106,7 +107,7 @@ impl Executor {
         let name = self.resolve(&definitions, name)?;
         let (registry, lock) = self.edit_registry(|text| registry::update(text, &name, settings))?;
         let task = registry.task(&name).cloned().ok_or_else(|| ExecutorError::NotDefined(name.clone()))?;
-        self.record_change(&task.name, "edited", Some(&task), asker)?;
+        self.record_change(&task.name, "edited", Some(&task), asker, |_| Ok(()))?;
         drop(lock);
         Ok(task)
     }
@@ -125,7 +126,7 @@ impl Executor {
         } else {
             None
         };
-        self.record_change(&name, "removed", None, asker)?;
+        self.record_change(&name, "removed", None, asker, |_| Ok(()))?;
         drop(lock);
         let purged = if purge { self.purge_output(&name)? } else { 0 };
         Ok(Removed { name, purged })
@@ -137,6 +138,7 @@ impl Executor {
         cause: &'static str,
         task: Option<&Task>,
         asker: &Asker,
+        besides: impl FnOnce(&rusqlite::Connection) -> Result<(), StoreError>,
     ) -> Result<(), ExecutorError> {
         let now = clock::now();
         let what = task.map(Task::program_text);
@@ -156,6 +158,7 @@ impl Executor {
                 // Added again, it is a new task that nobody has started.
                 tasks::want(tx, name, false, &asker.name, now)?;
             }
+            besides(tx)?;
             events::record(tx, &event, now)
         })?;
         Ok(())

@@ -27,6 +27,23 @@ pub struct Definitions {
     pub mistake: Option<ExecutorError>,
 }
 
+/// A task that was appended to the registry, and what the cache of it needs.
+pub(super) struct Appended {
+    pub(super) task: Task,
+    /// Held until the change is on record.
+    pub(super) lock: Lock,
+    before: String,
+    after: String,
+    exec_id: String,
+}
+
+impl Appended {
+    /// Adds the task to the cache.
+    pub(super) fn cache(&self, tx: &rusqlite::Connection) -> Result<(), StoreError> {
+        cache::append(tx, &self.before, &self.after, &self.exec_id, &self.task)
+    }
+}
+
 impl Definitions {
     /// The task of this name, without regard to case.
     pub fn find(&self, name: &TaskName) -> Option<&Arc<Task>> {
@@ -138,12 +155,13 @@ impl Executor {
     }
 
     /// Appends a task that the registry does not define. Where the cache is fresh that needs one reading of the text
-    /// instead of three, and one row of the cache instead of all. `None` where it cannot be done so.
+    /// instead of three, and one row of the cache instead of all, which the caller adds. `None` where it cannot be done
+    /// so.
     pub(super) fn append_to_registry(
         &mut self,
         name: &TaskName,
         settings: &[Setting],
-    ) -> Result<Option<(Task, Lock)>, ExecutorError> {
+    ) -> Result<Option<Appended>, ExecutorError> {
         let lock = Lock::take(&self.home.registry_lock(), lock::PATIENCE)?;
         let contents = file::read(&self.home.registry())?;
         if !self.is_fresh(&contents.fingerprint)? || cache::find(self.store.reader(), name)?.is_some() {
@@ -154,11 +172,13 @@ impl Executor {
         };
         let Some(task) = new.registry.tasks.iter().find(|task| task.name == *name) else { return Ok(None) };
         file::replace(&self.home.registry(), &contents, &new.text)?;
-        let print = stamp(&Fingerprint::of(&self.home.registry())?);
-        let id = new.registry.exec_id.as_str();
-        let before = stamp(&contents.fingerprint);
-        self.try_to_cache(|tx| cache::append(tx, &before, &print, id, task))?;
-        Ok(Some((task.clone(), lock)))
+        Ok(Some(Appended {
+            before: stamp(&contents.fingerprint),
+            after: stamp(&Fingerprint::of(&self.home.registry())?),
+            exec_id: new.registry.exec_id.to_string(),
+            task: task.clone(),
+            lock,
+        }))
     }
 
     /// Reads the registry past the cache and looks at each task's script and directory; what is wrong, task by task.

@@ -12,7 +12,9 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
-    clippy::pedantic
+    clippy::pedantic,
+    clippy::wildcard_enum_match_arm,
+    clippy::zombie_processes
 )]
 
 mod suite {

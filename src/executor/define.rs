@@ -121,6 +121,10 @@ impl Executor {
         if runs::unfinished_of(self.store.reader(), &name)?.is_some() {
             return Err(ExecutorError::Running(name));
         }
+        let wanted = tasks::find(self.store.reader(), &name)?.is_some_and(|row| row.wanted);
+        if definitions.find(&name).is_none() && !wanted && !purge {
+            return Err(ExecutorError::NotDefined(name));
+        }
         let lock = if definitions.find(&name).is_some() {
             Some(self.edit_registry(|text| registry::remove(text, &name))?.1)
         } else {

@@ -163,6 +163,7 @@ impl Executor {
         settings: &[Setting],
     ) -> Result<Option<Appended>, ExecutorError> {
         let lock = Lock::take(&self.home.registry_lock(), lock::PATIENCE)?;
+        file::tidy(&self.home.registry())?;
         let contents = file::read(&self.home.registry())?;
         if !self.is_fresh(&contents.fingerprint)? || cache::find(self.store.reader(), name)?.is_some() {
             return Ok(None);

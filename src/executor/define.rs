@@ -121,17 +121,14 @@ impl Executor {
         if runs::unfinished_of(self.store.reader(), &name)?.is_some() {
             return Err(ExecutorError::Running(name));
         }
-        let wanted = tasks::find(self.store.reader(), &name)?.is_some_and(|row| row.wanted);
-        if definitions.find(&name).is_none() && !wanted && !purge {
+        let gone = definitions.find(&name).is_none();
+        // One that somebody has taken out by hand, or whose removal was cut off, is still to be recorded as removed.
+        if gone && !purge && events::was_removed(self.store.reader(), &name)? {
             return Err(ExecutorError::NotDefined(name));
         }
-        let lock = if definitions.find(&name).is_some() {
-            Some(self.edit_registry(|text| registry::remove(text, &name))?.1)
-        } else {
-            None
-        };
+        let edited = if gone { None } else { Some(self.edit_registry(|text| registry::remove(text, &name))?) };
         self.record_change(&name, "removed", None, asker, |_| Ok(()))?;
-        drop(lock);
+        drop(edited);
         let purged = if purge { self.purge_output(&name)? } else { 0 };
         Ok(Removed { name, purged })
     }

@@ -1,11 +1,11 @@
 //! Events: what happened, in order, never changed.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::Value;
 
 use crate::domain::lifecycle::State;
-use crate::domain::name::JobId;
+use crate::domain::name::{JobId, TaskName};
 
 use super::{StoreError, micros, time};
 
@@ -82,6 +82,14 @@ pub fn last(
     let mut statement = connection.prepare_cached(&sql).map_err(StoreError::sql(doing))?;
     let rows = statement.query_map((after, limit), row).map_err(StoreError::sql(doing))?;
     rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
+}
+
+/// Whether the last thing that was done with a task's definition was to remove it.
+pub fn was_removed(connection: &Connection, task: &TaskName) -> Result<bool, StoreError> {
+    let sql = "SELECT cause = 'removed' FROM events WHERE task = ?1 AND cause IN ('added', 'edited', 'removed')
+               ORDER BY id DESC LIMIT 1";
+    let removed = connection.query_row(sql, [task.as_str()], |row| row.get(0)).optional();
+    Ok(removed.map_err(StoreError::sql("read the events"))?.unwrap_or(false))
 }
 
 fn row(row: &Row<'_>) -> rusqlite::Result<Event> {

@@ -59,7 +59,7 @@ fn stop() {
 }
 
 /// A change of the registry is whole or not there, and can be made again.
-fn change(scenario: &str, tasks: &[&str], args: &[&str], again: &str) {
+fn change(scenario: &str, tasks: &[&str], args: &[&str], again: &[&str]) {
     let prepared = || {
         let env = with_task(STAYS);
         for task in tasks {
@@ -92,7 +92,7 @@ fn change(scenario: &str, tasks: &[&str], args: &[&str], again: &str) {
             assert_eq!(said.code, 0, "{traced:?}; {said:?}");
         } else {
             let expected = format!("{} {}", said.code, said.err.trim());
-            assert!(expected.starts_with(again), "{traced:?}; {said:?}");
+            assert!(again.iter().any(|again| expected.starts_with(again)), "{traced:?}; {said:?}");
         }
         assert_eq!(text_of(&env), after, "{traced:?}");
         let left = temporaries(&env);
@@ -114,17 +114,19 @@ fn temporaries(env: &TestEnv) -> Vec<String> {
 
 #[test]
 fn add() {
-    change("command killed in add", &["other"], &["add", "new", "t.sh"], "0 Skipping new");
+    change("command killed in add", &["other"], &["add", "new", "t.sh"], &["0 Skipping new"]);
 }
 
 #[test]
 fn edit() {
-    change("command killed in edit", &["other"], &["edit", "other", "--timeout", "5m"], "0 ");
+    change("command killed in edit", &["other"], &["edit", "other", "--timeout", "5m"], &["0 "]);
 }
 
 #[test]
 fn remove() {
-    change("command killed in remove", &["other", "new"], &["remove", "new"], "0 Removing new");
+    // Cut off before it was recorded, the removal is completed; after that, there is nothing left to remove.
+    let again = ["0 Removing new", "4 error: `new` is no longer in the registry"];
+    change("command killed in remove", &["other", "new"], &["remove", "new"], &again);
 }
 
 #[test]

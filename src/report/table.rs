@@ -30,7 +30,10 @@ impl Column {
     }
 }
 
-/// The least width of a column that is cut.
+/// A column that is cut further than this says too little: others go first.
+const READABLE: usize = 14;
+
+/// The least width of a column that is cut although all that could go has gone.
 const LEAST: usize = 6;
 
 /// The blanks between two columns.
@@ -89,7 +92,7 @@ impl Table {
     fn fit(&mut self, width: usize) -> Vec<&'static str> {
         let mut gone = Vec::new();
         loop {
-            let least: usize = self.widths().iter().map(|wide| (*wide).min(LEAST.max(wide / 3)) + GAP).sum();
+            let least: usize = self.widths().iter().map(|wide| (*wide).min(READABLE) + GAP).sum();
             let last = self.columns.iter().map(|column| column.rank).max().unwrap_or(0);
             if least <= width + GAP || last == 0 {
                 return gone;

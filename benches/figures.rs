@@ -8,7 +8,7 @@
 //!
 //! | variable | meaning | default |
 //! | --- | --- | --- |
-//! | `JOBEXEC_BENCH_BINARY` | the binary that is measured | the static release build, else the release build |
+//! | `JOBEXEC_BENCH_BINARY` | the binary that is measured | the static release build, else the release build, else one without its optimisations |
 //! | `JOBEXEC_BENCH_TASKS` | registry sizes | `10,1000,10000` |
 //! | `JOBEXEC_BENCH_ROUNDS` | rounds of each command; the median counts | `21` |
 //! | `JOBEXEC_BENCH_ALL` | tasks of `start --all` and `stop --all` | `1000` |
@@ -88,8 +88,9 @@ fn binary() -> PathBuf {
         return PathBuf::from(given).canonicalize().expect("JOBEXEC_BENCH_BINARY");
     }
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    let built = target.join("x86_64-unknown-linux-musl/release/jobexec");
-    if built.is_file() { built } else { PathBuf::from(env!("CARGO_BIN_EXE_jobexec")) }
+    let built = ["x86_64-unknown-linux-musl/release/jobexec", "release/jobexec"].map(|path| target.join(path));
+    let found = built.into_iter().find(|path| path.is_file());
+    found.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_jobexec")))
 }
 
 /// An executor of its own; what runs in it is stopped at the end.

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use crate::domain::name::{JobId, TaskName};
-use crate::executor::{Asker, Definitions, Executor};
+use crate::executor::{Asker, Definitions, Executor, ExecutorError};
 use crate::home::{Home, Surroundings};
 use crate::report;
 
@@ -53,6 +53,17 @@ impl Context {
     pub(super) fn existing(&mut self) -> Result<Option<&mut Executor>, Failure> {
         let there = Home::open(&self.root()?).map_err(crate::executor::ExecutorError::from)?.is_some();
         if there { self.executor().map(Some) } else { Ok(None) }
+    }
+
+    /// A task that is to be looked at, by the name that was typed, with the executor and what is defined there.
+    pub(super) fn task(&mut self, typed: &str) -> Result<(&mut Executor, Definitions, TaskName), Failure> {
+        let name = TaskName::parse(typed)?;
+        let Some(executor) = self.look()? else {
+            return Err(ExecutorError::NoSuchTask { name, nearest: None }.into());
+        };
+        let definitions = Self::definitions(executor)?;
+        let name = executor.resolve(&definitions, &name)?;
+        Ok((executor, definitions, name))
     }
 
     /// Keeps an executor that was opened otherwise.

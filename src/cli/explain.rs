@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use crate::domain::name::TaskName;
 use crate::executor::ExecutorError;
 use crate::report;
 use crate::report::page::Page;
@@ -13,12 +12,7 @@ use super::failure::Failure;
 /// `explain`.
 pub(super) fn explain(context: &mut Context, name: &str) -> Result<u8, Failure> {
     let json = context.json;
-    let name = TaskName::parse(name)?;
-    let Some(executor) = context.look()? else {
-        return Err(ExecutorError::NoSuchTask { name, nearest: None }.into());
-    };
-    let definitions = Context::definitions(executor)?;
-    let name = executor.resolve(&definitions, &name)?;
+    let (executor, definitions, name) = context.task(name)?;
     let found = executor.status(&definitions, Some(std::slice::from_ref(&name)), false)?.pop();
     let status = found.ok_or(ExecutorError::NotDefined(name))?;
     let explanation = executor.explain(&status, executor.now())?;

@@ -2,8 +2,6 @@
 
 use serde_json::Value;
 
-use crate::domain::name::TaskName;
-use crate::executor::ExecutorError;
 use crate::report;
 use crate::report::page::Page;
 
@@ -13,12 +11,7 @@ use super::failure::Failure;
 /// `history`.
 pub(super) fn history(context: &mut Context, name: &str, number: u32) -> Result<u8, Failure> {
     let json = context.json;
-    let name = TaskName::parse(name)?;
-    let Some(executor) = context.look()? else {
-        return Err(ExecutorError::NoSuchTask { name, nearest: None }.into());
-    };
-    let definitions = Context::definitions(executor)?;
-    let name = executor.resolve(&definitions, &name)?;
+    let (executor, _, name) = context.task(name)?;
     let runs = executor.history(&name, Some(number))?;
     let mut out = Page::default();
     if json {

@@ -4,7 +4,6 @@ use owo_colors::OwoColorize;
 use serde_json::Value;
 use std::io::Write;
 
-use crate::domain::name::TaskName;
 use crate::executor::{ExecutorError, TaskStatus};
 use crate::report;
 use crate::report::page::Page;
@@ -48,12 +47,7 @@ pub(super) fn nothing(json: bool) -> Result<u8, Failure> {
 /// `show NAME`.
 pub(super) fn show(context: &mut Context, name: &str) -> Result<u8, Failure> {
     let json = context.json;
-    let name = TaskName::parse(name)?;
-    let Some(executor) = context.look()? else {
-        return Err(ExecutorError::NoSuchTask { name, nearest: None }.into());
-    };
-    let definitions = Context::definitions(executor)?;
-    let name = executor.resolve(&definitions, &name)?;
+    let (executor, definitions, name) = context.task(name)?;
     let status = executor.status(&definitions, Some(std::slice::from_ref(&name)), false)?.pop();
     let status = status.filter(|status| status.task.is_some()).ok_or(ExecutorError::NotDefined(name))?;
     let mut out = Page::default();

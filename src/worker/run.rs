@@ -20,6 +20,9 @@ use crate::process::{clock, identity, output, tree, usage};
 /// The longest error text that goes into a record, in characters.
 const LONGEST_ERROR: usize = 500;
 
+/// How long an outcome may stay unflushed while what is left of the tree is being ended.
+const FLUSH_AFTER: Duration = Duration::from_millis(50);
+
 /// How long the killing waits between two rounds when no child reports its end: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
@@ -175,12 +178,16 @@ impl Watch {
             if self.phase == Phase::Empty {
                 return 0;
             }
-            if self.exit.is_some() && !self.flushed {
-                // The sweep may last; the outcome must not wait for it.
+            let unflushed = self.exit.is_some() && !self.flushed;
+            let longest =
+                if unflushed { Some(self.pause.map_or(FLUSH_AFTER, |p| p.min(FLUSH_AFTER))) } else { self.pause };
+            let woken = self.waiter.wait(longest);
+            if unflushed && matches!(woken, Ok(Woken::Pause)) {
+                // The sweep lasts; the outcome must not wait for its end to survive a power cut.
                 self.flushed = true;
                 let _ = self.record.flush();
             }
-            let event = match self.waiter.wait(self.pause) {
+            let event = match woken {
                 Ok(Woken::Term(Some(number))) if number == self.number => Some(Event::StopRequested),
                 Ok(Woken::Int(number)) if number == self.number => Some(Event::KillRequested),
                 // Another number is meant for a run whose worker had our pid before us.

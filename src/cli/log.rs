@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::executor::{Journal, Line};
 use crate::home::bell::Ear;
@@ -55,12 +55,12 @@ pub(super) fn log(context: &mut Context, number: Option<u32>, follow: bool) -> R
 
 fn write(lines: &[Line], json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     if json {
-        let rows = lines.iter().map(|line| json!({ "time": report::json::moment(line.time), "text": line.text }));
+        let rows = lines.iter().map(report::json::line);
         report::json::write(&Value::Array(rows.collect()), out)?;
         return Ok(());
     }
     for line in lines {
-        writeln!(out, "[ {} ] {}", moment(line.time), report::screen::visible(&line.text))?;
+        writeln!(out, "[ {} ] {}", moment(line.event.time), report::screen::visible(&line.text))?;
     }
     Ok(())
 }

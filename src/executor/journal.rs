@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
-
 use crate::domain::name::RunId;
 use crate::store::{events, runs};
 
@@ -14,14 +12,12 @@ use super::{Executor, ExecutorError};
 const CAUSES: [&str; 6] = ["initialized", "added", "edited", "removed", "started", "stopped"];
 
 /// One line of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// When.
-    pub time: Timestamp,
     /// What, as a sentence: `Starting LOL jobs/test.R (pid: 92809)`.
     pub text: String,
     /// The event behind it.
-    pub event: i64,
+    pub event: events::Event,
 }
 
 /// Reads the log in order, going on where it left off.
@@ -54,7 +50,7 @@ impl Journal {
             }
             self.after = event.id;
             let text = self.text(executor, &event)?;
-            lines.push(Line { time: event.time, text, event: event.id });
+            lines.push(Line { text, event });
         }
         Ok(lines)
     }

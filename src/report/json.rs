@@ -8,11 +8,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::domain::lifecycle::State;
 use crate::domain::name::TaskName;
 use crate::domain::outcome::Exit;
 use crate::domain::signal::Signal;
 use crate::domain::task::{Program, Task};
-use crate::executor::{Attempt, Explanation, Output, TaskStatus};
+use crate::executor::{Attempt, Explanation, Line, Output, TaskStatus};
 
 /// Writes a value, indented, with a line end.
 pub fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {
@@ -151,6 +152,21 @@ pub fn run(attempt: &Attempt) -> Value {
         "log_removed": matches!(output, Output::Removed),
         "cpu_seconds": run.cpu.map(micros),
         "max_rss_bytes": run.memory,
+    })
+}
+
+/// A line of the log: the event behind it, and its text.
+pub fn line(line: &Line) -> Value {
+    let event = &line.event;
+    json!({
+        "time": moment(event.time),
+        "text": line.text,
+        "job": event.job,
+        "task": event.task,
+        "from": event.from.map(State::as_str),
+        "to": event.to.map(State::as_str),
+        "cause": event.cause,
+        "data": event.data,
     })
 }
 

@@ -69,12 +69,13 @@ fn first_column(document: &str, headline: &str) -> BTreeSet<String> {
     rows.map(str::to_owned).collect()
 }
 
-/// The keys of an object, those of objects in it with a dot. What the user names is no key of ours.
+/// The keys of an object, those of objects in it with a dot. What the user names is no key of ours; what an event
+/// carries depends on its cause.
 fn keys(value: &Value) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for (key, value) in value.as_object().unwrap_or_else(|| panic!("no object: {value}")) {
         keys.insert(key.clone());
-        if let (Value::Object(inner), false) = (value, ["env", "tags"].contains(&key.as_str())) {
+        if let (Value::Object(inner), false) = (value, ["env", "tags", "data"].contains(&key.as_str())) {
             keys.extend(inner.keys().map(|inner| format!("{key}.{inner}")));
         }
     }

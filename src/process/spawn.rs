@@ -65,7 +65,7 @@ pub fn worker(record: BorrowedFd<'_>, record_path: &Path, spec: BorrowedFd<'_>) 
 /// Takes over what this worker was given. To be called once, before anything else is opened.
 pub fn given() -> io::Result<Given> {
     // What our own caller had open, a lock or a pipe, must not stay open for as long as the run lasts.
-    sys::close_from(ANSWER.unsigned_abs() + 1)?;
+    sys::close_from(ANSWER + 1)?;
     let given = Given { record: sys::inherited(RECORD)?, spec: sys::inherited(SPEC)?, answer: sys::inherited(ANSWER)? };
     sys::close_on_exec_from(3)?;
     Ok(given)

@@ -224,12 +224,34 @@ pub(super) fn wait_child(pid: Option<i32>, reap: bool) -> io::Result<Waited> {
     Ok(Waited::Dead(Dead { pid, exit, cpu: micros(usage.ru_utime) + micros(usage.ru_stime), memory }))
 }
 
-/// Marks every descriptor from `first` on to be closed on exec (Linux 5.11).
-pub(super) fn close_on_exec_from(first: u32) -> io::Result<()> {
-    let flag = libc::CLOSE_RANGE_CLOEXEC;
-    // SAFETY: the call takes three integers and closes nothing.
-    let code = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flag) };
-    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+/// Marks every descriptor from `first` on to be closed on exec.
+pub(super) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+    for_descriptors_from(first, libc::CLOSE_RANGE_CLOEXEC, |fd| {
+        // SAFETY: the call takes three integers and closes nothing.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    })
+}
+
+/// Closes every descriptor from `first` on. For a process that has just begun and owns none of them yet.
+pub(super) fn close_from(first: RawFd) -> io::Result<()> {
+    for_descriptors_from(first, 0, |fd| {
+        // SAFETY: nothing of ours has been opened with such a number yet.
+        unsafe { libc::close(fd) };
+    })
+}
+
+/// One call for a range of descriptors (Linux 5.9, with flags 5.11); before that, one after another.
+fn for_descriptors_from(first: RawFd, flags: u32, each: impl Fn(RawFd)) -> io::Result<()> {
+    // SAFETY: the call takes three integers; with no flag it closes what the caller says is nobody's.
+    let code = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+    if code == 0 {
+        return Ok(());
+    }
+    let open = std::fs::read_dir("/proc/self/fd")?.flatten();
+    // Collected first: the folder that is being read is a descriptor too, and gone by then.
+    let open: Vec<RawFd> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    open.into_iter().filter(|fd| *fd >= first).for_each(each);
+    Ok(())
 }
 
 /// Asks who holds a lock of the open-file-description kind; the answer replaces the question.
@@ -254,13 +276,6 @@ pub(super) fn rename_no_replace(from: &CString, to: &CString) -> io::Result<()> 
     let here = libc::AT_FDCWD;
     // SAFETY: two C strings that outlive the call.
     let code = unsafe { libc::syscall(libc::SYS_renameat2, here, from.as_ptr(), here, to.as_ptr(), flags) };
-    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// Closes every descriptor from `first` on. For a process that has just begun and owns none of them yet.
-pub(super) fn close_from(first: u32) -> io::Result<()> {
-    // SAFETY: the call takes three integers; nothing of ours has been opened with such a number yet.
-    let code = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

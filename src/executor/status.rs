@@ -123,7 +123,8 @@ impl Executor {
         let asked = |name: &TaskName| wanted.as_ref().is_none_or(|wanted| wanted.contains(&key(name)));
         let mut list = Vec::with_capacity(definitions.tasks.len());
         for task in definitions.tasks.iter().filter(|task| asked(&task.name)) {
-            list.push((task.name.clone(), Some(Arc::clone(task)), rows.remove(&key(&task.name))));
+            let row = if rows.is_empty() { None } else { rows.remove(&key(&task.name)) };
+            list.push((task.name.clone(), Some(Arc::clone(task)), row));
         }
         let mut gone: Vec<_> = rows.into_values().filter(|row| asked(&row.name)).collect();
         gone.sort_by_key(|row| key(&row.name));

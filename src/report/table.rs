@@ -1,5 +1,6 @@
 //! Tables that fit their terminal: long cells are cut, and what does not fit at all is named below.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use owo_colors::{OwoColorize, Style};
@@ -53,8 +54,12 @@ impl Table {
     }
 
     /// Adds a row of as many cells as there are columns.
-    pub fn row(&mut self, cells: Vec<(String, Style)>) {
-        let cells = cells.into_iter().map(|(text, style)| (visible(&text).into_owned(), style)).collect();
+    pub fn row(&mut self, mut cells: Vec<(String, Style)>) {
+        for (text, _) in &mut cells {
+            if let Cow::Owned(shown) = visible(text) {
+                *text = shown;
+            }
+        }
         self.rows.push(cells);
     }
 

@@ -8,10 +8,12 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::domain::name::RunId;
 use crate::domain::signal::Signal;
 
+use super::environment::RUN_ID;
 use super::identity::stat;
 use super::{record, spawn, sys};
 
@@ -54,10 +56,21 @@ pub(super) fn worker_record(pid: i32) -> Option<PathBuf> {
     words.next().map(|path| PathBuf::from(OsStr::from_bytes(path)))
 }
 
-/// The children of this process that belong to its tree.
-pub fn own_children() -> Vec<i32> {
+/// Whether a child belongs to another run of the same executor: what is left of a run that was started by a script of
+/// ours, and whose own worker is dead, becomes our child, and is still no part of our tree. `ours` is our own record.
+fn is_of_other_run(pid: i32, ours: &Path) -> bool {
+    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
+    let mark = format!("{RUN_ID}=");
+    let id = environment.split(|b| *b == 0).find_map(|variable| variable.strip_prefix(mark.as_bytes()));
+    let Some(run) = id.and_then(|id| RunId::parse(std::str::from_utf8(id).ok()?).ok()) else { return false };
+    let theirs = ours.with_file_name(run.to_string());
+    theirs != ours && theirs.exists()
+}
+
+/// The children of this process that belong to its tree. `ours` is the record of its own run.
+pub fn own_children(ours: &Path) -> Vec<i32> {
     let mut found = children(nix::unistd::getpid().as_raw());
-    found.retain(|pid| !is_other_worker(*pid));
+    found.retain(|pid| !is_other_worker(*pid) && !is_of_other_run(*pid, ours));
     found
 }
 
@@ -79,9 +92,9 @@ pub fn descendants(roots: Vec<(i32, i32)>) -> Vec<(i32, i32)> {
 ///
 /// A process that is not our own child may end and its pid be taken by a stranger: it is signalled through a pidfd
 /// and only while its parent is the one that it was found under.
-pub fn signal_tree(signals: &[Signal]) -> u32 {
+pub fn signal_tree(ours: &Path, signals: &[Signal]) -> u32 {
     let me = nix::unistd::getpid().as_raw();
-    let roots = own_children().into_iter().map(|pid| (pid, me)).collect();
+    let roots = own_children(ours).into_iter().map(|pid| (pid, me)).collect();
     let mut count = 0;
     for (pid, parent) in descendants(roots) {
         let Ok(pidfd) = sys::pidfd_open(pid) else { continue };
@@ -99,9 +112,9 @@ pub fn signal_tree(signals: &[Signal]) -> u32 {
 }
 
 /// How many processes are left below this one, zombies left out.
-pub fn count_below() -> u32 {
+pub fn count_below(ours: &Path) -> u32 {
     let me = nix::unistd::getpid().as_raw();
-    let below = descendants(own_children().into_iter().map(|pid| (pid, me)).collect());
+    let below = descendants(own_children(ours).into_iter().map(|pid| (pid, me)).collect());
     let alive = below.into_iter().filter(|(pid, _)| stat(*pid).is_ok_and(|stat| stat.state != 'Z'));
     u32::try_from(alive.count()).unwrap_or(u32::MAX)
 }
@@ -116,8 +129,8 @@ pub fn signal_group(leader: i32, signals: &[Signal]) {
 }
 
 /// Kills the children of this process that belong to its tree, and returns how many there were (zombies included).
-pub fn kill_children() -> usize {
-    let children = own_children();
+pub fn kill_children(ours: &Path) -> usize {
+    let children = own_children(ours);
     for pid in &children {
         // A child's pid is pinned until we reap it.
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL);

@@ -221,7 +221,10 @@ impl Watch {
         };
         // No child at all is the proof; else workers of other runs may be all that is left.
         let main_is_gone = self.exit.is_some();
-        if main_is_gone && self.phase != Phase::Empty && (none_left || tree::own_children().is_empty()) {
+        if main_is_gone
+            && self.phase != Phase::Empty
+            && (none_left || tree::own_children(self.record.path()).is_empty())
+        {
             self.handle(Event::TreeEmptied);
         }
         Ok(())
@@ -230,7 +233,7 @@ impl Watch {
     fn handle(&mut self, event: Event) {
         let (phase, actions) = react(self.phase, event);
         if (self.phase, phase) == (Phase::Sweeping, Phase::Clearing) {
-            self.leftover = self.leftover.max(tree::count_below());
+            self.leftover = self.leftover.max(tree::count_below(self.record.path()));
         }
         self.phase = phase;
         for action in actions {
@@ -243,7 +246,7 @@ impl Watch {
         match action {
             Action::SignalGroup => tree::signal_group(self.main, &ask),
             Action::SignalTree => {
-                let count = tree::signal_tree(&ask);
+                let count = tree::signal_tree(self.record.path(), &ask);
                 // Who was asked to end dies beside its children, in any order: they are counted when they have to be
                 // killed.
                 if self.cause == Some(Cause::Itself) {
@@ -278,7 +281,7 @@ impl Watch {
     /// One round of killing, while that is what is to be done.
     fn kill_on(&mut self) {
         if let Some(pause) = self.pause {
-            tree::kill_children();
+            tree::kill_children(self.record.path());
             self.pause = Some((pause * 2).min(LAST_PAUSE));
         }
     }

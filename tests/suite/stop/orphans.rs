@@ -94,3 +94,20 @@ fn restart_ends_an_orphan_first() {
     env.ok(&["stop", "A"]);
     assert_eq!(env.processes(), [0_i32; 0]);
 }
+
+#[test]
+fn an_orphan_started_by_another_task_does_not_end_with_that_task() {
+    let env = TestEnv::new();
+    env.script("inner.sh", SLEEPER);
+    env.ok(&["add", "inner", "inner.sh"]);
+    let binary = env!("CARGO_BIN_EXE_jobexec");
+    started(&env, "outer", &format!("#!/bin/sh\n{binary} start inner\necho ready\nsleep 600\n"), &[]);
+    until("inner to run", || env.state("inner") == "running");
+    let pid = orphan(&env, "inner");
+    env.ok(&["stop", "outer"]);
+    assert_eq!(env.state("outer"), "stopped");
+    assert!(alive(pid), "stopping one task ends no other");
+    assert_eq!(env.state("inner"), "orphaned");
+    env.ok(&["stop", "inner"]);
+    assert!(!alive(pid));
+}

@@ -39,7 +39,7 @@ pub use journal::{Journal, Line};
 pub use output::Output;
 pub use start::Started;
 pub use status::TaskStatus;
-pub use stop::{Patience, Stopped};
+pub use stop::{Afterwards, Stopped};
 
 /// Who asks, and from where.
 #[derive(Debug, Clone)]

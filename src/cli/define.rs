@@ -3,7 +3,7 @@
 use crate::domain::name::{ExecId, TaskName};
 use crate::domain::suggest::nearest;
 use crate::domain::task::Task;
-use crate::executor::{Added, Definition, Executor, Patience, Stopped};
+use crate::executor::{Added, Afterwards, Definition, Executor, Stopped};
 use crate::registry::{Setting, fields};
 
 use super::arguments::{AddArguments, EditArguments};
@@ -115,7 +115,7 @@ pub(super) fn remove(context: &mut Context, name: &str, stop: bool, purge: bool)
     if stop {
         let definitions = executor.definitions()?.good()?;
         let name = executor.resolve(&definitions, &name)?;
-        let stopped = executor.stop(std::slice::from_ref(&name), Patience::Stay, &asker, &mut |text| told(text))?;
+        let stopped = executor.stop(std::slice::from_ref(&name), Afterwards::Stay, &asker, &mut |text| told(text))?;
         if stopped.iter().any(|(_, stopped)| matches!(stopped, Stopped::Left(_) | Stopped::Elsewhere)) {
             return Ok(run::tell_stopped(&stopped));
         }

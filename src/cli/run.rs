@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::name::TaskName;
 use crate::domain::task::Task;
-use crate::executor::{ExecutorError, Patience, Started, Stopped};
+use crate::executor::{Afterwards, ExecutorError, Started, Stopped};
 use crate::report;
 use crate::report::page::Page;
 
@@ -78,7 +78,7 @@ pub(super) fn stop(context: &mut Context, typed: &[String], all: bool) -> Result
     } else {
         typed.iter().map(|name| executor.resolve(&definitions, name)).collect::<Result<_, _>>()?
     };
-    let stopped = executor.stop(&these, Patience::Stay, &asker, &mut |text| told(text))?;
+    let stopped = executor.stop(&these, Afterwards::Stay, &asker, &mut |text| told(text))?;
     Ok(tell_stopped(&stopped))
 }
 

@@ -42,7 +42,7 @@ pub enum Stopped {
 
 /// What a stop leaves of the user's wish for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub enum Afterwards {
     /// Stop it for good: it is no longer wanted.
     Stay,
     /// Stop it in order to start it again: it stays wanted.
@@ -68,7 +68,7 @@ impl Executor {
     pub fn stop(
         &mut self,
         names: &[TaskName],
-        then: Patience,
+        then: Afterwards,
         asker: &Asker,
         told: &mut dyn FnMut(&str),
     ) -> Result<Vec<(TaskName, Stopped)>, ExecutorError> {
@@ -84,7 +84,7 @@ impl Executor {
     fn try_to_stop(
         &mut self,
         names: &[TaskName],
-        then: Patience,
+        then: Afterwards,
         asker: &Asker,
         told: &mut dyn FnMut(&str),
     ) -> Result<Vec<(TaskName, Stopped)>, ExecutorError> {
@@ -136,7 +136,7 @@ impl Executor {
             }
         }
         let names: Vec<TaskName> = sound.iter().map(|task| task.name.clone()).collect();
-        for (name, stopped) in self.stop(&names, Patience::Restart, asker, told)? {
+        for (name, stopped) in self.stop(&names, Afterwards::Restart, asker, told)? {
             let error = match stopped {
                 Stopped::Ended(_) | Stopped::NotRunning(_) => continue,
                 Stopped::Elsewhere => StartError::Elsewhere,
@@ -165,7 +165,12 @@ impl Executor {
 
     /// One transaction: what is wanted of each task, and the wish that its run end. A run whose record has an outcome
     /// already keeps it.
-    fn record_wishes(&mut self, names: &[TaskName], then: Patience, asker: &Asker) -> Result<Vec<Wish>, ExecutorError> {
+    fn record_wishes(
+        &mut self,
+        names: &[TaskName],
+        then: Afterwards,
+        asker: &Asker,
+    ) -> Result<Vec<Wish>, ExecutorError> {
         let (home, now) = (&self.home, clock::now());
         self.store.write(Durability::Flushed, |tx| {
             let ledger = Ledger { tx, home, now };
@@ -285,11 +290,11 @@ impl Executor {
 }
 
 impl Ledger<'_> {
-    fn wish(&self, name: &TaskName, then: Patience, asker: &Asker) -> Result<Wish, ExecutorError> {
+    fn wish(&self, name: &TaskName, then: Afterwards, asker: &Asker) -> Result<Wish, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
         tasks::see(tx, name, now)?;
         let was_wanted = tasks::find(tx, name)?.is_some_and(|row| row.wanted);
-        if then == Patience::Stay {
+        if then == Afterwards::Stay {
             tasks::want(tx, name, false, &asker.name, now)?;
             tasks::set_failure_streak(tx, name, 0)?;
         }
@@ -313,7 +318,7 @@ impl Ledger<'_> {
         }
         let pending = self.newest_job(name)?.filter(|job| job.state == State::RestartReady);
         if let Some(job) = &pending
-            && then == Patience::Stay
+            && then == Afterwards::Stay
         {
             self.cancel(job, name, &format!("stopped by {}", asker.name))?;
         }

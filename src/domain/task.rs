@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::amount::{duration_text, optional_duration_text};
 use super::name::TaskName;
+use super::notice::Notify;
+use super::restart::{Backoff, Window};
 use super::signal::Signal;
 
 /// How long a stopped script has to end by itself before it is killed, when its task does not say.
@@ -46,6 +48,18 @@ pub struct Task {
     pub timeout: Option<Duration>,
     /// Automatic retries of a job; unset means none after an error and 3 after a time-out.
     pub retries: Option<u32>,
+    /// How long it waits before it is started again.
+    #[serde(default)]
+    pub backoff: Backoff,
+    /// When it is no longer started again: after so many failures within so long. Unset, never.
+    #[serde(default)]
+    pub give_up: Option<Window>,
+    /// What is done when it runs and shows no sign of life.
+    #[serde(default)]
+    pub stall: Option<Stall>,
+    /// Whom it tells of what.
+    #[serde(default)]
+    pub notify: Notify,
     /// How a run is stopped.
     pub stop: StopSequence,
     /// What happens to old output.
@@ -106,6 +120,38 @@ impl Schedule {
     /// Whether the task fires by itself at all.
     pub fn is_set(&self) -> bool {
         self.period.is_some() || self.cron.is_some()
+    }
+}
+
+/// When a running task is taken for stalled, and what is done then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stall {
+    /// So long without a sign of life.
+    #[serde(with = "duration_text")]
+    pub after: Duration,
+    /// The file whose change is the sign of life; a relative path is found from `wd`. Unset, it is the run's output.
+    pub file: Option<PathBuf>,
+    /// What is done.
+    pub action: StallAction,
+}
+
+/// What is done with a stalled run. It is told in either case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StallAction {
+    /// Nothing else.
+    Notify,
+    /// Its run is stopped, which is a failure: whether it is started again its restart rule says.
+    Restart,
+}
+
+impl StallAction {
+    /// The word in the registry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Notify => "notify",
+            Self::Restart => "restart",
+        }
     }
 }
 
@@ -176,6 +222,10 @@ impl Task {
             enabled: true,
             timeout: None,
             retries: None,
+            backoff: Backoff::default(),
+            give_up: None,
+            stall: None,
+            notify: Notify::default(),
             stop: StopSequence::default(),
             log: Retention::default(),
             tags: BTreeMap::new(),

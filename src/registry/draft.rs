@@ -122,6 +122,10 @@ impl Draft {
             enabled: self.enabled.or(defaults.enabled).unwrap_or(true),
             timeout: self.timeout.or(defaults.timeout),
             retries,
+            backoff: crate::domain::restart::Backoff::default(),
+            give_up: None,
+            stall: None,
+            notify: crate::domain::notice::Notify::default(),
             stop: StopSequence {
                 signal: self.stop_signal.or(defaults.stop_signal).unwrap_or(Signal::TERM),
                 grace: self.stop_grace.or(defaults.stop_grace).unwrap_or(DEFAULT_GRACE),

@@ -1,6 +1,7 @@
 //! The verbs: add, start, stop, status and the rest, as a synchronous library. The command line is a thin shell over
 //! it; whatever else will offer the verbs calls the same functions.
 
+mod again;
 mod claim;
 mod define;
 mod definitions;
@@ -10,6 +11,7 @@ mod history;
 mod import;
 mod journal;
 mod ledger;
+mod notice;
 mod output;
 mod retention;
 mod settle;
@@ -30,6 +32,7 @@ use crate::process::random;
 use crate::registry::{self, file};
 use crate::store::{Durability, Store, events, tasks};
 
+pub use again::Again;
 pub use define::{Added, Definition, Difference, Removed};
 pub use definitions::Definitions;
 pub use error::{ExecutorError, StartError};

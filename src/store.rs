@@ -6,8 +6,10 @@
 pub mod cache;
 pub mod events;
 pub mod jobs;
+pub mod notices;
 pub mod runs;
 mod schema;
+pub mod supervisor;
 pub mod tasks;
 
 use std::fs::{File, OpenOptions};

@@ -3,23 +3,46 @@
 use serde_json::json;
 
 use crate::domain::lifecycle::{Input, Policy, State, step};
-use crate::domain::task::Restart;
+use crate::domain::name::{JobId, RunId, TaskName};
+use crate::domain::notice::Occasion;
+use crate::domain::restart::{Due, Standing, due};
+use crate::domain::task::{Restart, Task};
 use crate::store::jobs::{self, Change, Door, JobRow, NewJob};
-use crate::store::runs::{self, NewRun};
+use crate::store::runs::{self, Kind, NewRun};
+use crate::store::tasks::{Form, TaskRow};
 use crate::store::{events, tasks};
 
 use super::ledger::Ledger;
-use super::start::Ready;
+use super::notice::Message;
 use super::{Asker, ExecutorError, output};
+
+/// A task that a run may be claimed for.
+pub(super) struct Candidate<'a> {
+    pub(super) task: &'a Task,
+    /// What it inherits, in the form in which its job keeps it.
+    pub(super) stored: Vec<u8>,
+    /// The job that goes on, if it is still to go on when it is claimed.
+    pub(super) goes_on: Option<JobId>,
+    pub(super) run: RunId,
+}
+
+/// Why a task is to be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Somebody wants it.
+    Asked,
+    /// It is wanted and due again; whether that still holds is looked at in the claim.
+    Due,
+}
 
 /// What a claim made of a task that was ready.
 pub(super) enum Claim {
-    /// It has an unfinished run.
+    /// It has an unfinished run, or is no longer due.
     Already,
     /// It has this run now, of this job.
     Claimed {
         /// The job, as it was before.
-        job: JobRow,
+        job: Box<JobRow>,
         /// The name under which what lies in the output's place is set aside.
         former: String,
     },
@@ -27,16 +50,22 @@ pub(super) enum Claim {
 
 impl Ledger<'_> {
     /// Claims a run for a task, unless it has one. Two claims cannot both pass.
-    pub(super) fn claim(&self, ready: &Ready<'_>, asker: &Asker) -> Result<Claim, ExecutorError> {
+    pub(super) fn claim(&self, one: &Candidate<'_>, why: Why, asker: &Asker) -> Result<Claim, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
-        let name = &ready.task.name;
-        tasks::see(tx, name, now)?;
-        tasks::want(tx, name, true, &asker.name, now)?;
-        tasks::set_failure_streak(tx, name, 0)?;
+        let name = &one.task.name;
+        match why {
+            Why::Asked => {
+                tasks::see(tx, name, now)?;
+                tasks::want(tx, name, true, &asker.name, now)?;
+                self.begin_anew(name, &format!("started by {}", asker.name))?;
+            }
+            Why::Due if !self.is_due(one.task)? => return Ok(Claim::Already),
+            Why::Due => tasks::steady(tx, name, now)?,
+        }
         if runs::unfinished_of(tx, name)?.is_some() {
             return Ok(Claim::Already);
         }
-        let job = self.job(ready, asker)?;
+        let job = self.job(one, asker)?;
         let archive = output::free_archive(tx, self.home, name, now)?;
         let policy = Policy { restart: Restart::Never, retries: None, used: 0 };
         let mut path = Vec::new();
@@ -49,9 +78,18 @@ impl Ledger<'_> {
         }
         let attempt = job.attempt + 1;
         // Retries are counted between starts that somebody asked for.
-        let change = Change { state, code: None, reason: None, attempt, retries_used: 0 };
+        let retries_used = if why == Why::Asked { 0 } else { job.retries_used };
+        let change = Change { state, code: None, reason: None, attempt, retries_used, not_before: None };
         jobs::change(tx, job.id, &change, now)?;
-        let new = NewRun { id: ready.run, job: job.id, task: name, attempt, asked_by: &asker.name, archive: &archive };
+        let new = NewRun {
+            id: one.run,
+            job: job.id,
+            task: Some(name),
+            kind: Kind::Main,
+            attempt,
+            asked_by: &asker.name,
+            archive: &archive,
+        };
         runs::create(tx, &new, now)?;
         // Only now is this run's archive taken, so that a foreign file is not set aside under that name.
         let former = output::former_archive(tx, self.home, name)?;
@@ -62,36 +100,85 @@ impl Ledger<'_> {
             cause: "started",
             data: json!({
                 "by": asker.name,
-                "run": ready.run.to_string(),
-                "what": ready.task.program_text(),
+                "run": one.run.to_string(),
+                "what": one.task.program_text(),
                 "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
             }),
         };
         events::record(tx, &event, now)?;
-        Ok(Claim::Claimed { job, former: former.unwrap_or(archive) })
+        Ok(Claim::Claimed { job: Box::new(job), former: former.unwrap_or(archive) })
+    }
+
+    /// Whether the supervisor is still to start a task now: somebody may have stopped it meanwhile.
+    fn is_due(&self, task: &Task) -> Result<bool, ExecutorError> {
+        let Some(row) = tasks::find(self.tx, &task.name)? else { return Ok(false) };
+        let job = row.job.map(|job| jobs::find(self.tx, job)).transpose()?.flatten();
+        let runs = runs::unfinished_of(self.tx, &task.name)?.is_some();
+        Ok(matches!(due(&standing(Some(task), &row, job.as_ref(), runs)), Due::Start(_)))
+    }
+
+    /// Somebody has taken a task in hand: what it did before no longer counts against it.
+    pub(super) fn begin_anew(&self, name: &TaskName, reason: &str) -> Result<(), ExecutorError> {
+        let Some(row) = tasks::find(self.tx, name)? else { return Ok(()) };
+        self.recover(&row, reason)?;
+        Ok(tasks::set_form(self.tx, name, &Form::default())?)
+    }
+
+    /// Ends a crash loop, if there is one, and tells of it.
+    pub(super) fn recover(&self, row: &TaskRow, reason: &str) -> Result<(), ExecutorError> {
+        let job = row.job.map(|job| jobs::find(self.tx, job)).transpose()?.flatten();
+        let (Some(_), Some(job)) = (row.form.looping_since, job) else { return Ok(()) };
+        let event = events::NewEvent {
+            job: Some(job.id),
+            task: Some(row.name.as_str()),
+            states: None,
+            cause: "recovered",
+            data: json!({ "reason": reason }),
+        };
+        events::record(self.tx, &event, self.now)?;
+        if let Some(run) = runs::last_of(self.tx, &row.name, Some(1))?.pop() {
+            let occasion = Occasion::Recovery;
+            let message = Message { occasion, job: job.id, run: &run, exit: run.exit, reason, lines: &[] };
+            self.tell(&jobs::definition_of(self.tx, &job)?, &message)?;
+        }
+        let form = Form { looping_since: None, steady_since: None, told: None, ..row.form.clone() };
+        Ok(tasks::set_form(self.tx, &row.name, &form)?)
     }
 
     /// The job that is run: the one that waits to run again, with the newest definition, or a new one.
-    fn job(&self, ready: &Ready<'_>, asker: &Asker) -> Result<JobRow, ExecutorError> {
+    fn job(&self, one: &Candidate<'_>, asker: &Asker) -> Result<JobRow, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
-        let name = &ready.task.name;
+        let name = &one.task.name;
         let waiting = self.newest_job(name)?.filter(|job| job.state == State::RestartReady);
         if let Some(job) = &waiting {
-            if ready.goes_on == Some(job.id) {
-                jobs::redefine(tx, job.id, ready.task)?;
+            if one.goes_on == Some(job.id) {
+                jobs::redefine(tx, job.id, one.task)?;
                 return Ok(job.clone());
             }
             self.cancel(job, name, &format!("replaced by {}", asker.name))?;
         }
         let new = NewJob {
-            task: ready.task,
+            task: one.task,
             door: Door::Start,
-            environment: &ready.stored,
+            environment: &one.stored,
             by: &asker.name,
             spawned_by: asker.job,
         };
         let job = jobs::create(tx, &new, now)?;
         tasks::set_job(tx, name, job.id)?;
         Ok(job)
+    }
+}
+
+/// What decides whether the supervisor starts a task, read from its rows.
+pub(super) fn standing(task: Option<&Task>, row: &TaskRow, job: Option<&JobRow>, runs: bool) -> Standing {
+    Standing {
+        wanted: row.wanted,
+        defined: task.is_some(),
+        scheduled: task.is_some_and(|task| task.schedule.is_set()),
+        runs,
+        restart: task.map_or(Restart::Never, |task| task.restart),
+        job: job.map(|job| job.state),
+        not_before: job.and_then(|job| job.not_before),
     }
 }

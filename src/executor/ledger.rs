@@ -38,7 +38,8 @@ impl Ledger<'_> {
         let path = step(job.state, Input::Cancelled, policy)?;
         let state = path.last().copied().unwrap_or(job.state);
         let (attempt, retries_used) = (job.attempt, job.retries_used);
-        let change = Change { state, code: Some("cancelled"), reason: Some(reason), attempt, retries_used };
+        let change =
+            Change { state, code: Some("cancelled"), reason: Some(reason), attempt, retries_used, not_before: None };
         jobs::change(self.tx, job.id, &change, self.now)?;
         let event = events::NewEvent {
             job: Some(job.id),

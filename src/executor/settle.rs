@@ -1,24 +1,51 @@
-//! The end of a run brought into the database: the run, its job, the event, what is still wanted of the task.
+//! The end of a run brought into the database: the run, its job, the event, what follows for its task.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::{Input, Policy, State, step};
 use crate::domain::name::{RunId, TaskName};
+use crate::domain::notice::{EndOfRun, Occasion, occasion};
 use crate::domain::outcome::{Cause, Outcome};
+use crate::domain::restart::{CRASH_LOOP, DEFAULT_CAP, is_good, is_permanent};
 use crate::domain::task::{Restart, Task};
 use crate::store::jobs::{self, Change, Door, JobRow};
 use crate::store::runs::{self, RunRow, Traces};
-use crate::store::{StoreError, events, tasks};
+use crate::store::tasks::{Form, TaskRow};
+use crate::store::{StoreError, events, supervisor, tasks};
 
 use super::ledger::{EndedRun, Ledger};
+use super::notice::Message;
 use super::{ExecutorError, output};
-
-/// A run that lasted so long was a good one; a shorter one adds to the task's streak of failures.
-const GOOD_AFTER_MICROS: u64 = 2_000_000;
 
 /// How many lines of output the event of a failed run carries.
 const LAST_LINES: u64 = 10;
+
+/// The end of a run, with all that decides what it means.
+struct Settling<'a> {
+    run: &'a RunRow,
+    end: &'a Ended,
+    job: JobRow,
+    definition: Task,
+    /// The task's row; none for a job without a task.
+    task: Option<TaskRow>,
+    input: Input,
+    /// When it ended.
+    time: Timestamp,
+    /// The inode of its output.
+    inode: Option<u64>,
+}
+
+/// What the end of a run makes of its task.
+struct Aftermath {
+    form: Form,
+    gave_up: bool,
+    /// The moment before which the job is not to run again.
+    not_before: Option<Timestamp>,
+}
 
 impl Ledger<'_> {
     /// Settles runs that have ended; those that are settled now. One that somebody else has settled meanwhile is left,
@@ -41,14 +68,9 @@ impl Ledger<'_> {
     }
 
     /// Records how a run ended, and moves its job on.
-    fn settle(&self, run: &RunRow, record: &Record, end: &Ended) -> Result<(), ExecutorError> {
+    pub(super) fn settle(&self, run: &RunRow, record: &Record, end: &Ended) -> Result<(), ExecutorError> {
         let job = jobs::find(self.tx, run.job)?
             .ok_or_else(|| StoreError::Impossible(format!("run {} belongs to no job", run.id)))?;
-        let definition = jobs::definition_of(self.tx, &job)?;
-        let wanted = match &run.task {
-            Some(task) => tasks::find(self.tx, task)?.is_some_and(|row| row.wanted),
-            None => false,
-        };
         let traces = Traces {
             pid: record.started.map(|(script, _)| script.pid),
             started: record.started.map(|(_, time)| time),
@@ -56,74 +78,162 @@ impl Ledger<'_> {
         };
         let reason = reason(run, end);
         runs::finish(self.tx, run.id, end, traces, &reason, self.now)?;
-        let policy = policy(&definition, &job, wanted);
-        let path = step(job.state, input(run, end), policy)?;
+        if run.kind == runs::Kind::Notify.as_str() {
+            return self.settle_notice(run, end, &reason);
+        }
+        let settling = Settling {
+            end,
+            definition: jobs::definition_of(self.tx, &job)?,
+            task: run.task.as_ref().map(|task| tasks::find(self.tx, task)).transpose()?.flatten(),
+            job,
+            input: input(run, end),
+            time: end.time.unwrap_or(self.now),
+            inode: traces.inode,
+            run,
+        };
+        self.move_on(&settling, settling.lasted(record, self.now), &reason)
+    }
+
+    fn move_on(&self, settling: &Settling<'_>, lasted: Option<Duration>, reason: &str) -> Result<(), ExecutorError> {
+        let Settling { run, end, job, definition, .. } = settling;
+        let mut after = settling.aftermath(lasted, self.sleep()?);
+        let policy = settling.policy(after.gave_up);
+        let path = step(job.state, settling.input, policy)?;
         let state = path.last().copied().unwrap_or(job.state);
         // A run that was never started does not count, nor does running again because the task is to be kept alive.
         let never = end.outcome == Outcome::NeverStarted;
         let attempt = if never { job.attempt.saturating_sub(1) } else { job.attempt };
         let counted = state == State::RestartReady && !never && policy.restart == Restart::Never;
         let retries_used = job.retries_used + u32::from(counted);
-        let change = Change { state, code: Some(end.outcome.code()), reason: Some(&reason), attempt, retries_used };
-        jobs::change(self.tx, job.id, &change, end.time.unwrap_or(self.now))?;
-        self.record_end(run, &job, &path, end, traces.inode, &reason)?;
-        match &run.task {
-            Some(task) => self.settle_task(task, &definition, wanted, state, end),
-            None => Ok(()),
-        }
-    }
-
-    /// The task's streak of failures, and whether the user has had what was wanted of it.
-    fn settle_task(
-        &self,
-        task: &TaskName,
-        definition: &Task,
-        wanted: bool,
-        state: State,
-        end: &Ended,
-    ) -> Result<(), ExecutorError> {
-        if end.outcome != Outcome::NeverStarted {
-            let good = end.lasted.is_some_and(|lasted| lasted >= GOOD_AFTER_MICROS);
-            let streak = tasks::find(self.tx, task)?.map_or(0, |row| row.failure_streak);
-            tasks::set_failure_streak(self.tx, task, if good { 0 } else { streak.saturating_add(1) })?;
-        }
-        if wanted && is_satisfied(definition, state, end) {
-            tasks::want(self.tx, task, false, "its own end", self.now)?;
-        }
-        Ok(())
-    }
-
-    fn record_end(
-        &self,
-        run: &RunRow,
-        job: &JobRow,
-        path: &[State],
-        end: &Ended,
-        inode: Option<u64>,
-        reason: &str,
-    ) -> Result<(), ExecutorError> {
-        let state = path.last().copied().unwrap_or(job.state);
-        let failed = path.first() == Some(&State::RunError);
-        let lines = failed.then(|| output::last_lines(self.home, run, inode, LAST_LINES));
+        let not_before = after.not_before.filter(|_| state == State::RestartReady);
+        let reason =
+            if after.gave_up { format!("given up after repeated failures: {reason}") } else { reason.to_owned() };
+        let code = if after.gave_up { "gave_up" } else { end.outcome.code() };
+        let change = Change { state, code: Some(code), reason: Some(&reason), attempt, retries_used, not_before };
+        jobs::change(self.tx, job.id, &change, settling.time)?;
+        let lines = settling.failed().then(|| output::last_lines(self.home, run, settling.inode, LAST_LINES));
+        let lines = lines.unwrap_or_default();
         let data = json!({
             "run": run.id.to_string(),
             "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
             "outcome": end.outcome.code(),
             "reason": reason,
-            "output": lines,
+            "not_before": not_before.map(|time| time.to_string()),
+            "output": settling.failed().then_some(&lines),
         });
-        let task = run.task.as_ref().map(TaskName::as_str);
-        let event =
-            events::NewEvent { job: Some(job.id), task, states: Some((job.state, state)), cause: "ended", data };
-        Ok(events::record(self.tx, &event, end.time.unwrap_or(self.now))?)
+        self.record_event(settling, Some((job.state, state)), "ended", data)?;
+        let Some(row) = &settling.task else { return Ok(()) };
+        // Whether it is a crash loop is asked of what is kept alive: what runs once, and what was stopped, is none.
+        let kept_alive = row.wanted && policy.restart != Restart::Never && state == State::RestartReady;
+        let looping = settling.failed() && kept_alive && after.form.failed_ends.fill(CRASH_LOOP);
+        if looping && after.form.looping_since.is_none() {
+            after.form.looping_since = Some(settling.time);
+            self.record_event(settling, None, "crash_looping", json!({ "run": run.id.to_string(), "reason": reason }))?;
+        }
+        let told = occasion(&EndOfRun {
+            failed: settling.failed(),
+            state,
+            was_looping: row.form.looping_since.is_some(),
+            is_looping: after.form.looping_since.is_some(),
+            told: row.form.told,
+            now: self.now,
+        });
+        if let Some(occasion) = told {
+            if matches!(occasion, Occasion::Failure | Occasion::CrashLoop) {
+                after.form.told = Some(self.now);
+            }
+            let exit = end.outcome.exit();
+            let message = Message { occasion, job: job.id, run, exit, reason: &reason, lines: &lines };
+            self.tell(definition, &message)?;
+        }
+        if never {
+            return Ok(());
+        }
+        tasks::set_form(self.tx, &row.name, &after.form)?;
+        if row.wanted && (after.gave_up || is_satisfied(definition, state, end)) {
+            let by = if after.gave_up { "repeated failures" } else { "its own end" };
+            tasks::want(self.tx, &row.name, false, by, self.now)?;
+        }
+        Ok(())
+    }
+
+    /// The cap on waits of tasks that have none of their own.
+    fn sleep(&self) -> Result<Duration, ExecutorError> {
+        Ok(supervisor::last(self.tx)?.map_or(DEFAULT_CAP, |supervisor| supervisor.sleep))
+    }
+
+    fn record_event(
+        &self,
+        settling: &Settling<'_>,
+        states: Option<(State, State)>,
+        cause: &str,
+        data: serde_json::Value,
+    ) -> Result<(), ExecutorError> {
+        let task = settling.run.task.as_ref().map(TaskName::as_str);
+        let event = events::NewEvent { job: Some(settling.job.id), task, states, cause, data };
+        Ok(events::record(self.tx, &event, settling.time)?)
+    }
+}
+
+impl Settling<'_> {
+    /// Whether it failed: neither exit code 0 nor an end on request.
+    fn failed(&self) -> bool {
+        matches!(self.input, Input::Failed | Input::TimedOut)
+    }
+
+    /// How long it ran; for a run whose end nobody saw, how long ago it was started.
+    fn lasted(&self, record: &Record, now: Timestamp) -> Option<Duration> {
+        let seen = self.end.lasted.map(Duration::from_micros);
+        seen.or_else(|| Duration::try_from(now.duration_since(record.started?.1)).ok())
+    }
+
+    fn aftermath(&self, lasted: Option<Duration>, sleep: Duration) -> Aftermath {
+        let backoff = &self.definition.backoff;
+        let outcome = &self.end.outcome;
+        let row = self.task.as_ref();
+        let mut form = row.map(|row| row.form.clone()).unwrap_or_default();
+        let good = is_good(outcome, lasted, backoff);
+        if *outcome != Outcome::NeverStarted {
+            form.streak = if good { 0 } else { form.streak.saturating_add(1) };
+        }
+        let give_up = self.definition.give_up;
+        if self.failed() {
+            let windows: Vec<_> = [CRASH_LOOP].into_iter().chain(give_up).collect();
+            form.failed_ends.push(self.time, &windows);
+            form.steady_since = None;
+        }
+        let gave_up = self.failed() && give_up.is_some_and(|window| form.failed_ends.fill(window));
+        // The run's own number is the chance: whoever settles it comes to the same.
+        let chance = self.run.id.low64();
+        let wait = if is_permanent(outcome) {
+            Some(backoff.cap(sleep))
+        } else {
+            (!good).then(|| backoff.wait(form.streak.max(1), sleep, chance))
+        };
+        Aftermath { form, gave_up, not_before: wait.and_then(|wait| self.time.checked_add(wait).ok()) }
+    }
+
+    fn policy(&self, gave_up: bool) -> Policy {
+        let wanted = self.task.as_ref().is_some_and(|row| row.wanted) && !gave_up;
+        let kept_alive = wanted && self.job.door == Door::Start && !self.definition.schedule.is_set();
+        Policy {
+            restart: if kept_alive { self.definition.restart } else { Restart::Never },
+            retries: if wanted { self.definition.retries } else { Some(0) },
+            used: self.job.retries_used,
+        }
     }
 }
 
 /// The reason in words, with who asked for it.
 fn reason(run: &RunRow, end: &Ended) -> String {
-    let text = match (&end.outcome, &run.stop_by) {
-        (Outcome::Ended { exit, cause: Cause::Stopped }, Some(by)) => format!("stopped by {by} ({})", exit.describe()),
-        (outcome, _) => outcome.reason(),
+    let stopped = match &end.outcome {
+        Outcome::Ended { exit, cause: Cause::Stopped } => Some(exit.describe()),
+        Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::NeverStarted | Outcome::Lost(_) => None,
+    };
+    let text = match (stopped, &run.stop_by, &run.stall_reason) {
+        (Some(exit), Some(by), _) => format!("stopped by {by} ({exit})"),
+        (Some(exit), None, Some(stalled)) => format!("{stalled}; stopped ({exit})"),
+        (_, _, _) => end.outcome.reason(),
     };
     match end.leftover {
         0 => text,
@@ -142,15 +252,6 @@ fn input(run: &RunRow, end: &Ended) -> Input {
         Outcome::Ended { cause: Cause::TimedOut, .. } => Input::TimedOut,
         Outcome::NeverStarted => Input::NeverStarted,
         Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::Lost(_) => Input::Failed,
-    }
-}
-
-fn policy(definition: &Task, job: &JobRow, wanted: bool) -> Policy {
-    let kept_alive = wanted && job.door == Door::Start && !definition.schedule.is_set();
-    Policy {
-        restart: if kept_alive { definition.restart } else { Restart::Never },
-        retries: if wanted { definition.retries } else { Some(0) },
-        used: job.retries_used,
     }
 }
 

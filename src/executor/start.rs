@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::domain::evidence::Entry;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, TaskName};
@@ -21,9 +23,9 @@ use crate::process::spec::{Answer, RunSpec};
 use crate::process::{clock, random, spawn};
 use crate::store::jobs::{self, Door, JobRow};
 use crate::store::runs::{self, RunRow};
-use crate::store::{Durability, tasks};
+use crate::store::{Durability, events, tasks};
 
-use super::claim::Claim;
+use super::claim::{Candidate, Claim, Why};
 use super::error::{LaunchErrorWithHint, StartError};
 use super::import::Found;
 use super::ledger::Ledger;
@@ -36,7 +38,7 @@ const BATCH: u64 = 200;
 const OTHERS: u64 = 40;
 
 /// How many runs are claimed in one transaction: each holds two descriptors until its worker has answered.
-fn batch_size() -> usize {
+pub(super) fn batch_size() -> usize {
     let room = environment::descriptor_limit().saturating_sub(OTHERS) / 2;
     usize::try_from(room.clamp(1, BATCH)).unwrap_or(1)
 }
@@ -75,18 +77,13 @@ pub(super) struct How {
 /// The answer for each task.
 pub(super) type Answers = Vec<(TaskName, Result<Started, ExecutorError>)>;
 
-/// A task that was looked at and may be claimed.
+/// A task that was looked at, with all that its run needs.
 pub(super) struct Ready<'a> {
-    pub(super) task: &'a Task,
-    plan: Plan,
-    variables: Variables,
-    inherited: Inherited,
-    /// What it inherits, in the form in which its job keeps it.
-    pub(super) stored: Vec<u8>,
-    /// The job that goes on, if it is still to go on when it is claimed.
-    pub(super) goes_on: Option<JobId>,
-    pub(super) run: RunId,
-    record: RecordFile,
+    pub(super) candidate: Candidate<'a>,
+    pub(super) plan: Plan,
+    pub(super) variables: Variables,
+    pub(super) inherited: Inherited,
+    pub(super) record: RecordFile,
 }
 
 /// What looking at a task came to.
@@ -161,9 +158,9 @@ impl Executor {
                     let _ = std::fs::remove_file(path);
                 }
                 Claim::Claimed { job, former } => {
-                    let spawned = self.spawn(&ready, &job, exec_id, &former);
+                    let spawned = self.spawn(&ready, &job, exec_id, &former).map(|(_, listen)| listen);
                     // From here on only the worker holds the lock.
-                    begun.push((at, ready.run, job.id, spawned));
+                    begun.push((at, ready.candidate.run, job.id, spawned));
                 }
             }
         }
@@ -213,7 +210,8 @@ impl Executor {
         let record = RecordFile::create(&self.home.record(run), &first)?;
         let stored = inherited.encode()?;
         let goes_on = goes_on.map(|job| job.id);
-        Ok(Look::Ready(Box::new(Ready { task, plan, variables, inherited, stored, goes_on, run, record })))
+        let candidate = Candidate { task, stored, goes_on, run };
+        Ok(Look::Ready(Box::new(Ready { candidate, plan, variables, inherited, record })))
     }
 
     /// One transaction: the armed tasks are wanted, and each ready one has a run of its own or turns out to have one.
@@ -225,12 +223,14 @@ impl Executor {
     ) -> Result<Vec<Claim>, ExecutorError> {
         let (home, now) = (&self.home, clock::now());
         let claimed = self.store.write(Durability::Flushed, |tx| {
-            for task in armed {
-                tasks::see(tx, &task.name, now)?;
-                tasks::want(tx, &task.name, true, &asker.name, now)?;
-            }
             let ledger = Ledger { tx, home, now };
-            ready.iter().map(|(_, ready)| ledger.claim(ready, asker)).collect::<Result<Vec<_>, ExecutorError>>()
+            for task in armed {
+                ledger.arm(&task.name, asker)?;
+            }
+            ready
+                .iter()
+                .map(|(_, ready)| ledger.claim(&ready.candidate, Why::Asked, asker))
+                .collect::<Result<Vec<_>, ExecutorError>>()
         });
         if claimed.is_err() {
             // Nothing was recorded, so nothing needs the records.
@@ -241,9 +241,16 @@ impl Executor {
         claimed
     }
 
-    /// Tells a worker everything and lets it begin. The record's lock is handed on.
-    fn spawn(&self, ready: &Ready<'_>, job: &JobRow, exec_id: &str, former: &str) -> std::io::Result<OwnedFd> {
-        let task = ready.task;
+    /// Tells a worker everything and lets it begin; its pid, and where its answer comes from. The record's lock is
+    /// handed on.
+    pub(super) fn spawn(
+        &self,
+        ready: &Ready<'_>,
+        job: &JobRow,
+        exec_id: &str,
+        former: &str,
+    ) -> std::io::Result<(i32, OwnedFd)> {
+        let Candidate { task, run, .. } = &ready.candidate;
         let mut variables = ready.variables.clone();
         let folder = self.home.root().as_os_str().to_owned();
         let ours: [(&str, OsString); 9] = [
@@ -253,13 +260,13 @@ impl Executor {
             ("JOBEXEC_TASK", task.name.as_str().into()),
             ("JOBEXEC_JOB_ID", job.id.to_string().into()),
             ("JOBEXEC_ATTEMPT", (job.attempt + 1).to_string().into()),
-            (environment::RUN_ID, ready.run.to_string().into()),
+            (environment::RUN_ID, run.to_string().into()),
             ("JOBEXEC_RUN_NAME", OsString::new()),
             ("JOBEXEC_WORKDIR", self.home.job_directory(job.id).into_os_string()),
         ];
         variables.extend(ours.map(|(key, value)| (key.into(), value)));
         let spec = RunSpec {
-            run: ready.run,
+            run: *run,
             program: ready.plan.program.as_os_str().as_bytes().to_vec(),
             argv: ready.plan.argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
             env: environment::assignments(&variables),
@@ -273,7 +280,7 @@ impl Executor {
             stop: task.stop.clone(),
         };
         let sealed = spec.seal()?;
-        spawn::worker(ready.record.as_fd(), ready.record.path(), sealed.as_fd()).map(|(_, listen)| listen)
+        spawn::worker(ready.record.as_fd(), ready.record.path(), sealed.as_fd())
     }
 
     /// Waits for a worker's answer. A run that did not begin is imported at once.
@@ -329,6 +336,22 @@ impl Executor {
             }
             Ok(Found::Ended(_, _)) => None,
         }
+    }
+}
+
+impl Ledger<'_> {
+    /// Records that a scheduled task is wanted.
+    fn arm(&self, name: &TaskName, asker: &Asker) -> Result<(), ExecutorError> {
+        tasks::see(self.tx, name, self.now)?;
+        tasks::want(self.tx, name, true, &asker.name, self.now)?;
+        let event = events::NewEvent {
+            job: None,
+            task: Some(name.as_str()),
+            states: None,
+            cause: "armed",
+            data: json!({ "by": asker.name }),
+        };
+        Ok(events::record(self.tx, &event, self.now)?)
     }
 }
 

@@ -296,7 +296,7 @@ impl Ledger<'_> {
         let was_wanted = tasks::find(tx, name)?.is_some_and(|row| row.wanted);
         if then == Afterwards::Stay {
             tasks::want(tx, name, false, &asker.name, now)?;
-            tasks::set_failure_streak(tx, name, 0)?;
+            self.begin_anew(name, &format!("stopped by {}", asker.name))?;
         }
         let event = events::NewEvent {
             job: None,

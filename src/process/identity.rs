@@ -16,11 +16,16 @@ pub fn here() -> Place {
     let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
     let mut machine = read("/etc/machine-id");
     if machine.is_empty() {
-        machine = gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        machine = host();
     }
     let pid_namespace =
         fs::metadata("/proc/self/ns/pid").map(|m| std::os::unix::fs::MetadataExt::ino(&m)).unwrap_or_default();
     Place { machine, boot: read("/proc/sys/kernel/random/boot_id"), pid_namespace }
+}
+
+/// The name of this machine, for people.
+pub fn host() -> String {
+    gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The identity of the process that has this pid now.

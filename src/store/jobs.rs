@@ -48,6 +48,8 @@ pub struct JobRow {
     pub attempt: u32,
     /// How many of them were automatic retries.
     pub retries_used: u32,
+    /// The moment before which it is not to run again.
+    pub not_before: Option<Timestamp>,
     /// When it was made.
     pub created: Timestamp,
     /// When it ended.
@@ -56,7 +58,8 @@ pub struct JobRow {
     environment: i64,
 }
 
-const COLUMNS: &str = "id, door, state, code, reason, attempt, retries_used, created, ended, definition, environment";
+const COLUMNS: &str =
+    "id, door, state, code, reason, attempt, retries_used, created, ended, definition, environment, not_before";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     let unknown = |at: usize, text: String| {
@@ -80,6 +83,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         ended: row.get::<_, Option<i64>>(8)?.map(time),
         definition: row.get(9)?,
         environment: row.get(10)?,
+        not_before: row.get::<_, Option<i64>>(11)?.map(time),
     })
 }
 
@@ -160,13 +164,15 @@ pub struct Change<'a> {
     pub attempt: u32,
     /// The number of automatic retries.
     pub retries_used: u32,
+    /// The moment before which it is not to run again.
+    pub not_before: Option<Timestamp>,
 }
 
 /// Records a change of a job's state.
 pub fn change(tx: &Connection, job: JobId, change: &Change<'_>, now: Timestamp) -> Result<(), StoreError> {
     let sql = "UPDATE jobs SET state = ?2, code = ?3, reason = ?4, attempt = ?5, retries_used = ?6,
                started = CASE WHEN ?7 THEN coalesce(started, ?9) ELSE started END,
-               ended = CASE WHEN ?8 THEN ?9 ELSE NULL END WHERE id = ?1";
+               ended = CASE WHEN ?8 THEN ?9 ELSE NULL END, not_before = ?10 WHERE id = ?1";
     let values = (
         job.0,
         change.state.as_str(),
@@ -177,6 +183,7 @@ pub fn change(tx: &Connection, job: JobId, change: &Change<'_>, now: Timestamp) 
         change.state == State::Running,
         change.state.is_end(),
         micros(now),
+        change.not_before.map(micros),
     );
     tx.prepare_cached(sql)
         .and_then(|mut statement| statement.execute(values))

@@ -40,6 +40,10 @@ pub struct RunRow {
     pub stop_asked: Option<Timestamp>,
     /// Who that was.
     pub stop_by: Option<String>,
+    /// When it was found to show no sign of life.
+    pub stalled: Option<Timestamp>,
+    /// Why its end was asked for then.
+    pub stall_reason: Option<String>,
     /// The word for how it ended; none while it is unfinished.
     pub outcome: Option<String>,
     /// How its main process ended.
@@ -61,7 +65,8 @@ pub struct RunRow {
 }
 
 const COLUMNS: &str = "rowid, id, job, task, kind, attempt, asked_by, claimed, scheduled, started, ended, pid, \
-     stop_asked, stop_by, outcome, exit_code, signal, core, reason, lasted, cpu, memory, archive, inode, output_removed";
+     stop_asked, stop_by, outcome, exit_code, signal, core, reason, lasted, cpu, memory, archive, inode, output_removed, stalled, \
+     stall_reason";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     let wrong = |at: usize, error: Box<dyn std::error::Error + Send + Sync>| {
@@ -99,6 +104,8 @@ fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         archive: row.get(22)?,
         inode: row.get(23)?,
         output_removed: row.get(24)?,
+        stalled: moment(25)?,
+        stall_reason: row.get(26)?,
     })
 }
 
@@ -117,7 +124,7 @@ pub fn unfinished(connection: &Connection) -> Result<Vec<RunRow>, StoreError> {
 
 /// The unfinished front-door run of a task.
 pub fn unfinished_of(connection: &Connection, task: &TaskName) -> Result<Option<RunRow>, StoreError> {
-    let rest = "WHERE outcome IS NULL AND job = (SELECT job FROM tasks WHERE name = ?1)";
+    let rest = "WHERE outcome IS NULL AND kind <> 'notify' AND job = (SELECT job FROM tasks WHERE name = ?1)";
     Ok(select(connection, rest, [task.as_str()])?.pop())
 }
 
@@ -129,7 +136,8 @@ pub fn last_of(connection: &Connection, task: &TaskName, number: Option<u32>) ->
 
 /// The newest run of each task's newest job.
 pub fn newest_of_tasks(connection: &Connection) -> Result<Vec<RunRow>, StoreError> {
-    let rest = "WHERE rowid IN (SELECT (SELECT max(rowid) FROM runs WHERE runs.job = tasks.job) FROM tasks)";
+    let rest = "WHERE rowid IN (SELECT (SELECT rowid FROM runs WHERE runs.job = tasks.job AND kind = 'main'
+                ORDER BY rowid DESC LIMIT 1) FROM tasks)";
     select(connection, rest, [])
 }
 
@@ -178,6 +186,25 @@ pub fn has_archive(connection: &Connection, name: &str, task: &TaskName) -> Resu
         .map_err(StoreError::sql("look for an archive"))
 }
 
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The task itself.
+    Main,
+    /// Telling somebody about it. Such a run belongs to the job it tells of, and to no task.
+    Notify,
+}
+
+impl Kind {
+    /// The word in the database and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Notify => "notify",
+        }
+    }
+}
+
 /// A new run.
 #[derive(Debug)]
 pub struct NewRun<'a> {
@@ -185,8 +212,10 @@ pub struct NewRun<'a> {
     pub id: RunId,
     /// Its job.
     pub job: JobId,
-    /// Its task.
-    pub task: &'a TaskName,
+    /// Its task; none for one that only tells of it.
+    pub task: Option<&'a TaskName>,
+    /// What it is for.
+    pub kind: Kind,
     /// Which attempt it is.
     pub attempt: u32,
     /// Who asked for it.
@@ -198,9 +227,17 @@ pub struct NewRun<'a> {
 /// Records a run that is about to be started.
 pub fn create(tx: &Connection, new: &NewRun<'_>, now: Timestamp) -> Result<(), StoreError> {
     let sql = "INSERT INTO runs (id, job, task, kind, attempt, asked_by, claimed, archive)
-               VALUES (?1, ?2, ?3, 'main', ?4, ?5, ?6, ?7)";
-    let values =
-        (new.id.to_string(), new.job.0, new.task.as_str(), new.attempt, new.asked_by, micros(now), new.archive);
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let values = (
+        new.id.to_string(),
+        new.job.0,
+        new.task.map(TaskName::as_str),
+        new.kind.as_str(),
+        new.attempt,
+        new.asked_by,
+        micros(now),
+        new.archive,
+    );
     tx.prepare_cached(sql)
         .and_then(|mut statement| statement.insert(values))
         .map(drop)
@@ -214,6 +251,14 @@ pub fn ask_stop(tx: &Connection, run: RunId, by: &str, now: Timestamp) -> Result
         .and_then(|mut statement| statement.execute((run.to_string(), micros(now), by)))
         .map(drop)
         .map_err(StoreError::sql("record the wish to stop a run"))
+}
+
+/// Records that a run shows no sign of life; with a reason, that its end is asked for because of that.
+pub fn stall(tx: &Connection, run: RunId, reason: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE runs SET stalled = ?2, stall_reason = ?3 WHERE id = ?1")
+        .and_then(|mut statement| statement.execute((run.to_string(), micros(now), reason)))
+        .map(drop)
+        .map_err(StoreError::sql("record that a run has stalled"))
 }
 
 /// What a run's record says besides its end.

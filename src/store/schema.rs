@@ -7,13 +7,13 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// The newest schema that this jobexec knows.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// `jexe`: marks a database as one of ours.
 const APPLICATION: i64 = 0x6a65_7865;
 
 /// Each entry brings a database from its index to the next version.
-const STEPS: [&str; 1] = [V1];
+const STEPS: [&str; 2] = [V1, V2];
 
 /// Times are microseconds since 1970 in UTC, sizes bytes, durations microseconds.
 const V1: &str = "
@@ -129,6 +129,48 @@ CREATE TABLE registry_tasks (
     name TEXT NOT NULL COLLATE NOCASE UNIQUE,
     definition BLOB NOT NULL
 ) STRICT;
+";
+
+/// Restarting, telling, stalls.
+const V2: &str = "
+-- The times of the last failed ends (JSON), oldest first, since the last start or stop by hand.
+ALTER TABLE tasks ADD COLUMN failed_ends TEXT;
+-- Since when it is crash-looping; and since when, while it is, it has run without a failed end.
+ALTER TABLE tasks ADD COLUMN looping_since INTEGER;
+ALTER TABLE tasks ADD COLUMN steady_since INTEGER;
+-- When a failure was last told.
+ALTER TABLE tasks ADD COLUMN told INTEGER;
+
+-- When a run was found to show no sign of life, and why its end was asked for then.
+ALTER TABLE runs ADD COLUMN stalled INTEGER;
+ALTER TABLE runs ADD COLUMN stall_reason TEXT;
+
+-- Where the supervisor was started: a terminal, or in the background.
+ALTER TABLE supervisor ADD COLUMN place TEXT;
+
+-- A message about a run does not keep its job from running again.
+DROP INDEX runs_unfinished;
+CREATE UNIQUE INDEX runs_unfinished ON runs (job) WHERE outcome IS NULL AND kind <> 'notify';
+CREATE INDEX runs_open ON runs (job) WHERE outcome IS NULL;
+CREATE INDEX runs_with_output ON runs (task) WHERE inode IS NOT NULL AND output_removed = 0;
+
+-- Messages, stored before they are sent: to whom and what (both JSON), and what became of them.
+CREATE TABLE notices (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    made INTEGER NOT NULL,
+    occasion TEXT NOT NULL,
+    task TEXT NOT NULL COLLATE NOCASE,
+    job INTEGER NOT NULL REFERENCES jobs (id),
+    channel TEXT NOT NULL,
+    message TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'due' CHECK (state IN ('due', 'delivered', 'given_up')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before INTEGER,
+    -- The run that delivers it, or tried to last.
+    run TEXT,
+    ended INTEGER
+) STRICT;
+CREATE INDEX notices_due ON notices (id) WHERE state = 'due';
 ";
 
 /// The version of a database's schema; 0 for an empty one.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::domain::name::{JobId, TaskName};
+use crate::domain::restart::FailedEnds;
 
 use super::{StoreError, micros, time};
 
@@ -20,15 +21,17 @@ pub struct TaskRow {
     pub wanted_by: Option<String>,
     /// When that was.
     pub wanted_since: Option<Timestamp>,
-    /// Runs in a row that ended too soon.
-    pub failure_streak: u32,
+    /// How it has done lately.
+    pub form: Form,
     /// The newest job of start or schedule.
     pub job: Option<JobId>,
 }
 
-const COLUMNS: &str = "name, added, wanted, wanted_by, wanted_since, failure_streak, job";
+const COLUMNS: &str = "name, added, wanted, wanted_by, wanted_since, failure_streak, job, failed_ends, looping_since, \
+     steady_since, told";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
+    let moment = |at: usize| row.get::<_, Option<i64>>(at).map(|micros| micros.map(time));
     let name: String = row.get(0)?;
     let name = TaskName::parse(&name)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error)))?;
@@ -37,9 +40,15 @@ fn row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         added: time(row.get(1)?),
         wanted: row.get(2)?,
         wanted_by: row.get(3)?,
-        wanted_since: row.get::<_, Option<i64>>(4)?.map(time),
-        failure_streak: row.get(5)?,
+        wanted_since: moment(4)?,
         job: row.get::<_, Option<i64>>(6)?.map(JobId),
+        form: Form {
+            streak: row.get(5)?,
+            failed_ends: FailedEnds::decode(row.get::<_, Option<String>>(7)?.as_deref()),
+            looping_since: moment(8)?,
+            steady_since: moment(9)?,
+            told: moment(10)?,
+        },
     })
 }
 
@@ -86,12 +95,47 @@ pub fn want(tx: &Connection, name: &TaskName, wanted: bool, by: &str, now: Times
         .map_err(StoreError::sql("record what is wanted of a task"))
 }
 
-/// Sets the number of runs in a row that ended too soon.
-pub fn set_failure_streak(tx: &Connection, name: &TaskName, streak: u32) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE tasks SET failure_streak = ?2 WHERE name = ?1")
-        .and_then(|mut statement| statement.execute((name.as_str(), streak)))
+/// How a task has done lately.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Form {
+    /// Runs in a row that ended too soon.
+    pub streak: u32,
+    /// When its last failed ends were, since it was last started or stopped by hand.
+    pub failed_ends: FailedEnds,
+    /// Since when it is crash-looping.
+    pub looping_since: Option<Timestamp>,
+    /// Since when, while it is crash-looping, it has run without a failed end.
+    pub steady_since: Option<Timestamp>,
+    /// When a failure of it was last told.
+    pub told: Option<Timestamp>,
+}
+
+/// Records how a task has done.
+pub fn set_form(tx: &Connection, name: &TaskName, form: &Form) -> Result<(), StoreError> {
+    let sql = "UPDATE tasks SET failure_streak = ?2, failed_ends = ?3, looping_since = ?4, steady_since = ?5, told = ?6
+               WHERE name = ?1";
+    let values = (
+        name.as_str(),
+        form.streak,
+        form.failed_ends.encode(),
+        form.looping_since.map(micros),
+        form.steady_since.map(micros),
+        form.told.map(micros),
+    );
+    tx.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(values))
         .map(drop)
-        .map_err(StoreError::sql("record a task's streak"))
+        .map_err(StoreError::sql("record how a task has done"))
+}
+
+/// Records that a crash-looping task runs: what it has to do for long without a failed end.
+pub fn steady(tx: &Connection, name: &TaskName, now: Timestamp) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE tasks SET steady_since = coalesce(steady_since, ?2) WHERE name = ?1 AND looping_since IS NOT NULL";
+    tx.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute((name.as_str(), micros(now))))
+        .map(drop)
+        .map_err(StoreError::sql("record that a task runs"))
 }
 
 /// Points a task to its newest job.

@@ -5,6 +5,7 @@ mod again;
 mod claim;
 mod define;
 mod definitions;
+mod deliver;
 mod error;
 mod explain;
 mod history;
@@ -18,6 +19,7 @@ mod settle;
 mod start;
 mod status;
 mod stop;
+mod supervise;
 
 use std::path::Path;
 
@@ -35,6 +37,7 @@ use crate::store::{Durability, Store, events, tasks};
 pub use again::Again;
 pub use define::{Added, Definition, Difference, Removed};
 pub use definitions::Definitions;
+pub use deliver::Outbox;
 pub use error::{ExecutorError, StartError};
 pub use explain::Explanation;
 pub use history::Attempt;
@@ -43,6 +46,7 @@ pub use output::Output;
 pub use start::Started;
 pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};
+pub use supervise::{Observed, OpenRun, Upkeep, holder, seen_end};
 
 /// Who asks, and from where.
 #[derive(Debug, Clone)]
@@ -59,6 +63,8 @@ pub struct Executor {
     home: Home,
     store: Store,
     here: Place,
+    /// Whether this process is the folder's supervisor.
+    supervises: bool,
 }
 
 impl Executor {
@@ -72,7 +78,7 @@ impl Executor {
     pub fn init(root: &Path, exec_id: Option<&ExecId>) -> Result<(Self, bool), ExecutorError> {
         let home = Home::create(root)?;
         let store = Store::create(&home)?;
-        let mut executor = Self { home, store, here: identity::here() };
+        let mut executor = Self { home, store, here: identity::here(), supervises: false };
         reserve::keep(&executor.home);
         let new = !executor.home.registry().exists() && executor.begin(exec_id)?;
         Ok((executor, new))
@@ -86,7 +92,7 @@ impl Executor {
             None if home.registry().exists() => Store::create(&Home::create(root)?)?,
             None => return Ok(None),
         };
-        Ok(Some(Self { home, store, here: identity::here() }))
+        Ok(Some(Self { home, store, here: identity::here(), supervises: false }))
     }
 
     /// Writes the first registry; whether it was this command that did.

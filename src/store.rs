@@ -269,6 +269,27 @@ impl Store {
         self.imagined = None;
     }
 
+    /// A number that changes whenever another connection has changed the database.
+    pub fn data_version(&self) -> Result<i64, StoreError> {
+        self.connection
+            .pragma_query_value(None, "data_version", |row| row.get(0))
+            .map_err(StoreError::sql("ask for changes"))
+    }
+
+    /// Leaves it to [`Store::checkpoint`] to move what this connection commits into the database's file.
+    pub fn checkpoint_by_hand(&self) -> Result<(), StoreError> {
+        self.connection
+            .pragma_update(None, "wal_autocheckpoint", 0)
+            .map_err(StoreError::sql("change when checkpoints are made"))
+    }
+
+    /// Moves what was committed into the database's file, as far as no reader is in the way.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+            .map_err(StoreError::sql("make a checkpoint"))
+    }
+
     /// Makes everything that was committed survive a power cut.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         if !self.unflushed {

@@ -3,10 +3,11 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::domain::evidence::{Ended, Judgement, Record, judge};
+use crate::domain::evidence::{Ended, Judgement, ProcessId, Record, judge};
 use crate::domain::name::{RunId, TaskName};
+use crate::domain::outcome::{Cause, Outcome, Unseen};
 use crate::home::lock;
-use crate::process::{clock, record, tagged};
+use crate::process::{clock, identity, record, tagged};
 use crate::store::jobs::{self, JobRow};
 use crate::store::runs::{self, RunRow};
 use crate::store::{Durability, tasks};
@@ -33,6 +34,21 @@ pub(super) enum Found {
     Ended(Record, Ended),
 }
 
+/// How long a supervisor, who may know how a run ended that nobody else has seen, is given to say so.
+const ITS_TURN: Duration = Duration::from_secs(1);
+
+/// The time between two looks at whether it has.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// An end that nobody saw, with what the process itself still says where nobody has waited for it yet.
+fn with_exit_of_zombie(ended: Ended, script: Option<&ProcessId>) -> Ended {
+    let exit = script.filter(|_| matches!(ended.outcome, Outcome::Lost(_))).and_then(identity::exit_of_zombie);
+    match exit {
+        Some(exit) => Ended { outcome: Outcome::Ended { exit, cause: Cause::Itself }, ..ended },
+        None => ended,
+    }
+}
+
 impl Executor {
     /// Looks at one unfinished run.
     pub(super) fn examine(&self, run: RunId) -> Result<Found, ExecutorError> {
@@ -49,7 +65,7 @@ impl Executor {
             Judgement::WorkerGone(ended) => {
                 let script = record.started.map(|(script, _)| script);
                 match tagged::find(run, script.as_ref()) {
-                    alive if alive.is_empty() => Found::Ended(record, ended),
+                    alive if alive.is_empty() => Found::Ended(record, with_exit_of_zombie(ended, script.as_ref())),
                     alive => Found::Orphaned(record, alive),
                 }
             }
@@ -90,10 +106,26 @@ impl Executor {
         let mut ended = Vec::new();
         for run in of {
             if let Found::Ended(record, end) = self.examine(run.id)? {
+                let unseen = matches!(end.outcome, Outcome::Lost(Unseen::WorkerDied));
+                if unseen && !self.supervises && self.is_supervised() && self.is_settled_meanwhile(run.id)? {
+                    continue;
+                }
                 ended.push((run.clone(), record, end));
             }
         }
         Ok(ended)
+    }
+
+    /// Whether the supervisor settles a run that we know nothing more of: it may have seen the end.
+    fn is_settled_meanwhile(&self, run: RunId) -> Result<bool, ExecutorError> {
+        let start = clock::since_boot();
+        while clock::since_boot().saturating_sub(start) < ITS_TURN {
+            if runs::find(self.store.reader(), run)?.is_none_or(|run| run.outcome.is_some()) {
+                return Ok(true);
+            }
+            std::thread::sleep(GLANCE);
+        }
+        Ok(false)
     }
 
     fn import(&mut self, ended: &[EndedRun], patience: Duration) -> Result<(), ExecutorError> {
@@ -108,7 +140,7 @@ impl Executor {
     }
 
     /// Removes the records of imported runs, once what was imported is certain to stay.
-    fn forget_records(&mut self, of: Vec<RunId>) -> Result<(), ExecutorError> {
+    pub(super) fn forget_records(&mut self, of: Vec<RunId>) -> Result<(), ExecutorError> {
         self.store.flush()?;
         for run in of {
             // One that stays is removed by whoever tidies up; it says nothing that the database does not.

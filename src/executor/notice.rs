@@ -16,6 +16,21 @@ use crate::store::{cache, events};
 use super::ExecutorError;
 use super::ledger::Ledger;
 
+/// The most output that a message carries, in bytes: it has to fit into one variable.
+const MOST_OUTPUT: usize = 8 * 1024;
+
+/// The last of these lines, as many as have room.
+fn newest(lines: &[String]) -> &[String] {
+    let mut room = MOST_OUTPUT;
+    let fits = lines.iter().rev().take_while(|line| {
+        let left = room.checked_sub(line.len() + 1);
+        room = left.unwrap_or(0);
+        left.is_some()
+    });
+    let first = lines.len() - fits.count();
+    lines.get(first..).unwrap_or_default()
+}
+
 /// What is to be told of a task.
 pub(super) struct Message<'a> {
     pub(super) occasion: Occasion,
@@ -73,22 +88,29 @@ impl Ledger<'_> {
             "reason": reason,
             "exit_code": code,
             "signal": signal,
-            "output": message.lines,
+            "output": newest(message.lines),
         }))
     }
 
     /// Records how the attempt to deliver a message ended: it is delivered, tried again later, or given up.
     pub(super) fn settle_notice(&self, run: &RunRow, end: &Ended, reason: &str) -> Result<(), ExecutorError> {
         let Some(notice) = notices::of_run(self.tx, run.id)? else { return Ok(()) };
-        let delivered = end.outcome.is_success();
-        let old = self.now.duration_since(notice.made).unsigned_abs() >= EXPIRES;
-        if !delivered && !old {
-            let until = self.now.checked_add(wait(notice.attempts)).unwrap_or(self.now);
-            notices::postpone(self.tx, notice.id, until)?;
-            return self.record_attempt(&notice, "notice_postponed", reason);
+        if !end.outcome.is_success() {
+            return self.postpone_or_give_up(&notice, reason);
         }
-        notices::close(self.tx, notice.id, delivered, self.now)?;
-        self.record_attempt(&notice, if delivered { "notified" } else { "notice_given_up" }, reason)
+        notices::close(self.tx, notice.id, true, self.now)?;
+        self.record_attempt(&notice, "notified", reason)
+    }
+
+    /// A message that was not delivered is tried again later, unless it has become too old for that.
+    pub(super) fn postpone_or_give_up(&self, notice: &Notice, reason: &str) -> Result<(), ExecutorError> {
+        if self.now.duration_since(notice.made).unsigned_abs() >= EXPIRES {
+            notices::close(self.tx, notice.id, false, self.now)?;
+            return self.record_attempt(notice, "notice_given_up", reason);
+        }
+        let until = self.now.checked_add(wait(notice.attempts.max(1))).unwrap_or(self.now);
+        notices::postpone(self.tx, notice.id, until)?;
+        self.record_attempt(notice, "notice_postponed", reason)
     }
 
     fn record_attempt(&self, notice: &Notice, cause: &str, reason: &str) -> Result<(), ExecutorError> {

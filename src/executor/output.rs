@@ -20,6 +20,9 @@ use super::{Executor, ExecutorError};
 /// The most of a last line that goes into an event, in bytes.
 const LONGEST: usize = 2000;
 
+/// How many lines of output the event of a failed run and a message carry.
+pub(super) const LAST_LINES: u64 = 10;
+
 /// Among how many of a task's newest runs the one is looked for whose output lies in the task's file.
 const NEWEST: u32 = 8;
 

@@ -21,9 +21,6 @@ use super::ledger::{EndedRun, Ledger};
 use super::notice::Message;
 use super::{ExecutorError, output};
 
-/// How many lines of output the event of a failed run carries.
-const LAST_LINES: u64 = 10;
-
 /// The end of a run, with all that decides what it means.
 struct Settling<'a> {
     run: &'a RunRow,
@@ -111,7 +108,7 @@ impl Ledger<'_> {
         let code = if after.gave_up { "gave_up" } else { end.outcome.code() };
         let change = Change { state, code: Some(code), reason: Some(&reason), attempt, retries_used, not_before };
         jobs::change(self.tx, job.id, &change, settling.time)?;
-        let lines = settling.failed().then(|| output::last_lines(self.home, run, settling.inode, LAST_LINES));
+        let lines = settling.failed().then(|| output::last_lines(self.home, run, settling.inode, output::LAST_LINES));
         let lines = lines.unwrap_or_default();
         let data = json!({
             "run": run.id.to_string(),

@@ -8,6 +8,7 @@ use nix::sys::stat::fstat;
 use nix::unistd::gethostname;
 
 use crate::domain::evidence::{Place, ProcessId};
+use crate::domain::outcome::Exit;
 
 use super::sys;
 
@@ -72,6 +73,14 @@ pub fn is_alive(id: &ProcessId) -> bool {
     matches!(open(id), Ok(Some(_))) && stat(id.pid).is_ok_and(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
 
+/// How a process ended that nobody has waited for yet; `None` for one that is alive or gone.
+pub fn exit_of_zombie(id: &ProcessId) -> Option<Exit> {
+    let pidfd = open(id).ok()??;
+    let found = stat(id.pid).ok().filter(|stat| stat.state == 'Z' && stat.ticks == id.ticks)?;
+    drop(pidfd);
+    found.status.map(sys::exit_of_status)
+}
+
 /// What an error about a process says when the process is simply gone.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
@@ -90,6 +99,8 @@ pub(super) struct Stat {
     pub(super) cpu_ticks: u64,
     /// Resident memory in pages.
     pub(super) resident_pages: u64,
+    /// The wait status of a zombie, where we may see it.
+    pub(super) status: Option<i32>,
 }
 
 /// Reads `/proc/PID/stat`.
@@ -110,6 +121,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
         ticks: number(19)?,
         cpu_ticks: number(11)? + number(12)?,
         resident_pages: number(21)?,
+        status: fields.get(49).and_then(|status| status.parse().ok()),
     })
 }
 
@@ -132,7 +144,9 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(!is_alive(&id), "a zombie is not alive");
+        assert_eq!(exit_of_zombie(&id), Some(Exit::Signal { number: 9, core: false }));
         child.wait().unwrap();
+        assert_eq!(exit_of_zombie(&id), None);
         assert!(!is_alive(&id));
         assert!(open(&id).unwrap().is_none());
     }

@@ -155,7 +155,8 @@ fn is_locked(file: &File) -> io::Result<bool> {
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
 }
 
-fn whole_file(kind: i32) -> libc::flock {
+/// A lock of this kind on all of a file.
+pub(super) fn whole_file(kind: i32) -> libc::flock {
     // The numbers of lock types and origins are small.
     #[allow(clippy::cast_possible_truncation)]
     libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 }

@@ -17,13 +17,19 @@ pub const WORKER_DOOR: &str = "--jobexec-worker";
 /// The private first argument of the door that sets umask and limits and becomes the script.
 pub const LIMITS_DOOR: &str = "--jobexec-limits";
 
+/// The private first argument of the door that posts a message.
+pub const POST_DOOR: &str = "--jobexec-post";
+
+/// The private first argument of a supervisor in the background; its lock's path follows.
+pub const SUPERVISOR_DOOR: &str = "--jobexec-supervisor";
+
 /// The numbers under which a worker finds what it was given.
 const RECORD: RawFd = 3;
 const SPEC: RawFd = 4;
 const ANSWER: RawFd = 5;
 
 /// Our own binary, also when its file has been replaced since.
-const OURSELVES: &str = "/proc/self/exe";
+pub const OURSELVES: &str = "/proc/self/exe";
 
 /// What a worker was given.
 #[derive(Debug)]

@@ -84,6 +84,22 @@ pub fn last(
     rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
 }
 
+/// The newest event's place; 0 where there is none.
+pub fn newest(connection: &Connection) -> Result<i64, StoreError> {
+    connection
+        .query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))
+        .map_err(StoreError::sql("read the events"))
+}
+
+/// The events after one, in order.
+pub fn after(connection: &Connection, event: i64) -> Result<Vec<Event>, StoreError> {
+    let doing = "read the events";
+    let sql = "SELECT id, time, job, task, before, after, cause, data FROM events WHERE id > ?1 ORDER BY id";
+    let mut statement = connection.prepare_cached(sql).map_err(StoreError::sql(doing))?;
+    let rows = statement.query_map([event], row).map_err(StoreError::sql(doing))?;
+    rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
+}
+
 /// Whether the last thing that was done with a task's definition was to remove it.
 pub fn was_removed(connection: &Connection, task: &TaskName) -> Result<bool, StoreError> {
     let sql = "SELECT cause = 'removed' FROM events WHERE task = ?1 AND cause IN ('added', 'edited', 'removed')

@@ -1,0 +1,178 @@
+//! Delivering stored messages: each attempt is a run of kind `notify`, executed by a worker like any other.
+
+use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::domain::evidence::Entry;
+use crate::domain::name::{RunId, TaskName};
+use crate::domain::notice::{Channel, PATIENCE};
+use crate::domain::task::{Program, StopSequence, Task};
+use crate::process::environment::{self, Inherited, Variables};
+use crate::process::launch::Plan;
+use crate::process::record::RecordFile;
+use crate::process::spec::RunSpec;
+use crate::process::{clock, random, spawn};
+use crate::store::notices::{self, Notice};
+use crate::store::runs::{self, Kind, NewRun};
+use crate::store::{Durability, StoreError};
+
+use super::ledger::Ledger;
+use super::start::look;
+use super::{Asker, Executor, ExecutorError};
+
+/// How many messages are delivered at a time.
+const AT_ONCE: usize = 4;
+
+/// The messages of a folder: what is to be delivered next, and when there will be something again.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// To be delivered now.
+    pub now: Vec<Notice>,
+    /// The moment of the next attempt at one that waits.
+    pub next: Option<jiff::Timestamp>,
+    /// How many have not been tried yet, or are being delivered.
+    pub fresh: usize,
+}
+
+impl Executor {
+    /// What is to be delivered.
+    pub fn outbox(&self) -> Result<Outbox, ExecutorError> {
+        let now = clock::now();
+        let mut outbox = Outbox::default();
+        let mut busy = 0;
+        for notice in notices::due(self.store.reader())? {
+            let run = notice.run.map(|run| runs::find(self.store.reader(), run)).transpose()?.flatten();
+            let delivering = run.is_some_and(|run| run.outcome.is_none());
+            busy += usize::from(delivering);
+            outbox.fresh += usize::from(delivering || notice.attempts == 0);
+            match notice.not_before {
+                _ if delivering => {}
+                Some(moment) if moment > now => {
+                    outbox.next = Some(outbox.next.map_or(moment, |next| next.min(moment)));
+                }
+                Some(_) | None => outbox.now.push(notice),
+            }
+        }
+        outbox.now.truncate(AT_ONCE.saturating_sub(busy));
+        Ok(outbox)
+    }
+
+    /// Begins to deliver a message: its run, and the pid of its worker. What the run inherits is given.
+    pub fn deliver(
+        &mut self,
+        notice: &Notice,
+        exec_id: &str,
+        inherited: &Inherited,
+        asker: &Asker,
+    ) -> Result<(RunId, i32), ExecutorError> {
+        let run = RunId::from_random(random::bytes()?);
+        let (plan, variables) = self.plan_delivery(notice, run, exec_id, inherited)?;
+        let first = Entry::Prepared { run, place: self.here.clone() };
+        let record = RecordFile::create(&self.home.record(run), &first)?;
+        let attempt = notice.attempts + 1;
+        let name = format!("notify-{}-{attempt}.txt", notice.id);
+        let new = NewRun {
+            id: run,
+            job: notice.job,
+            task: None,
+            kind: Kind::Notify,
+            attempt,
+            asked_by: &asker.name,
+            archive: &name,
+        };
+        let claimed = self.store.write(Durability::Committed, |tx| -> Result<(), StoreError> {
+            runs::create(tx, &new, clock::now())?;
+            notices::attempt(tx, notice.id, run)
+        });
+        if claimed.is_err() {
+            let _ = std::fs::remove_file(record.path());
+        }
+        claimed?;
+        let directory = self.home.job_directory(notice.job);
+        DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        let spec = RunSpec {
+            run,
+            program: plan.program.as_os_str().as_bytes().to_vec(),
+            argv: plan.argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            env: environment::assignments(&variables),
+            wd: self.home.root().to_path_buf(),
+            umask: inherited.umask,
+            limits: inherited.limits.clone(),
+            output: directory.join(&name),
+            former: directory.join(format!("{name}.former")),
+            bell: self.home.bell(),
+            timeout: Some(PATIENCE),
+            stop: StopSequence::default(),
+        };
+        let sealed = spec.seal()?;
+        let (worker, _) = spawn::worker(record.as_fd(), record.path(), sealed.as_fd())?;
+        Ok((run, worker))
+    }
+
+    /// What delivers a message, and with which variables. It runs in the executor's folder: the task's own directory may
+    /// be what is missing.
+    fn plan_delivery(
+        &self,
+        notice: &Notice,
+        run: RunId,
+        exec_id: &str,
+        inherited: &Inherited,
+    ) -> Result<(Plan, Variables), ExecutorError> {
+        let root = self.home.root();
+        let (plan, mut variables) = match &notice.channel {
+            Channel::Command(words) => {
+                let name = TaskName::parse(&notice.task).map_err(|error| StoreError::Impossible(error.to_string()))?;
+                let task = Task::new(name.clone(), Program::Command(words.clone()), root.to_path_buf());
+                look(&task, inherited).map_err(|error| super::start::start_error(&name, error))?
+            }
+            Channel::Post(url) => {
+                let argv = ["jobexec", spawn::POST_DOOR].map(OsString::from).to_vec();
+                let mut variables = inherited.variables();
+                // Not an argument: those can be read by everybody, and a URL may hold a secret.
+                variables.insert("JOBEXEC_NOTIFY_URL".into(), url.into());
+                (Plan { program: PathBuf::from(spawn::OURSELVES), argv }, variables)
+            }
+        };
+        let text = |key: &str| match notice.message.get(key) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Null) | None => String::new(),
+            Some(Value::Array(lines)) => {
+                lines.iter().filter_map(Value::as_str).map(|line| format!("{line}\n")).collect::<String>()
+            }
+            Some(other) => other.to_string(),
+        };
+        let ours: [(&str, OsString); 15] = [
+            (environment::EXECUTOR_ID, exec_id.into()),
+            ("JOBEXEC_EXEC_ID", exec_id.into()),
+            ("JOBEXEC_FOLDER", root.as_os_str().to_owned()),
+            ("JOBEXEC_TASK", (&notice.task).into()),
+            ("JOBEXEC_JOB_ID", notice.job.to_string().into()),
+            ("JOBEXEC_ATTEMPT", (notice.attempts + 1).to_string().into()),
+            (environment::RUN_ID, run.to_string().into()),
+            ("JOBEXEC_NOTIFY_EVENT", text("event").into()),
+            ("JOBEXEC_NOTIFY_TASK", (&notice.task).into()),
+            ("JOBEXEC_NOTIFY_JOB", notice.job.to_string().into()),
+            ("JOBEXEC_NOTIFY_RUN", text("run_id").into()),
+            ("JOBEXEC_NOTIFY_REASON", text("reason").into()),
+            ("JOBEXEC_NOTIFY_TEXT", text("text").into()),
+            ("JOBEXEC_NOTIFY_OUTPUT", text("output").into()),
+            ("JOBEXEC_NOTIFY_JSON", notice.message.to_string().into()),
+        ];
+        variables.extend(ours.map(|(key, value)| (key.into(), value)));
+        // What the kernel does not take must not keep the message from being told.
+        variables.retain(|_, value| !value.as_bytes().contains(&0));
+        Ok((plan, variables))
+    }
+
+    /// Records that an attempt could not even begin.
+    pub fn postpone_notice(&mut self, notice: &Notice, reason: &str) -> Result<(), ExecutorError> {
+        let (home, now) = (&self.home, clock::now());
+        self.store.write(Durability::Committed, |tx| Ledger { tx, home, now }.postpone_or_give_up(notice, reason))
+    }
+}

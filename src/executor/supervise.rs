@@ -1,0 +1,264 @@
+//! What the supervisor asks of the executor: which tasks have changed, how each stands, what has become of a run.
+//! Nothing of it is decided here, and nothing is waited for.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::domain::evidence::{Ended, ProcessId, Record};
+use crate::domain::name::{JobId, RunId, TaskName};
+use crate::domain::notice::Occasion;
+use crate::domain::outcome::{Cause, Exit, Outcome};
+use crate::domain::restart::{Due, PERMANENT, due};
+use crate::domain::signal::Signal;
+use crate::domain::task::Task;
+use crate::home::Home;
+use crate::process::asking::WorkerHandle;
+use crate::process::tagged;
+use crate::process::{clock, lifelock};
+use crate::store::runs::{self, RunRow};
+use crate::store::supervisor::{self, Supervisor};
+use crate::store::{Durability, events, jobs, tasks};
+
+use super::claim::standing;
+use super::import::Found;
+use super::ledger::{EndedRun, Ledger};
+use super::notice::Message;
+use super::{Executor, ExecutorError, output};
+
+/// How a task stands, for whoever keeps it running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upkeep {
+    /// The task.
+    pub name: TaskName,
+    /// What is to be done with it.
+    pub due: Due,
+    /// Its newest job and how often that has been started: what a wait belongs to.
+    pub attempt: Option<(JobId, u32)>,
+    /// Whether it waits because starting it again is no use before something has changed.
+    pub permanent: bool,
+    /// Its unfinished run.
+    pub run: Option<RunId>,
+    /// Since when it is crash-looping.
+    pub looping_since: Option<Timestamp>,
+    /// Since when, while it is crash-looping, it has run without a failed end.
+    pub steady_since: Option<Timestamp>,
+}
+
+/// What has become of an unfinished run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observed {
+    /// Its worker lives.
+    Alive(Record),
+    /// Its worker is dead; these processes of it are alive.
+    Orphaned(Record, Vec<i32>),
+    /// It belongs to another machine or pid namespace.
+    Elsewhere,
+    /// It has ended.
+    Ended(Box<(Record, Ended)>),
+}
+
+/// An unfinished run, with what its job was made of.
+#[derive(Debug, Clone)]
+pub struct OpenRun {
+    /// Its row.
+    pub row: RunRow,
+    /// The definition that it follows.
+    pub definition: Task,
+}
+
+impl Executor {
+    /// Tries to become the supervisor of this folder; `None` where another one is. The lock holds for as long as what
+    /// is returned lives.
+    pub fn take_supervision(&mut self) -> Result<Option<lifelock::LifeLock>, ExecutorError> {
+        let note = format!("pid {}", std::process::id());
+        let taken = lifelock::LifeLock::take(&self.home.supervisor_lock(), &note);
+        let taken = taken.map_err(|source| ExecutorError::System { doing: "take the supervisor's lock", source })?;
+        self.supervises = taken.is_some();
+        Ok(taken)
+    }
+
+    /// The supervisor that is there, or was there last.
+    pub fn supervisor(&self) -> Result<Option<Supervisor>, ExecutorError> {
+        Ok(supervisor::last(self.store.reader())?)
+    }
+
+    /// Writes down that this process supervises from now on.
+    pub fn begin_supervision(&mut self, sleep: Duration, place: &str) -> Result<Supervisor, ExecutorError> {
+        let pid = i32::try_from(std::process::id()).unwrap_or_default();
+        let now = clock::now();
+        let new = Supervisor { pid, slots: 1, sleep, since: now, place: place.to_owned() };
+        self.store.write(Durability::Committed, |tx| -> Result<(), ExecutorError> {
+            supervisor::set(tx, &new)?;
+            supervisor_event(tx, "supervisor_started", &new, now)
+        })?;
+        Ok(new)
+    }
+
+    /// Writes down that this process no longer supervises.
+    pub fn end_supervision(&mut self, supervisor: &Supervisor) -> Result<(), ExecutorError> {
+        let now = clock::now();
+        self.store.write(Durability::Committed, |tx| supervisor_event(tx, "supervisor_stopped", supervisor, now))?;
+        self.flush()
+    }
+
+    /// The newest event: what comes after it is told by [`Executor::changed_since`].
+    pub fn newest_event(&self) -> Result<i64, ExecutorError> {
+        Ok(events::newest(self.store.reader())?)
+    }
+
+    /// The events after this one, in order.
+    pub fn changed_since(&self, event: i64) -> Result<Vec<events::Event>, ExecutorError> {
+        Ok(events::after(self.store.reader(), event)?)
+    }
+
+    /// A number that changes whenever another process has changed the database.
+    pub fn data_version(&self) -> Result<i64, ExecutorError> {
+        Ok(self.store.data_version()?)
+    }
+
+    /// Every task that anything is known of, besides those that the registry defines.
+    pub fn known_tasks(&self) -> Result<Vec<TaskName>, ExecutorError> {
+        Ok(tasks::all(self.store.reader())?.into_iter().map(|row| row.name).collect())
+    }
+
+    /// How a task stands; `None` where nothing has ever been done with it.
+    pub fn upkeep(&self, name: &TaskName, task: Option<&Task>) -> Result<Option<Upkeep>, ExecutorError> {
+        let reader = self.store.reader();
+        let Some(row) = tasks::find(reader, name)? else { return Ok(None) };
+        let job = row.job.map(|job| jobs::find(reader, job)).transpose()?.flatten();
+        let run = runs::unfinished_of(reader, name)?.map(|run| run.id);
+        let due = due(&standing(task, &row, job.as_ref(), run.is_some()));
+        let last = match due {
+            Due::Start(Some(_)) => runs::last_ended(reader, name)?,
+            Due::Start(None) | Due::Nothing => None,
+        };
+        Ok(Some(Upkeep {
+            due,
+            attempt: job.as_ref().map(|job| (job.id, job.attempt)),
+            permanent: last.is_some_and(|run| {
+                run.outcome.as_deref() == Some("could_not_start") || run.exit == Some(Exit::Code(PERMANENT))
+            }),
+            run,
+            looping_since: row.form.looping_since,
+            steady_since: row.form.steady_since,
+            name: row.name,
+        }))
+    }
+
+    /// Every unfinished run.
+    pub fn open_runs(&self) -> Result<Vec<OpenRun>, ExecutorError> {
+        runs::unfinished(self.store.reader())?.into_iter().map(|row| self.opened(row)).collect()
+    }
+
+    /// One unfinished run; `None` where it has ended.
+    pub fn open_run(&self, run: RunId) -> Result<Option<OpenRun>, ExecutorError> {
+        let row = runs::find(self.store.reader(), run)?.filter(|row| row.outcome.is_none());
+        row.map(|row| self.opened(row)).transpose()
+    }
+
+    fn opened(&self, row: RunRow) -> Result<OpenRun, ExecutorError> {
+        let job = jobs::find(self.store.reader(), row.job)?;
+        let job =
+            job.ok_or_else(|| crate::store::StoreError::Impossible(format!("run {} belongs to no job", row.id)))?;
+        Ok(OpenRun { definition: jobs::definition_of(self.store.reader(), &job)?, row })
+    }
+
+    /// Looks at what has become of a run.
+    pub fn observe(&self, run: RunId) -> Result<Observed, ExecutorError> {
+        Ok(match self.examine(run)? {
+            Found::Alive(record) => Observed::Alive(record),
+            Found::Orphaned(record, pids) => Observed::Orphaned(record, pids),
+            Found::Elsewhere(_) => Observed::Elsewhere,
+            Found::Ended(record, ended) => Observed::Ended(Box::new((record, ended))),
+        })
+    }
+
+    /// Brings runs that have ended into the database. Their records stay until [`Executor::forget_records_of`].
+    pub fn settle(&mut self, ended: Vec<(RunRow, Record, Ended)>) -> Result<Vec<RunId>, ExecutorError> {
+        let ended: Vec<EndedRun> = ended;
+        let (home, now) = (&self.home, clock::now());
+        self.store.write(Durability::Committed, |tx| Ledger { tx, home, now }.settle_all(&ended))
+    }
+
+    /// Flushes what was committed, and removes the records of runs that it tells the end of.
+    pub fn forget_records_of(&mut self, runs: Vec<RunId>) -> Result<(), ExecutorError> {
+        self.forget_records(runs)?;
+        Ok(self.store.checkpoint()?)
+    }
+
+    /// Lets this process alone move what was committed into the database's file, where it does so at leisure.
+    pub fn checkpoint_at_leisure(&self) -> Result<(), ExecutorError> {
+        Ok(self.store.checkpoint_by_hand()?)
+    }
+
+    /// Ends a crash loop, where a task has run steadily; whether there was one.
+    pub fn recover(&mut self, name: &TaskName, since: Timestamp, reason: &str) -> Result<bool, ExecutorError> {
+        let (home, now) = (&self.home, clock::now());
+        self.store.write(Durability::Committed, |tx| {
+            let Some(row) = tasks::find(tx, name)?.filter(|row| row.form.steady_since == Some(since)) else {
+                return Ok(false);
+            };
+            Ledger { tx, home, now }.recover(&row, reason)?;
+            Ok(true)
+        })
+    }
+
+    /// Records that a run shows no sign of life, and tells of it. With `end` its end is asked for: whether the task is
+    /// started again its restart rule says.
+    pub fn stall(&mut self, open: &OpenRun, reason: &str, end: bool) -> Result<(), ExecutorError> {
+        let (home, now) = (&self.home, clock::now());
+        let lines = self.last_lines(&open.row, output::LAST_LINES)?;
+        let run = &open.row;
+        self.store.write(Durability::Committed, |tx| -> Result<(), ExecutorError> {
+            runs::stall(tx, run.id, end.then_some(reason), now)?;
+            let event = events::NewEvent {
+                job: Some(run.job),
+                task: run.task.as_ref().map(TaskName::as_str),
+                states: None,
+                cause: "stalled",
+                data: json!({ "run": run.id.to_string(), "reason": reason, "output": lines }),
+            };
+            events::record(tx, &event, now)?;
+            let message = Message { occasion: Occasion::Stall, job: run.job, run, exit: None, reason, lines: &lines };
+            Ledger { tx, home, now }.tell(&open.definition, &message)
+        })?;
+        if end
+            && let Observed::Alive(Record { starting: Some((worker, _)), .. }) = self.observe(run.id)?
+            && let Some(handle) = WorkerHandle::open(&worker, run.id)?
+        {
+            handle.stop()?;
+        }
+        Ok(())
+    }
+
+    /// Signals what is left of a run whose worker is dead.
+    pub fn signal_orphan(&self, run: RunId, script: Option<&ProcessId>, signals: &[Signal]) -> Vec<i32> {
+        tagged::signal(run, script, signals)
+    }
+}
+
+/// The end of a run that nobody of ours saw, with the exit that the kernel told afterwards.
+pub fn seen_end(end: &Ended, exit: Exit) -> Ended {
+    match end.outcome {
+        Outcome::Lost(_) => Ended { outcome: Outcome::Ended { exit, cause: Cause::Itself }, ..end.clone() },
+        Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::NeverStarted => end.clone(),
+    }
+}
+
+fn supervisor_event(
+    tx: &rusqlite::Connection,
+    cause: &str,
+    supervisor: &Supervisor,
+    now: Timestamp,
+) -> Result<(), ExecutorError> {
+    let data = json!({ "pid": supervisor.pid, "place": supervisor.place, "sleep": supervisor.sleep.as_secs_f64() });
+    let event = events::NewEvent { job: None, task: None, states: None, cause, data };
+    Ok(events::record(tx, &event, now)?)
+}
+
+/// Who holds the supervisor's lock, as far as they wrote it down.
+pub fn holder(home: &Home) -> String {
+    lifelock::note(&home.supervisor_lock())
+}

@@ -15,3 +15,4 @@ pub mod status;
 pub mod stopping;
 pub mod suggest;
 pub mod task;
+pub mod url;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::domain::restart::Thousandths;
 use crate::registry::{Setting, Value};
 
 use super::failure::Failure;
@@ -59,6 +60,45 @@ pub(super) struct Fields {
     /// How often a failed job is tried again
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
+    /// The wait before it is started again after a short run [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    backoff_first: Option<String>,
+    /// By how much each further wait is longer [default: 2]
+    #[arg(long, value_name = "N", value_parser = decimal)]
+    backoff_factor: Option<Value>,
+    /// The longest wait [default: the supervisor's --sleep]
+    #[arg(long, value_name = "DURATION")]
+    backoff_max: Option<String>,
+    /// By which part waits differ by chance: `10%` or `0.1` [default: 10%]
+    #[arg(long, value_name = "PART", value_parser = share)]
+    backoff_jitter: Option<Value>,
+    /// A run of this length was a good one: the next starts at once [default: 2s]
+    #[arg(long, value_name = "DURATION")]
+    reset_after: Option<String>,
+    /// Do not start it again after so many failures [default: never give up]
+    #[arg(long, value_name = "N")]
+    give_up_failures: Option<u32>,
+    /// The time within which those failures count [default: 10m]
+    #[arg(long, value_name = "DURATION")]
+    give_up_within: Option<String>,
+    /// It has stalled when it shows no sign of life for so long
+    #[arg(long, value_name = "DURATION")]
+    stall_after: Option<String>,
+    /// The file whose change is the sign of life [default: its output]
+    #[arg(long, value_name = "FILE")]
+    stall_file: Option<String>,
+    /// What is done when it has stalled: notify or restart [default: notify]
+    #[arg(long, value_name = "ACTION", value_parser = ["notify", "restart"])]
+    stall_action: Option<String>,
+    /// What is told: failure, crash-loop, recovery, finish, stall (repeatable, or with commas) [default: all but finish]
+    #[arg(long, value_name = "WORD", value_delimiter = ',')]
+    notify_on: Vec<String>,
+    /// Tell it by running this line with /bin/sh
+    #[arg(long, value_name = "LINE")]
+    notify_command: Option<String>,
+    /// Tell it by posting to this URL
+    #[arg(long, value_name = "URL")]
+    notify_url: Option<String>,
     /// The signal that asks it to end [default: TERM]
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
@@ -89,6 +129,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A number; whether it is in the range of its field, the registry judges.
+fn decimal(text: &str) -> Result<Value, String> {
+    Thousandths::parse(text).map(Value::Decimal).ok_or_else(|| "expected a number, not below 0".to_owned())
+}
+
+fn share(text: &str) -> Result<Value, String> {
+    if Thousandths::parse_percent(text).is_some() { Ok(Value::Text(text.to_owned())) } else { decimal(text) }
+}
+
 impl Fields {
     /// Whether something is said about what is run.
     pub(super) fn has_program(&self) -> bool {
@@ -117,6 +166,19 @@ impl Fields {
         set("enabled", self.enabled.map(Value::Flag));
         set("timeout", text(&self.timeout));
         set("retries", number(self.retries));
+        set("backoff.first", text(&self.backoff_first));
+        set("backoff.factor", self.backoff_factor.clone());
+        set("backoff.max", text(&self.backoff_max));
+        set("backoff.jitter", self.backoff_jitter.clone());
+        set("backoff.reset_after", text(&self.reset_after));
+        set("give_up.failures", number(self.give_up_failures));
+        set("give_up.within", text(&self.give_up_within));
+        set("stall_after", text(&self.stall_after));
+        set("stall_file", text(&self.stall_file));
+        set("stall_action", text(&self.stall_action));
+        set("notify.on", words(&self.notify_on));
+        set("notify.command", text(&self.notify_command));
+        set("notify.url", text(&self.notify_url));
         set("stop.signal", text(&self.stop_signal));
         set("stop.grace", text(&self.stop_grace));
         set("log.keep", number(self.keep));
@@ -147,6 +209,12 @@ impl Fields {
 
 fn map(pairs: &[(String, String)]) -> Option<Value> {
     (!pairs.is_empty()).then(|| Value::Map(pairs.iter().cloned().collect::<BTreeMap<_, _>>()))
+}
+
+/// The words of a repeated flag, which is given as an empty text to say that there are none.
+fn words(given: &[String]) -> Option<Value> {
+    let words = given.iter().filter(|word| !word.is_empty()).cloned();
+    (!given.is_empty()).then(|| Value::List(words.collect()))
 }
 
 /// A path as the registry has it: text.

@@ -24,6 +24,9 @@ pub const EXPIRES: Duration = Duration::from_hours(24);
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
 
+/// What a line for the shell is run as.
+const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
 /// What a message is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -95,7 +98,18 @@ pub enum Channel {
     Post(String),
 }
 
+/// The program and arguments that run a line with the shell.
+pub fn shell(line: &str) -> Vec<String> {
+    SHELL.into_iter().chain([line]).map(str::to_owned).collect()
+}
+
 impl Notify {
+    /// The line, where the command is one for the shell.
+    pub fn line(&self) -> Option<&str> {
+        let (line, before) = self.command.split_last()?;
+        (before == SHELL).then_some(line)
+    }
+
     /// The ways in which an occasion is told.
     pub fn channels(&self, occasion: Occasion) -> Vec<Channel> {
         if !self.on.contains(&occasion) {

@@ -3,6 +3,7 @@
 //! A run is *good* when it lasted long enough, however it ended: the next one starts at once. After a short one the
 //! next waits, each time longer, never longer than a cap. Knows neither clock nor chance: both are given.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,15 +23,50 @@ pub const DEFAULT_CAP: Duration = Duration::from_mins(1);
 /// So many failed ends within this time make a crash loop; so long without one, running, ends it.
 pub const CRASH_LOOP: Window = Window { failures: 5, within: Duration::from_mins(10) };
 
+/// The time within which the failures count after which a task is given up, when it does not say.
+pub const DEFAULT_WITHIN: Duration = Duration::from_mins(10);
+
 /// A number in thousandths: exact, and it can be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Thousandths(pub u32);
 
 impl Thousandths {
+    /// The number one.
+    pub const ONE: Self = Self(1000);
+
     /// The number.
     pub fn as_f64(self) -> f64 {
         f64::from(self.0) / 1000.0
+    }
+
+    /// Reads a number that is not negative, rounded to thousandths: `2`, `1.5`, `1e3`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::times(text, 1000.0)
+    }
+
+    /// Reads a number with a percent sign: `10%`, `2.5 %`.
+    pub fn parse_percent(text: &str) -> Option<Self> {
+        Self::times(text.trim_end().strip_suffix('%')?, 10.0)
+    }
+
+    fn times(text: &str, factor: f64) -> Option<Self> {
+        let number = text.trim().parse::<f64>().ok().map(|number| (number * factor).round());
+        let number = number.filter(|number| (0.0..=f64::from(u32::MAX)).contains(number))?;
+        // It has no fraction and is in the range of the type.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Some(Self(number as u32))
+    }
+
+    /// The number as a part of a hundred: `10%`.
+    pub fn percent(self) -> String {
+        format!("{}%", f64::from(self.0) / 10.0)
+    }
+}
+
+impl fmt::Display for Thousandths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.as_f64())
     }
 }
 
@@ -235,6 +271,20 @@ mod tests {
         let capped = Backoff { max: Some(Duration::from_secs(5)), ..Backoff::default() };
         assert_eq!(capped.wait(9, SLEEP, MIDDLE), Duration::from_secs(5));
         assert_eq!(Backoff::default().wait(u32::MAX, SLEEP, u64::MAX), SLEEP);
+    }
+
+    #[test]
+    fn a_number_is_read_to_the_thousandth_and_printed_as_it_was() {
+        for (text, number) in [("0", 0), ("2", 2000), ("1.5", 1500), ("0.001", 1), ("0.1", 100), ("1000", 1_000_000)] {
+            assert_eq!(Thousandths::parse(text), Some(Thousandths(number)));
+            assert_eq!(Thousandths(number).to_string(), text);
+        }
+        assert_eq!(Thousandths::parse_percent("12.5 %"), Some(Thousandths(125)));
+        assert_eq!([Thousandths(125).percent(), Thousandths(100).percent()], ["12.5%", "10%"]);
+        for text in ["", "x", "-1", "inf", "nan", "1e99", "5%"] {
+            assert_eq!(Thousandths::parse(text), None, "{text}");
+        }
+        assert_eq!([Thousandths::parse_percent("10"), Thousandths::parse_percent("x%")], [None, None]);
     }
 
     #[test]

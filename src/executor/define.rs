@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::domain::name::TaskName;
 use crate::domain::task::Task;
+use crate::domain::url;
 use crate::process::clock;
 use crate::registry::{self, EditError, Setting};
 use crate::store::{Durability, StoreError, events, runs, tasks};
@@ -148,7 +149,7 @@ impl Executor {
             task: Some(name.as_str()),
             states: None,
             cause,
-            data: serde_json::json!({ "by": asker.name, "what": what }),
+            data: json!({ "by": asker.name, "what": what }),
         };
         self.store.write(Durability::Flushed, |tx| -> Result<(), StoreError> {
             match cause {
@@ -172,12 +173,15 @@ fn differences(existing: &Task, wanted: &Task) -> Vec<Difference> {
     let names: BTreeSet<String> = is.keys().chain(given.keys()).cloned().collect();
     let differing = names.into_iter().filter(|name| is.get(name) != given.get(name)).collect::<Vec<_>>();
     let nothing = || "nothing".to_owned();
+    let seen = |field: &str, text: String| if field == "notify.url" { url::shown(&text) } else { text };
     differing
         .into_iter()
-        .map(|field| Difference {
-            is: is.remove(&field).unwrap_or_else(nothing),
-            given: given.remove(&field).unwrap_or_else(nothing),
-            field,
+        .map(|field| {
+            let is = is.remove(&field).map_or_else(nothing, |text| seen(&field, text));
+            let given = given.remove(&field).map_or_else(nothing, |text| seen(&field, text));
+            // What differs may be what is not shown.
+            let given = if is == given { format!("another {given}") } else { given };
+            Difference { field, is, given }
         })
         .collect()
 }
@@ -185,20 +189,30 @@ fn differences(existing: &Task, wanted: &Task) -> Vec<Difference> {
 /// The fields of a task that say something, by the names that the registry has for them, as people read them.
 fn fields(task: &Task) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
-    let Ok(Value::Object(task)) = serde_json::to_value(task) else { return fields };
-    for (name, value) in task {
+    let Ok(Value::Object(json)) = serde_json::to_value(task) else { return fields };
+    for (name, value) in json {
         match (name.as_str(), value) {
             ("name", _) => {}
             ("program" | "schedule", Value::Object(inner)) => {
                 fields.extend(inner.iter().map(|(k, v)| (k.clone(), text(v))));
             }
-            ("stop" | "log", Value::Object(inner)) => {
+            ("backoff" | "give_up" | "notify" | "stop" | "log", Value::Object(inner)) => {
                 fields.extend(inner.iter().map(|(k, v)| (format!("{name}.{k}"), text(v))));
+            }
+            ("stall", Value::Object(inner)) => {
+                fields.extend(inner.iter().map(|(k, v)| (format!("{name}_{k}"), text(v))));
             }
             (_, value) => {
                 fields.insert(name, text(&value));
             }
         }
+    }
+    fields.insert("backoff.factor".to_owned(), task.backoff.factor.to_string());
+    fields.insert("backoff.jitter".to_owned(), task.backoff.jitter.percent());
+    if !task.notify.command.is_empty() {
+        // A list as the registry has it: the same words as a line for the shell are another command.
+        let command = task.notify.line().map_or_else(|| json!(task.notify.command).to_string(), str::to_owned);
+        fields.insert("notify.command".to_owned(), command);
     }
     fields.retain(|_, text| !text.is_empty());
     fields

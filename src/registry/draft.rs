@@ -8,8 +8,12 @@ use std::time::Duration;
 
 use super::mistake::{Problem, Sink};
 use crate::domain::name::TaskName;
+use crate::domain::notice::{Notify, Occasion};
+use crate::domain::restart::{Backoff, DEFAULT_WITHIN, Thousandths, Window};
 use crate::domain::signal::Signal;
-use crate::domain::task::{DEFAULT_GRACE, DEFAULT_KEEP, Program, Restart, Retention, Schedule, StopSequence, Task};
+use crate::domain::task::{
+    DEFAULT_GRACE, DEFAULT_KEEP, Program, Restart, Retention, Schedule, Stall, StallAction, StopSequence, Task,
+};
 
 /// The fields that one table sets.
 #[derive(Debug, Default)]
@@ -33,6 +37,20 @@ pub(super) struct Draft {
     pub(super) enabled: Option<bool>,
     pub(super) timeout: Option<Duration>,
     pub(super) retries: Option<u32>,
+    pub(super) backoff_first: Option<Duration>,
+    pub(super) backoff_factor: Option<Thousandths>,
+    pub(super) backoff_max: Option<Duration>,
+    pub(super) backoff_jitter: Option<Thousandths>,
+    pub(super) backoff_reset_after: Option<Duration>,
+    pub(super) give_up_failures: Option<u32>,
+    pub(super) give_up_within: Option<Duration>,
+    pub(super) stall_after: Option<Duration>,
+    pub(super) stall_file: Option<String>,
+    pub(super) stall_action: Option<StallAction>,
+    pub(super) notify_on: Option<Vec<Occasion>>,
+    /// Empty: none, whatever the defaults say. The same for the URL.
+    pub(super) notify_command: Option<Vec<String>>,
+    pub(super) notify_url: Option<String>,
     pub(super) stop_signal: Option<Signal>,
     pub(super) stop_grace: Option<Duration>,
     pub(super) log_keep: Option<u32>,
@@ -42,11 +60,15 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Reports which fields of this table cannot stand together; a task (not `[defaults]`) must have one
-    /// program.
-    pub(super) fn check(&self, task: Option<&Range<usize>>, place: &str, sink: &mut Sink<'_>) {
+    /// Reports which fields of this table, which is a task or `[defaults]`, cannot stand together.
+    pub(super) fn check(&self, place: &str, sink: &mut Sink<'_>) {
         self.clash("period", "cron", place, sink);
-        let Some(task) = task else { return };
+    }
+
+    /// Reports what is wrong with these fields as those of a task: it must have one program, and what a field needs
+    /// must stand beside it or in the defaults. `task` is where its name stands.
+    pub(super) fn check_task(&self, task: &Range<usize>, defaults: &Self, place: &str, sink: &mut Sink<'_>) {
+        self.check(place, sink);
         let mut programs: Vec<_> = ["script", "command", "shell"]
             .into_iter()
             .filter_map(|key| Some((self.seen.get(key)?.start, key)))
@@ -60,14 +82,28 @@ impl Draft {
             Some(((_, first), others)) => others.iter().for_each(|(_, key)| self.clash(first, key, place, sink)),
         }
         self.clash_at("args", "shell", place, sink);
-        if let (Some(at), false) = (self.seen.get("interpreter"), self.seen.contains_key("script")) {
-            let problem = Problem::Needs { key: "interpreter".into(), other: "script", place: place.to_owned() };
-            sink.add(at.clone(), problem, None);
+        self.need("interpreter", "script", None, place, sink);
+        for (key, other, hint) in [
+            ("give_up.within", "give_up.failures", "say how many failures: `give_up.failures = 5`"),
+            ("stall_file", "stall_after", "say how long it may be silent: `stall_after = \"20m\"`"),
+            ("stall_action", "stall_after", "say how long it may be silent: `stall_after = \"20m\"`"),
+        ] {
+            if !defaults.seen.contains_key(other) {
+                self.need(key, other, Some(hint), place, sink);
+            }
         }
         if self.restart.is_some_and(|restart| restart != Restart::Never)
             && let Some(other) = self.ending()
         {
             self.clash_at("restart", other, place, sink);
+        }
+    }
+
+    /// A key that says nothing without another one.
+    fn need(&self, key: &'static str, other: &'static str, hint: Option<&str>, place: &str, sink: &mut Sink<'_>) {
+        if let (Some(at), false) = (self.seen.get(key), self.seen.contains_key(other)) {
+            let problem = Problem::Needs { key: key.to_owned(), other, place: place.to_owned() };
+            sink.add(at.clone(), problem, hint.map(str::to_owned));
         }
     }
 
@@ -94,6 +130,8 @@ impl Draft {
     /// fields is ignored.
     pub(super) fn finish(self, name: TaskName, defaults: &Self, base: &Path) -> Option<Task> {
         let (schedule, restart, retries) = self.schedule(defaults);
+        let (backoff, give_up) = (self.backoff(defaults), self.give_up(defaults));
+        let (stall, notify) = (self.stall(defaults), self.notify(defaults));
         let program = match (self.script, self.command, self.shell) {
             (Some(script), _, _) => Program::Script(script),
             (None, Some(command), _) => Program::Command(command),
@@ -122,10 +160,10 @@ impl Draft {
             enabled: self.enabled.or(defaults.enabled).unwrap_or(true),
             timeout: self.timeout.or(defaults.timeout),
             retries,
-            backoff: crate::domain::restart::Backoff::default(),
-            give_up: None,
-            stall: None,
-            notify: crate::domain::notice::Notify::default(),
+            backoff,
+            give_up,
+            stall,
+            notify,
             stop: StopSequence {
                 signal: self.stop_signal.or(defaults.stop_signal).unwrap_or(Signal::TERM),
                 grace: self.stop_grace.or(defaults.stop_grace).unwrap_or(DEFAULT_GRACE),
@@ -137,6 +175,40 @@ impl Draft {
             },
             tags: merged(self.tags, &defaults.tags),
         })
+    }
+
+    fn backoff(&self, defaults: &Self) -> Backoff {
+        let unset = Backoff::default();
+        Backoff {
+            first: self.backoff_first.or(defaults.backoff_first).unwrap_or(unset.first),
+            factor: self.backoff_factor.or(defaults.backoff_factor).unwrap_or(unset.factor),
+            max: self.backoff_max.or(defaults.backoff_max),
+            jitter: self.backoff_jitter.or(defaults.backoff_jitter).unwrap_or(unset.jitter),
+            reset_after: self.backoff_reset_after.or(defaults.backoff_reset_after).unwrap_or(unset.reset_after),
+        }
+    }
+
+    fn give_up(&self, defaults: &Self) -> Option<Window> {
+        let within = self.give_up_within.or(defaults.give_up_within).unwrap_or(DEFAULT_WITHIN);
+        self.give_up_failures.or(defaults.give_up_failures).map(|failures| Window { failures, within })
+    }
+
+    fn stall(&self, defaults: &Self) -> Option<Stall> {
+        let after = self.stall_after.or(defaults.stall_after)?;
+        let file = self.stall_file.as_ref().or(defaults.stall_file.as_ref()).map(PathBuf::from);
+        let action = self.stall_action.or(defaults.stall_action).unwrap_or(StallAction::Notify);
+        Some(Stall { after, file, action })
+    }
+
+    fn notify(&self, defaults: &Self) -> Notify {
+        let on = self.notify_on.as_ref().or(defaults.notify_on.as_ref());
+        let command = self.notify_command.as_ref().or(defaults.notify_command.as_ref());
+        let url = self.notify_url.as_ref().or(defaults.notify_url.as_ref());
+        Notify {
+            on: on.cloned().unwrap_or_else(|| Notify::default().on),
+            command: command.cloned().unwrap_or_default(),
+            url: url.filter(|url| !url.is_empty()).cloned(),
+        }
     }
 
     /// When the task fires and what happens when it ends: the rule of `restart` (docs/registry.md).

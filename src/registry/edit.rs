@@ -13,6 +13,7 @@ use self::print::{body, inline, key, path, value};
 use self::source::{Edits, Source};
 use super::{Mistakes, Registry, VERSION};
 use crate::domain::name::{ExecId, TaskName};
+use crate::domain::restart::Thousandths;
 
 mod node;
 mod print;
@@ -34,6 +35,8 @@ pub enum Value {
     Text(String),
     /// A whole number.
     Number(i64),
+    /// A number that may have a fraction.
+    Decimal(Thousandths),
     /// `true` or `false`.
     Flag(bool),
     /// An array of strings.
@@ -169,7 +172,7 @@ pub fn update(text: &str, name: &TaskName, settings: &[Setting]) -> Result<Strin
                     text = set(&text, name, &path, &print::text(value))?;
                 }
             }
-            Value::Text(_) | Value::Number(_) | Value::Flag(_) | Value::List(_) | Value::Map(_) => {
+            Value::Text(_) | Value::Number(_) | Value::Decimal(_) | Value::Flag(_) | Value::List(_) | Value::Map(_) => {
                 text = set(&text, name, &path, &value(new))?;
             }
         }

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::domain::amount::AmountError;
 use crate::domain::name::NameError;
 use crate::domain::signal::SignalError;
+use crate::domain::url::UrlError;
 
 /// The longest part of a source line that is shown, in characters.
 const WIDEST: usize = 160;
@@ -49,8 +50,10 @@ pub enum Problem {
     Signal { key: String, error: SignalError },
     #[error("`{key}`: `{found}` is not one of {known}")]
     Word { key: String, found: String, known: &'static str },
-    #[error("`{key}`: {found} is not a number from 0 to {most}")]
-    Number { key: String, found: String, most: u64 },
+    #[error("`{key}`: {found} is not a number from {least} to {most}")]
+    Number { key: String, found: String, least: u64, most: u64 },
+    #[error("`{key}`: {error}")]
+    Url { key: String, error: UrlError },
     #[error("`{key}` may not be empty")]
     Empty { key: String },
     #[error("`{key}` may not be zero")]

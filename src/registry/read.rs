@@ -106,7 +106,7 @@ fn top(root: &DeTable<'_>, base: &Path, reader: &mut Reader<'_>) -> Option<Regis
         let entry = Entry { key: "defaults".to_owned(), value };
         if let Some(table) = table(&entry, reader) {
             defaults = draft(table, "[defaults]", true, reader);
-            defaults.check(None, "[defaults]", &mut reader.sink);
+            defaults.check("[defaults]", &mut reader.sink);
         }
     }
     let mut found = Vec::new();
@@ -178,7 +178,7 @@ fn task(
     let path = format!("task.{}", toml_edit::Key::new(key.get_ref().as_ref()).display_repr());
     let place = format!("[{path}]");
     let draft = draft(table(&Entry { key: path, value }, reader)?, &place, false, reader);
-    draft.check(Some(&key.span()), &place, &mut reader.sink);
+    draft.check_task(&key.span(), defaults, &place, &mut reader.sink);
     draft.finish(name?, defaults, base)
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::task::{Program, Restart};
+use crate::domain::notice::{Notify, Occasion};
+use crate::domain::restart::{Backoff, Thousandths, Window};
+use crate::domain::task::{Program, Restart, Stall, StallAction};
 
 const HEAD: &str = "version = 1\nexec_id = \"xg15\"\n";
 
@@ -241,6 +243,163 @@ fn a_wrong_field_is_refused() {
 }
 
 #[test]
+fn numbers_of_the_backoff_are_in_their_ranges() {
+    let backoff = |own: &str| one(&format!("[task.a]\nscript='x'\n{own}\n")).backoff;
+    assert_eq!(backoff(""), Backoff::default());
+    for (written, factor) in [("1", 1000), ("1.5", 1500), ("0x10", 16_000), ("1e3", 1_000_000), ("1.2345", 1235)] {
+        assert_eq!(backoff(&format!("backoff.factor={written}")).factor, Thousandths(factor), "{written}");
+    }
+    for (written, jitter) in [
+        ("0", 0),
+        ("0.0", 0),
+        ("1", 1000),
+        ("0.25", 250),
+        ("'10%'", 100),
+        ("'2.5 %'", 25),
+        ("'0.2'", 200),
+        ("'100%'", 1000),
+    ] {
+        assert_eq!(backoff(&format!("backoff.jitter={written}")).jitter, Thousandths(jitter), "{written}");
+    }
+    for factor in ["0", "0.9999", "-2", "1001", "1000.001", "99999999999", "inf", "nan"] {
+        wrong(
+            &format!("backoff.factor={factor}"),
+            16,
+            &format!("`backoff.factor`: {factor} is not a number from 1 to 1000"),
+        );
+    }
+    wrong("backoff.factor='2'", 16, "expected a number, found a string");
+    for jitter in ["-0.1", "1.01", "2"] {
+        wrong(
+            &format!("backoff.jitter={jitter}"),
+            16,
+            &format!("`backoff.jitter`: {jitter} is not a number from 0 to 1"),
+        );
+    }
+    for jitter in ["'101%'", "'10'", "'lots'", "'-1%'"] {
+        wrong(
+            &format!("backoff.jitter={jitter}"),
+            16,
+            &format!("`{}` is not a number from 0 to 1", jitter.trim_matches('\'')),
+        );
+    }
+    wrong("backoff.jitter=true", 16, "expected a number, found a boolean");
+    wrong("backoff.jitter=''", 16, "may not be empty");
+    wrong("backoff.max='soon'", 13, "is not a duration");
+    wrong("backoff=2", 9, "expected a table");
+    refused(
+        "[task.a]\nscript='x'\nbackoff.jitter='30'\nbackoff.facter=2\n",
+        &[
+            "3:16 `backoff.jitter`: `30` is not a number from 0 to 1 [write it as `0.1` or `\"10%\"`]",
+            "4:9 unknown key `backoff.facter` in [task.a] [did you mean `backoff.factor`?]",
+        ],
+    );
+}
+
+#[test]
+fn giving_up_and_stalling_need_what_they_go_by() {
+    let task = one("[task.a]\nscript='x'\ngive_up.failures=5\nstall_after='20m'\n");
+    assert_eq!(task.give_up, Some(Window { failures: 5, within: Duration::from_mins(10) }));
+    let stall = Stall { after: Duration::from_mins(20), file: None, action: StallAction::Notify };
+    assert_eq!(task.stall, Some(stall));
+    let defaults = "[defaults]\ngive_up.failures=3\nstall_after='1h'\n";
+    let task = one(&format!(
+        "{defaults}[task.a]\nscript='x'\ngive_up.within='1m'\nstall_file='beat'\nstall_action='restart'\n"
+    ));
+    assert_eq!(task.give_up, Some(Window { failures: 3, within: Duration::from_mins(1) }));
+    let stall = Stall { after: Duration::from_hours(1), file: Some("beat".into()), action: StallAction::Restart };
+    assert_eq!(task.stall, Some(stall));
+    // What only the defaults say, and what nothing comes of, is no mistake.
+    let task = one("[defaults]\ngive_up.within='1m'\nstall_action='restart'\n[task.a]\nscript='x'\n");
+    assert_eq!((task.give_up, task.stall), (None, None));
+    refused(
+        "[task.a]\nscript='x'\ngive_up.within='1m'\nstall_file='x'\nstall_action='restart'\n",
+        &[
+            "3:9 `give_up.within` needs `give_up.failures` in [task.a] [say how many failures: `give_up.failures = 5`]",
+            "4:1 `stall_file` needs `stall_after` in [task.a] [say how long it may be silent: `stall_after = \"20m\"`]",
+            "5:1 `stall_action` needs `stall_after` in [task.a] [say how long it may be silent: `stall_after = \"20m\"`]",
+        ],
+    );
+    refused(
+        "[task.a]\nscript='x'\nstall_after='0s'\nstall_action='restrat'\ngive_up.failures=0\ngive_up.within=0\n",
+        &[
+            "3:13 `stall_after` may not be zero [leave it out to watch for nothing]",
+            "4:14 `stall_action`: `restrat` is not one of `notify` and `restart` [did you mean `restart`?]",
+            "5:18 `give_up.failures`: 0 is not a number from 1 to 100",
+            "6:16 `give_up.within` may not be zero [leave it out for 10 minutes]",
+        ],
+    );
+    wrong("give_up.failures=101", 18, "101 is not a number from 1 to 100");
+    wrong("give_up.failures=1.5", 18, "expected an integer, found a float");
+    refused(
+        "[task.a]\nscript='x'\nstall_after=1\nstall_file='~/x'\n",
+        &["4:12 `stall_file`: `~` is not expanded here [write the path in full, beginning with `/`]"],
+    );
+}
+
+#[test]
+fn what_is_told_is_read_in_its_forms() {
+    let notify = |own: &str| one(&format!("[task.a]\nscript='x'\n{own}\n")).notify;
+    let on = |own: &str| notify(&format!("notify.on={own}")).on;
+    assert_eq!(notify(""), Notify::default());
+    assert_eq!(on("'finish'"), [Occasion::Finish]);
+    assert_eq!(on("['stall','failure','stall']"), [Occasion::Failure, Occasion::Stall], "in one order, each once");
+    assert_eq!([on("[]"), on("''")], [[], []]);
+    let command = |own: &str| notify(&format!("notify.command={own}")).command;
+    assert_eq!(command("'mail -s x me'"), ["/bin/sh", "-c", "mail -s x me"]);
+    assert_eq!(command("['mail','me']"), ["mail", "me"]);
+    let url = "https://hooks.example/T0?k=1";
+    assert_eq!(notify(&format!("notify.url='{url}'")).url.as_deref(), Some(url));
+    refused(
+        "[task.a]\nscript='x'\nnotify.on=['failure','crash-lop']\nnotify.url='hooks.example'\nnotify.command=['']\n",
+        &[
+            "3:22 `notify.on`: `crash-lop` is not one of `failure`, `crash-loop`, `recovery`, `finish` and `stall` \
+             [did you mean `crash-loop`?]",
+            "4:12 `notify.url`: a URL must begin with `http://` or `https://`",
+            "5:16 `notify.command` may not be empty",
+        ],
+    );
+    refused(
+        "[task.a]\nscript='x'\nnotify.on='failures'\nnotify.url='http://x/a b'\nnotify.comand='x'\n",
+        &[
+            "3:11 `notify.on`: `failures` is not one of `failure`, `crash-loop`, `recovery`, `finish` and `stall` \
+             [did you mean `failure`?]",
+            "4:12 `notify.url`: a URL may not contain ' ' [write that character as `%20`]",
+            "5:8 unknown key `notify.comand` in [task.a] [did you mean `notify.command`?]",
+        ],
+    );
+    wrong("notify.on=[1]", 12, "expected a string, found an integer");
+    wrong("notify.on=true", 11, "expected an array of strings, found a boolean");
+    wrong("notify.command=1", 16, "expected a string or an array of strings");
+    wrong("notify.command=' '", 16, "may not be empty");
+    wrong("notify.url=1", 12, "expected a string");
+    wrong("notify.url='https:///x'", 12, "names no host");
+    wrong("notify.url='http://x:y'", 12, "port");
+    wrong("notify='me'", 8, "expected a table");
+}
+
+#[test]
+fn something_empty_takes_back_a_default() {
+    let defaults = "[defaults]\nnotify.on='finish'\nnotify.command='mail me'\nnotify.url='http://x/y'\n";
+    let notify = |own: &str| one(&format!("{defaults}[task.a]\nscript='x'\n{own}\n")).notify;
+    let all = notify("");
+    assert_eq!((all.on.len(), all.command.len(), all.url.is_some()), (1, 3, true));
+    assert_eq!(notify("notify.on=[]"), Notify { on: vec![], ..all.clone() });
+    assert_eq!(notify("notify.command=[]"), Notify { command: vec![], ..all.clone() });
+    assert_eq!(notify("notify.command=''"), Notify { command: vec![], ..all.clone() });
+    assert_eq!(notify("notify.url=''"), Notify { url: None, ..all });
+}
+
+#[test]
+fn a_default_of_restarting_holds_key_by_key() {
+    let defaults = "[defaults]\nbackoff={first='3s',max='30s'}\ngive_up={failures=3,within='1h'}\n";
+    let task = one(&format!("{defaults}[task.a]\nscript='x'\nbackoff.max='5s'\ngive_up.failures=1\n"));
+    let seconds = |seconds| Duration::from_secs(seconds);
+    assert_eq!((task.backoff.first, task.backoff.max), (seconds(3), Some(seconds(5))));
+    assert_eq!(task.give_up, Some(Window { failures: 1, within: seconds(3600) }));
+}
+
+#[test]
 fn the_later_of_two_is_the_mistake() {
     refused(
         "[task.a]\nscript='x'\nperiod='day'\ncron='* * * * *'\n",
@@ -266,11 +425,16 @@ fn sample(field: &Field) -> &'static str {
         "list of texts" => "[\"odd\"]",
         "table of texts" => "{ ODD = \"1\" }",
         "duration" => "\"77s\"",
-        "number" => "77",
+        "number" | "number from 1 to 100" => "77",
         "size" => "\"77 kB\"",
         "signal" => "\"USR2\"",
         "`true` or `false`" => "false",
         "`always`, `on-failure` or `never`" => "\"on-failure\"",
+        "`notify` or `restart`" => "\"restart\"",
+        "number from 1 to 1000" => "7.7",
+        "number from 0 to 1 or `\"10%\"`" => "\"77%\"",
+        "text or list of `failure`, `crash-loop`, `recovery`, `finish`, `stall`" => "[\"finish\"]",
+        "URL" => "\"https://odd\"",
         other => panic!("no sample for {other}"),
     }
 }
@@ -280,11 +444,13 @@ fn every_field_of_the_table_is_read() {
     for field in fields() {
         let program = match field.key {
             "script" | "command" | "shell" => "",
+            "give_up.within" => "script = \"x\"\ngive_up.failures = 5\n",
+            "stall_file" | "stall_action" => "script = \"x\"\nstall_after = \"1h\"\n",
             _ => "script = \"x\"\n",
         };
         let set = format!("{} = {}\n", field.key, sample(field));
         let own = one(&format!("[task.a]\n{program}{set}"));
-        let without = one("[task.a]\nscript = \"x\"\n");
+        let without = one(&format!("[task.a]\n{}", if program.is_empty() { "script = \"x\"\n" } else { program }));
         assert_ne!(own, without, "{} changes nothing", field.key);
         if field.in_defaults {
             assert_eq!(one(&format!("[defaults]\n{set}[task.a]\n{program}")), own, "{} as a default", field.key);
@@ -298,7 +464,7 @@ fn every_part_of_a_task_is_in_the_table() {
     let json = serde_json::to_value(one("[task.a]\nscript = \"x\"\n")).unwrap();
     for key in json.as_object().unwrap().keys() {
         let known = field::find(key).is_some() || field::is_group(key);
-        assert!(known || ["name", "program", "schedule"].contains(&key.as_str()), "{key}");
+        assert!(known || ["name", "program", "schedule", "stall"].contains(&key.as_str()), "{key}");
     }
 }
 

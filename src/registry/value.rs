@@ -5,7 +5,7 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use toml::Spanned;
@@ -13,8 +13,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::mistake::{Problem, Sink};
 use crate::domain::amount::{AmountError, parse_duration, parse_size};
+use crate::domain::restart::Thousandths;
 use crate::domain::signal::Signal;
-use crate::domain::task::Restart;
+
+mod choice;
+mod notify;
 
 /// A key with its value as they stand in the text.
 pub(super) type Pair<'a, 'i> = (&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue<'i>>);
@@ -128,18 +131,6 @@ impl Reader<'_> {
         Some(*flag)
     }
 
-    pub(super) fn restart(&mut self, entry: &Entry<'_, '_>) -> Option<Restart> {
-        let text = self.text(entry)?;
-        let all = [Restart::Always, Restart::OnFailure, Restart::Never];
-        if let Some(restart) = all.into_iter().find(|restart| restart.as_str() == text) {
-            return Some(restart);
-        }
-        let near = crate::domain::suggest::nearest(&text, all.map(Restart::as_str));
-        let hint = near.map(|word| format!("did you mean `{word}`?"));
-        let known = "`always`, `on-failure` and `never`";
-        self.refuse(entry.value.span(), Problem::Word { key: entry.key.clone(), found: text, known }, hint.as_deref())
-    }
-
     /// A text, or a date and time as TOML has them, which is kept as it was written.
     pub(super) fn moment(&mut self, entry: &Entry<'_, '_>) -> Option<String> {
         if matches!(entry.value.get_ref(), DeValue::Datetime(_)) {
@@ -148,24 +139,69 @@ impl Reader<'_> {
         self.text(entry)
     }
 
-    /// A whole number up to `most`.
-    fn number(&mut self, entry: &Entry<'_, '_>, most: u64) -> Option<u64> {
+    /// A whole number in a range.
+    fn number(&mut self, entry: &Entry<'_, '_>, range: RangeInclusive<u64>) -> Option<u64> {
         let DeValue::Integer(digits) = entry.value.get_ref() else { return self.wrong_type(entry, "an integer", None) };
-        let number = u64::from_str_radix(digits.as_str(), digits.radix()).ok().filter(|number| *number <= most);
+        let number = u64::from_str_radix(digits.as_str(), digits.radix()).ok().filter(|number| range.contains(number));
         if number.is_none() {
-            let problem = Problem::Number { key: entry.key.clone(), found: digits.to_string(), most };
-            return self.refuse(entry.value.span(), problem, None);
+            return self.out_of_range(entry, digits.to_string(), range, None);
         }
         number
     }
 
+    fn out_of_range<T, N: Into<u64>>(
+        &mut self,
+        entry: &Entry<'_, '_>,
+        found: String,
+        range: RangeInclusive<N>,
+        hint: Option<&str>,
+    ) -> Option<T> {
+        let (least, most) = range.into_inner();
+        let problem = Problem::Number { key: entry.key.clone(), found, least: least.into(), most: most.into() };
+        self.refuse(entry.value.span(), problem, hint)
+    }
+
     pub(super) fn count(&mut self, entry: &Entry<'_, '_>) -> Option<u32> {
-        self.number(entry, u32::MAX.into()).and_then(|number| u32::try_from(number).ok())
+        self.count_in(entry, 0..=u32::MAX)
+    }
+
+    pub(super) fn count_in(&mut self, entry: &Entry<'_, '_>, range: RangeInclusive<u32>) -> Option<u32> {
+        let (least, most) = range.into_inner();
+        self.number(entry, least.into()..=most.into()).and_then(|number| u32::try_from(number).ok())
+    }
+
+    /// A number in a range, perhaps with a fraction.
+    pub(super) fn decimal(&mut self, entry: &Entry<'_, '_>, range: RangeInclusive<u32>) -> Option<Thousandths> {
+        let written = match entry.value.get_ref() {
+            DeValue::Integer(digits) => match u32::from_str_radix(digits.as_str(), digits.radix()) {
+                Ok(number) => number.to_string(),
+                Err(_) => digits.to_string(),
+            },
+            DeValue::Float(digits) => digits.as_str().to_owned(),
+            _ => return self.wrong_type(entry, "a number", None),
+        };
+        match thousandths(&written, &range) {
+            Some(number) => Some(number),
+            None => self.out_of_range(entry, written, range, None),
+        }
+    }
+
+    /// A part of something: a number from 0 to 1, or a text that may have a percent sign.
+    pub(super) fn share(&mut self, entry: &Entry<'_, '_>) -> Option<Thousandths> {
+        if !matches!(entry.value.get_ref(), DeValue::String(_)) {
+            return self.decimal(entry, 0..=1);
+        }
+        let text = self.text(entry)?;
+        let share = Thousandths::parse_percent(&text).filter(|share| *share <= Thousandths::ONE);
+        match share.or_else(|| thousandths(&text, &(0..=1))) {
+            Some(share) => Some(share),
+            None => self.out_of_range(entry, format!("`{text}`"), 0..=1_u32, Some("write it as `0.1` or `\"10%\"`")),
+        }
     }
 
     pub(super) fn size(&mut self, entry: &Entry<'_, '_>) -> Option<u64> {
         match entry.value.get_ref() {
-            DeValue::Integer(_) => self.number(entry, u64::MAX),
+            DeValue::Integer(_) => self.number(entry, 0..=u64::MAX),
             DeValue::String(_) => {
                 let text = self.text(entry)?;
                 parse_size(&text).map_err(|error| self.amount(entry, error)).ok()
@@ -193,14 +229,14 @@ impl Reader<'_> {
         read.map_err(|error| self.amount(entry, error)).ok()
     }
 
-    /// A duration that is the longest of something, where zero would forbid everything.
-    pub(super) fn limit(&mut self, entry: &Entry<'_, '_>) -> Option<Duration> {
-        let limit = self.duration(entry)?;
-        if limit.is_zero() {
+    /// A duration where zero would forbid everything; `without` says what leaving it out means instead.
+    pub(super) fn positive(&mut self, entry: &Entry<'_, '_>, without: &str) -> Option<Duration> {
+        let duration = self.duration(entry)?;
+        if duration.is_zero() {
             let problem = Problem::Zero { key: entry.key.clone() };
-            return self.refuse(entry.value.span(), problem, Some("leave it out for no limit"));
+            return self.refuse(entry.value.span(), problem, Some(without));
         }
-        Some(limit)
+        Some(duration)
     }
 
     fn amount(&mut self, entry: &Entry<'_, '_>, error: AmountError) {
@@ -266,6 +302,13 @@ impl Reader<'_> {
             _ => self.wrong_type(entry, "a string, a number or a boolean", Some("put it in quotes")),
         }
     }
+}
+
+/// A number in a range. It is judged as it is written: rounding makes nothing good.
+fn thousandths(written: &str, range: &RangeInclusive<u32>) -> Option<Thousandths> {
+    let number: f64 = written.trim().parse().ok()?;
+    let fits = (f64::from(*range.start())..=f64::from(*range.end())).contains(&number);
+    if fits { Thousandths::parse(written) } else { None }
 }
 
 /// What a value is, as a person calls it.

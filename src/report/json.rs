@@ -13,6 +13,7 @@ use crate::domain::name::TaskName;
 use crate::domain::outcome::Exit;
 use crate::domain::signal::Signal;
 use crate::domain::task::{Program, Task};
+use crate::domain::url;
 use crate::executor::{Attempt, Explanation, Line, Output, TaskStatus};
 
 /// Writes a value, indented, with a line end.
@@ -63,6 +64,27 @@ pub fn task(task: &Task, exec_id: &str, added: Option<Timestamp>) -> Map<String,
         "enabled": task.enabled,
         "timeout": task.timeout.map(seconds),
         "retries": task.retries,
+        "backoff": {
+            "first": seconds(task.backoff.first),
+            "factor": task.backoff.factor.as_f64(),
+            "max": task.backoff.max.map(seconds),
+            "jitter": task.backoff.jitter.as_f64(),
+            "reset_after": seconds(task.backoff.reset_after),
+        },
+        "give_up": task.give_up.map(|window| json!({
+            "failures": window.failures,
+            "within": seconds(window.within),
+        })),
+        "stall": task.stall.as_ref().map(|stall| json!({
+            "after": seconds(stall.after),
+            "file": stall.file,
+            "action": stall.action.as_str(),
+        })),
+        "notify": {
+            "on": task.notify.on.iter().map(|occasion| occasion.as_str()).collect::<Vec<_>>(),
+            "command": task.notify.command,
+            "url": task.notify.url.as_deref().map(url::shown),
+        },
         "stop": { "signal": task.stop.signal.to_string(), "grace": seconds(task.stop.grace) },
         "retention": {
             "keep": task.log.keep,

@@ -5,11 +5,14 @@ use std::io::{self, Write};
 use owo_colors::{OwoColorize, Style};
 
 use crate::domain::amount::print_duration;
-use crate::domain::task::{Program, Task};
+use crate::domain::notice::Notify;
+use crate::domain::restart::{Backoff, Window};
+use crate::domain::task::{Program, Stall, Task};
+use crate::domain::url;
 use crate::executor::TaskStatus;
 
 use super::table::{Column, Table};
-use super::words::{command_line, moment};
+use super::words::{command_line, moment, quoted_words};
 
 /// executoR's full table: eleven columns, in its order. `status` is what was asked last, not what is observed.
 pub fn full(
@@ -103,6 +106,11 @@ fn fields(task: &Task) -> Vec<(&'static str, String)> {
     more("enabled", (!task.enabled).then(|| "false".to_owned()));
     more("timeout", task.timeout.map(print_duration));
     more("retries", task.retries.map(|count| count.to_string()));
+    more("backoff", backoff_text(&task.backoff));
+    let gives_up = |window: Window| format!("after {} within {}", failures(window), print_duration(window.within));
+    more("gives up", task.give_up.map(gives_up));
+    more("stall", task.stall.as_ref().map(stall_text));
+    more("notify", notify_text(&task.notify));
     more("stop", Some(format!("{}, then SIGKILL after {}", task.stop.signal, print_duration(task.stop.grace))));
     let limits = [
         Some(format!("{} archives", task.log.keep)),
@@ -112,6 +120,46 @@ fn fields(task: &Task) -> Vec<(&'static str, String)> {
     more("log", Some(format!("keeps {}", limits.into_iter().flatten().collect::<Vec<_>>().join(", "))));
     more("tags", Some(task.tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")));
     fields
+}
+
+/// The waits between restarts, where they are not the usual ones.
+fn backoff_text(backoff: &Backoff) -> Option<String> {
+    let unset = Backoff::default();
+    let other = |differs: bool, text: String| differs.then_some(text);
+    let parts = [
+        Some(format!("{} ×{}", print_duration(backoff.first), backoff.factor)),
+        backoff.max.map(|max| format!("at most {}", print_duration(max))),
+        other(backoff.jitter != unset.jitter, format!("±{}", backoff.jitter.percent())),
+        other(
+            backoff.reset_after != unset.reset_after,
+            format!("none after a run of {}", print_duration(backoff.reset_after)),
+        ),
+    ];
+    other(*backoff != unset, parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+fn failures(window: Window) -> String {
+    if window.failures == 1 { "1 failure".to_owned() } else { format!("{} failures", window.failures) }
+}
+
+fn stall_text(stall: &Stall) -> String {
+    let sign = stall.file.as_ref().map_or("output".to_owned(), |file| format!("a change of {}", file.display()));
+    format!("after {} without {sign}: {}", print_duration(stall.after), stall.action.as_str())
+}
+
+/// Who is told of what. Nothing where nobody is and nothing was said about it.
+fn notify_text(notify: &Notify) -> Option<String> {
+    if *notify == Notify::default() {
+        return None;
+    }
+    let command = match notify.line() {
+        Some(line) => Some(line.to_owned()),
+        None => (!notify.command.is_empty()).then(|| quoted_words(&notify.command)),
+    };
+    let told: Vec<String> = command.into_iter().chain(notify.url.as_deref().map(url::shown)).collect();
+    let on: Vec<&str> = notify.on.iter().map(|occasion| occasion.as_str()).collect();
+    let on = if on.is_empty() { "nothing".to_owned() } else { on.join(", ") };
+    Some(if told.is_empty() { format!("{on}: nobody") } else { format!("{on}: {}", told.join("; ")) })
 }
 
 /// The pid of the run that is alive, else of the last one.

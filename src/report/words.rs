@@ -56,6 +56,11 @@ pub fn command_line(task: &Task) -> String {
     }
 }
 
+/// Words in one line, quoted as a shell would need it.
+pub fn quoted_words(words: &[String]) -> String {
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
 /// A word, in single quotes where a shell would take it apart.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%^".contains(c);

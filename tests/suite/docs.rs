@@ -61,6 +61,22 @@ fn the_example_of_a_registry_is_one() {
     assert_eq!(tasks[0]["stop"]["grace"], 30.0, "the defaults hold");
 }
 
+#[test]
+fn the_example_of_restarting_is_one() {
+    let document = document("docs/registry.md");
+    let example = document.split("```toml\n").nth(2).unwrap().split("```").next().unwrap();
+    let env = TestEnv::new();
+    env.ok(&["init"]);
+    fs::write(env.file("jobexec.toml"), format!("{}\n{example}", env.read("jobexec.toml"))).unwrap();
+    let task = env.json(&["show", "feed"]);
+    assert_eq!(task["backoff"]["max"], 300.0);
+    assert_eq!(task["stall"]["action"], "restart");
+    assert_eq!(task["notify"]["url"], "https://hooks.example/…");
+    let told = first_column(&document, "Restarting, giving up");
+    let occasions = jobexec::domain::notice::Occasion::ALL.map(|occasion| occasion.as_str().to_owned());
+    assert!(told.is_superset(&BTreeSet::from(occasions)), "{told:?}");
+}
+
 /// The words in the first column of the tables under a headline.
 fn first_column(document: &str, headline: &str) -> BTreeSet<String> {
     let section = document.split("\n## ").find(|section| section.starts_with(headline));
@@ -86,7 +102,8 @@ fn keys(value: &Value) -> BTreeSet<String> {
 fn every_key_of_the_json_is_documented_and_every_documented_key_is_there() {
     let env = TestEnv::new();
     env.script("run.sh", "#!/bin/sh\nexec sleep 60\n");
-    env.ok(&["add", "LOL", "run.sh", "--env", "A=1", "--tag", "b=2"]);
+    let optional = ["--give-up-failures", "3", "--stall-after", "1h"];
+    env.ok(&[&["add", "LOL", "run.sh", "--env", "A=1", "--tag", "b=2"][..], &optional].concat());
     env.ok(&["add", "gone", "none.sh"]);
     env.ok(&["start", "LOL"]);
     let document = document("docs/json.md");

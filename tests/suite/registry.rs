@@ -10,6 +10,7 @@ mod hand;
 mod list;
 mod mistakes;
 mod newer;
+mod restarting;
 mod secrets;
 
 /// The middle of a text that lies between two others; what is before and after must be there.

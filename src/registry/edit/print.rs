@@ -43,6 +43,7 @@ pub(super) fn value(value: &Value) -> String {
     match value {
         Value::Text(one) => text(one),
         Value::Number(number) => number.to_string(),
+        Value::Decimal(number) => number.to_string(),
         Value::Flag(flag) => flag.to_string(),
         Value::List(items) => format!("[{}]", items.iter().map(|item| text(item)).collect::<Vec<_>>().join(", ")),
         Value::Map(entries) => braces(entries.iter().map(|(name, one)| format!("{} = {}", key(name), text(one)))),

@@ -58,6 +58,21 @@ fn a_new_registry_is_a_good_one() {
 }
 
 #[test]
+fn a_number_is_written_with_the_fraction_it_has() {
+    let number = |key, number| Setting { key, value: Some(Value::Decimal(Thousandths(number))) };
+    check_update(
+        "[task.a]\nshell='x'\n",
+        &[number("backoff.factor", 1500), number("backoff.jitter", 100), text("backoff.max", "30s")],
+        "[task.a]\nshell='x'\nbackoff.factor = 1.5\nbackoff.jitter = 0.1\nbackoff.max = \"30s\"\n",
+    );
+    check_update(
+        "[task.a]\nshell='x'\nbackoff = { factor = 1.5, max = '1s' } # slow\n",
+        &[number("backoff.factor", 3000), gone("backoff.max")],
+        "[task.a]\nshell='x'\nbackoff = { factor = 3 } # slow\n",
+    );
+}
+
+#[test]
 fn a_task_is_appended_after_one_blank_line() {
     let add_it =
         |old: &str| add(old, &name("n.1"), &[text("script", "j.R"), env(&[("A", "1"), ("b c", "\"\n")]), gone("tz")]);

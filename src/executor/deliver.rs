@@ -143,7 +143,7 @@ impl Executor {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Null) | None => String::new(),
             Some(Value::Array(lines)) => {
-                lines.iter().filter_map(Value::as_str).map(|line| format!("{line}\n")).collect::<String>()
+                lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
             }
             Some(other) => other.to_string(),
         };

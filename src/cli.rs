@@ -11,6 +11,7 @@ mod history;
 mod list;
 mod log;
 mod run;
+mod service;
 mod shell;
 mod status;
 mod tail;
@@ -57,6 +58,7 @@ fn dispatch(context: &mut Context, verb: Option<Verb>) -> Result<u8, Failure> {
         Verb::History { name, number } => history::history(context, &name, number),
         Verb::Tail(options) => tail::tail(context, &options),
         Verb::Log { number, follow } => log::log(context, number, follow),
+        Verb::Service { what } => service::service(context, &what),
         Verb::Explain { name } => explain::explain(context, &name),
         Verb::Completions { shell } => shell::completions(context, shell),
         Verb::Man => shell::man(context),

@@ -11,8 +11,9 @@
 //! 5. [`process`]: the operating system; begin with [`process::record`], whose lock says that a run is alive.
 //! 6. [`worker`]: one run, from its spawn until nothing of it is left. It knows no database.
 //! 7. [`executor`]: the verbs. [`executor::Executor`] is the library's own interface.
-//! 8. [`report`]: tables, sentences, JSON.
-//! 9. [`cli`]: what was typed, handed to the executor, its answer handed to the report.
+//! 8. [`service`]: the supervisor as a systemd user service.
+//! 9. [`report`]: tables, sentences, JSON.
+//! 10. [`cli`]: what was typed, handed to the executor, its answer handed to the report.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -38,5 +39,6 @@ pub mod home;
 pub mod process;
 pub mod registry;
 pub mod report;
+pub mod service;
 pub mod store;
 pub mod worker;

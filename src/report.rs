@@ -6,6 +6,7 @@ pub mod json;
 pub mod list;
 pub mod page;
 pub mod screen;
+pub mod service;
 pub mod status;
 pub mod table;
 pub mod tail;

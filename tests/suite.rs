@@ -28,6 +28,7 @@ mod suite {
     mod refusal;
     mod registry;
     mod samples;
+    mod service;
     mod status;
     mod stop;
 }

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::builder::ValueParser;
@@ -46,10 +47,11 @@ pub(super) fn command() -> Command {
             .value_parser(ValueParser::path_buf())
             .help("The executor's folder [default: $JOBEXEC_FOLDER, else ~/.local/state/jobexec]")
     };
-    Arguments::command().arg(folder().short('f')).mut_subcommands(|verb| {
+    let with_folder = move |verb: Command| {
         let follows = verb.get_arguments().any(|arg| arg.get_short() == Some('f'));
         verb.arg(if follows { folder() } else { folder().short('f') })
-    })
+    };
+    with_folder(Arguments::command()).mut_subcommands(|verb| with_folder(verb).mut_subcommands(with_folder))
 }
 
 const FOLDER: &str = "folder";
@@ -58,8 +60,13 @@ const FOLDER: &str = "folder";
 pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<(Arguments, Option<PathBuf>), clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     let folder = |matches: &ArgMatches| matches.get_one::<PathBuf>(FOLDER).cloned();
-    let after_verb = matches.subcommand().and_then(|(_, matches)| folder(matches));
-    let found = after_verb.or_else(|| folder(&matches));
+    let mut found = folder(&matches);
+    let mut verb = &matches;
+    // What stands later counts.
+    while let Some((_, inner)) = verb.subcommand() {
+        found = folder(inner).or(found);
+        verb = inner;
+    }
     Ok((Arguments::from_arg_matches(&matches)?, found))
 }
 
@@ -161,6 +168,15 @@ pub(super) enum Verb {
         /// The task
         name: String,
     },
+    /// Have systemd run the supervisor, from boot on
+    ///
+    /// The service runs `keep-restarting` in this folder as a systemd user service: it starts with the machine (where
+    /// lingering is on) and again whenever it ends, and what you started comes back.
+    Service {
+        /// What to do with it
+        #[command(subcommand)]
+        what: ServiceVerb,
+    },
     /// Print a completion script
     Completions {
         /// The shell
@@ -175,6 +191,36 @@ impl Verb {
     pub(super) fn status() -> Self {
         Self::Status { names: Vec::new(), watch: false, usage: false }
     }
+}
+
+/// The verbs of `service`.
+#[derive(Debug, Subcommand)]
+pub(super) enum ServiceVerb {
+    /// Write the unit, enable it and start it; one that is there is brought up to date
+    ///
+    /// The unit carries the PATH of this shell, since systemd's own is a shorter one.
+    Install(InstallArguments),
+    /// Stop the service and take its unit away; tasks go on running
+    Uninstall,
+    /// Show whether it is installed and runs, and what could keep it from it
+    Status,
+}
+
+/// `service install`.
+#[derive(Debug, Args)]
+pub(super) struct InstallArguments {
+    /// The longest that a broken task stays down, for `keep-restarting --sleep`
+    #[arg(long, value_name = "DURATION")]
+    pub(super) sleep: Option<String>,
+    /// How many queued jobs run at once, for `keep-restarting --slots`
+    #[arg(long, value_name = "N")]
+    pub(super) slots: Option<NonZeroU32>,
+    /// Leave the start to the next boot or login
+    #[arg(long)]
+    pub(super) no_start: bool,
+    /// Print the unit, and do nothing
+    #[arg(long, conflicts_with = "no_start")]
+    pub(super) print: bool,
 }
 
 /// `add`.
@@ -235,9 +281,17 @@ mod tests {
 
     #[test]
     fn the_folder_may_stand_before_and_after_the_verb() {
-        for line in
-            ["-f /x status", "status -f /x", "tail LOL -f --folder /x", "-f /x tail LOL -f", "stop LOL --folder=/x"]
-        {
+        let lines = [
+            "-f /x status",
+            "status -f /x",
+            "tail LOL -f --folder /x",
+            "-f /x tail LOL -f",
+            "stop LOL --folder=/x",
+            "-f /x service status",
+            "service -f /x status",
+            "-f /y service install --no-start -f /x",
+        ];
+        for line in lines {
             let args = ["jobexec"].into_iter().chain(line.split(' ')).map(OsString::from);
             assert_eq!(parse(args).unwrap().1, Some(PathBuf::from("/x")), "{line}");
         }

@@ -10,6 +10,7 @@ use crate::home::HomeError;
 use crate::registry::EditError;
 use crate::registry::file::FileError;
 use crate::report;
+use crate::service::ServiceError;
 use crate::store::StoreError;
 
 /// What kind of failure it is: the exit code.
@@ -79,6 +80,21 @@ impl Failure {
 impl From<ExecutorError> for Failure {
     fn from(error: ExecutorError) -> Self {
         Self { kind: kind(&error), hints: error.hints(), source: Box::new(error), silent: false }
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        let kind = match &error {
+            ServiceError::Unnamed | ServiceError::Unit(_) => Kind::Input,
+            ServiceError::Foreign { .. } => Kind::Refused,
+            ServiceError::Io { .. }
+            | ServiceError::NoSystemctl
+            | ServiceError::NoManager { .. }
+            | ServiceError::Spawn { .. }
+            | ServiceError::Command { .. } => Kind::Failed,
+        };
+        Self { kind, hints: error.hints(), source: Box::new(error), silent: false }
     }
 }
 

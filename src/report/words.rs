@@ -62,7 +62,7 @@ pub fn quoted_words(words: &[String]) -> String {
 }
 
 /// A word, in single quotes where a shell would take it apart.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%^".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

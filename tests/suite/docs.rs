@@ -16,7 +16,7 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn document(name: &str) -> String {
+pub fn document(name: &str) -> String {
     fs::read_to_string(repository().join(name)).unwrap()
 }
 
@@ -49,6 +49,18 @@ fn the_table_of_the_fields_is_that_of_the_code() {
 }
 
 #[test]
+fn the_unit_in_the_document_is_what_is_installed() {
+    let unit = jobexec::service::unit::Unit {
+        program: Path::new("/home/anna/bin/jobexec"),
+        folder: Path::new("/home/anna/.local/state/jobexec"),
+        search: Some("/home/anna/bin:/usr/local/bin:/usr/bin:/bin".as_ref()),
+        sleep: None,
+        slots: None,
+    };
+    check_rendered("docs/service.md", &format!("```ini\n{}```\n", unit.render().unwrap()));
+}
+
+#[test]
 fn the_example_of_a_registry_is_one() {
     let document = document("docs/registry.md");
     let example = document.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
@@ -78,7 +90,7 @@ fn the_example_of_restarting_is_one() {
 }
 
 /// The words in the first column of the tables under a headline.
-fn first_column(document: &str, headline: &str) -> BTreeSet<String> {
+pub fn first_column(document: &str, headline: &str) -> BTreeSet<String> {
     let section = document.split("\n## ").find(|section| section.starts_with(headline));
     let section = section.unwrap_or_else(|| panic!("no section {headline}"));
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
@@ -87,7 +99,7 @@ fn first_column(document: &str, headline: &str) -> BTreeSet<String> {
 
 /// The keys of an object, those of objects in it with a dot. What the user names is no key of ours; what an event
 /// carries depends on its cause.
-fn keys(value: &Value) -> BTreeSet<String> {
+pub fn keys(value: &Value) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for (key, value) in value.as_object().unwrap_or_else(|| panic!("no object: {value}")) {
         keys.insert(key.clone());

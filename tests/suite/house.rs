@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which modules a module may use, besides itself.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("domain", &[]),
     ("home", &["domain"]),
     ("process", &["home", "domain"]),
@@ -12,8 +12,9 @@ const EDGES: [(&str, &[&str]); 9] = [
     ("store", &["home", "domain"]),
     ("worker", &["store", "process", "home", "domain"]),
     ("executor", &["store", "registry", "process", "home", "domain"]),
-    ("report", &["executor", "store", "registry", "process", "home", "domain"]),
-    ("cli", &["report", "executor", "store", "registry", "process", "home", "domain"]),
+    ("service", &["domain"]),
+    ("report", &["service", "executor", "store", "registry", "process", "home", "domain"]),
+    ("cli", &["report", "service", "executor", "store", "registry", "process", "home", "domain"]),
 ];
 
 fn sources(of: &str) -> Vec<(PathBuf, String)> {

@@ -8,6 +8,7 @@ mod explain;
 mod failure;
 mod fields;
 mod history;
+mod keep;
 mod list;
 mod log;
 mod run;
@@ -54,6 +55,7 @@ fn dispatch(context: &mut Context, verb: Option<Verb>) -> Result<u8, Failure> {
         Verb::Start { names, all, now } => run::start(context, &names, all, now),
         Verb::Stop { names, all } => run::stop(context, &names, all),
         Verb::Restart { names } => run::restart(context, &names),
+        Verb::KeepRestarting(arguments) => keep::keep_restarting(context, &arguments),
         Verb::Status { names, watch, usage } => status::status(context, &names, watch, usage),
         Verb::History { name, number } => history::history(context, &name, number),
         Verb::Tail(options) => tail::tail(context, &options),

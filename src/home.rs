@@ -186,6 +186,11 @@ impl Home {
         self.root.join("supervisor.lock")
     }
 
+    /// The supervisor's diary, where it has no terminal.
+    pub fn supervisor_log(&self) -> PathBuf {
+        self.root.join("supervisor.log")
+    }
+
     /// The space set aside for a full disk.
     pub fn reserve(&self) -> PathBuf {
         self.root.join("reserve")

@@ -11,9 +11,10 @@
 //! 5. [`process`]: the operating system; begin with [`process::record`], whose lock says that a run is alive.
 //! 6. [`worker`]: one run, from its spawn until nothing of it is left. It knows no database.
 //! 7. [`executor`]: the verbs. [`executor::Executor`] is the library's own interface.
-//! 8. [`service`]: the supervisor as a systemd user service.
-//! 9. [`report`]: tables, sentences, JSON.
-//! 10. [`cli`]: what was typed, handed to the executor, its answer handed to the report.
+//! 8. [`supervisor`]: `keep-restarting`. It wakes up, looks at the facts, and has workers do what is due.
+//! 9. [`service`]: the supervisor as a systemd user service.
+//! 10. [`report`]: tables, sentences, JSON.
+//! 11. [`cli`]: what was typed, handed to the executor, its answer handed to the report.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -41,4 +42,5 @@ pub mod registry;
 pub mod report;
 pub mod service;
 pub mod store;
+pub mod supervisor;
 pub mod worker;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
-    let behind_a_door = jobexec::worker::door(std::env::args_os());
-    ExitCode::from(behind_a_door.unwrap_or_else(|| jobexec::cli::main(std::env::args_os())))
+    let worker = || jobexec::worker::door(std::env::args_os());
+    let supervisor = || jobexec::supervisor::door(std::env::args_os());
+    ExitCode::from(worker().or_else(supervisor).unwrap_or_else(|| jobexec::cli::main(std::env::args_os())))
 }

@@ -231,8 +231,7 @@ mod tests {
     }
 
     fn unit_of(folder: &str) -> String {
-        let unit =
-            unit::Unit { program: Path::new("/j"), folder: Path::new(folder), search: None, sleep: None, slots: None };
+        let unit = unit::Unit { program: Path::new("/j"), folder: Path::new(folder), search: None, sleep: None };
         unit.render().unwrap()
     }
 

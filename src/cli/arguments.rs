@@ -1,7 +1,6 @@
 //! What can be typed.
 
 use std::ffi::OsString;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::builder::ValueParser;
@@ -133,6 +132,12 @@ pub(super) enum Verb {
         #[arg(required = true)]
         names: Vec<String>,
     },
+    /// Keep wanted tasks running: start again what broke, until Ctrl-C (which leaves them running)
+    ///
+    /// At most one for a folder. After a run of 2 seconds or more a task is started again at once, after a shorter one
+    /// with a wait that doubles. What was stopped stays stopped. SIGHUP reads the registry anew; closing the terminal
+    /// does not end it.
+    KeepRestarting(KeepArguments),
     /// Show what runs; of one task, everything
     Status {
         /// The tasks [default: all]
@@ -212,15 +217,32 @@ pub(super) struct InstallArguments {
     /// The longest that a broken task stays down, for `keep-restarting --sleep`
     #[arg(long, value_name = "DURATION")]
     pub(super) sleep: Option<String>,
-    /// How many queued jobs run at once, for `keep-restarting --slots`
-    #[arg(long, value_name = "N")]
-    pub(super) slots: Option<NonZeroU32>,
     /// Leave the start to the next boot or login
     #[arg(long)]
     pub(super) no_start: bool,
     /// Print the unit, and do nothing
     #[arg(long, conflicts_with = "no_start")]
     pub(super) print: bool,
+}
+
+/// `keep-restarting`.
+#[derive(Debug, Args)]
+pub(super) struct KeepArguments {
+    /// The longest that a broken task stays down, where it has no `backoff.max`
+    #[arg(long, value_name = "DURATION", default_value = "60")]
+    pub(super) sleep: String,
+    /// Go into the background; the diary is supervisor.log in the folder
+    #[arg(long)]
+    pub(super) detach: bool,
+    /// At the end, stop what runs (the next supervisor brings it back)
+    #[arg(long)]
+    pub(super) stop_tasks: bool,
+    /// End when nothing is left that ends by itself; exit code 1 if something failed
+    #[arg(long)]
+    pub(super) until_idle: bool,
+    /// Say more (twice: everything); `JOBEXEC_LOG` says it by module
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
 }
 
 /// `add`.

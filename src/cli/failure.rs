@@ -12,6 +12,7 @@ use crate::registry::file::FileError;
 use crate::report;
 use crate::service::ServiceError;
 use crate::store::StoreError;
+use crate::supervisor::SupervisorError;
 
 /// What kind of failure it is: the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +96,18 @@ impl From<ServiceError> for Failure {
             | ServiceError::Command { .. } => Kind::Failed,
         };
         Self { kind, hints: error.hints(), source: Box::new(error), silent: false }
+    }
+}
+
+impl From<SupervisorError> for Failure {
+    fn from(error: SupervisorError) -> Self {
+        let kind = match error {
+            SupervisorError::Executor(error) => return error.into(),
+            SupervisorError::Second { .. } | SupervisorError::Unnamed { .. } => Kind::Refused,
+            SupervisorError::Log(_) => Kind::Input,
+            SupervisorError::Background(_) | SupervisorError::System { .. } => Kind::Failed,
+        };
+        Self { kind, source: Box::new(error), hints: Vec::new(), silent: false }
     }
 }
 

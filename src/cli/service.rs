@@ -32,7 +32,7 @@ fn install(context: &mut Context, arguments: &InstallArguments) -> Result<u8, Fa
     let sleep = sleep.map_err(|error: AmountError| Failure::input(error.to_string()))?;
     let (program, folder) = (std::env::current_exe()?, real(&context.root()?));
     let search = std::env::var_os("PATH");
-    let unit = Unit { program: &program, folder: &folder, search: search.as_deref(), sleep, slots: arguments.slots };
+    let unit = Unit { program: &program, folder: &folder, search: search.as_deref(), sleep };
     let text = unit.render().map_err(ServiceError::from)?;
     if arguments.print {
         let mut out = Page::default();

@@ -142,9 +142,7 @@ impl Executor {
         let text = |key: &str| match notice.message.get(key) {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Null) | None => String::new(),
-            Some(Value::Array(lines)) => {
-                lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
-            }
+            Some(Value::Array(lines)) => lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
             Some(other) => other.to_string(),
         };
         let ours: [(&str, OsString); 15] = [

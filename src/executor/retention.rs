@@ -22,7 +22,7 @@ struct Archive {
 
 impl Executor {
     /// Deletes the archived outputs of a task that exceed its limits; returns how many.
-    pub(super) fn retain(&mut self, task: &Task) -> Result<usize, ExecutorError> {
+    pub fn retain(&mut self, task: &Task) -> Result<usize, ExecutorError> {
         let archives = self.archives(&task.name)?;
         let doomed: Vec<_> = exceeding(&task.log, &archives);
         self.delete_archives(&doomed)

@@ -17,6 +17,15 @@ pub fn ring(bell: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(bell)?.write_all_at(b"!", 0)
 }
 
+/// What has been heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Heard {
+    /// The bell: facts have changed.
+    pub bell: bool,
+    /// The registry's file has changed.
+    pub registry: bool,
+}
+
 /// Hears the bell and changes of the registry.
 #[derive(Debug)]
 pub struct Ear {
@@ -50,14 +59,22 @@ impl Ear {
 
     /// Takes what has been heard; whether any of it matters.
     pub fn heard(&self) -> io::Result<bool> {
-        let mut heard = false;
+        let heard = self.listen()?;
+        Ok(heard.bell || heard.registry)
+    }
+
+    /// Takes what has been heard.
+    pub fn listen(&self) -> io::Result<Heard> {
+        let mut heard = Heard::default();
         loop {
             match self.inotify.read_events() {
                 Ok(events) => {
-                    let matters = |name: &OsString| self.names.contains(name);
-                    heard |= events
-                        .iter()
-                        .any(|event| Some(event.wd) == self.bell || event.name.as_ref().is_some_and(matters));
+                    for event in events {
+                        // More has happened than the kernel has kept.
+                        let everything = event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
+                        heard.bell |= everything || Some(event.wd) == self.bell;
+                        heard.registry |= everything || event.name.is_some_and(|name| self.names.contains(&name));
+                    }
                 }
                 Err(Errno::EAGAIN) => return Ok(heard),
                 Err(errno) => return Err(errno.into()),

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -75,6 +76,37 @@ pub fn given() -> io::Result<Given> {
     let given = Given { record: sys::inherited(RECORD)?, spec: sys::inherited(SPEC)?, answer: sys::inherited(ANSWER)? };
     sys::close_on_exec_from(3)?;
     Ok(given)
+}
+
+/// Spawns a supervisor in the background: a session of its own, standard output and error into its diary, and an
+/// environment without any run's id. Returns the end of the pipe through which it says that it has begun.
+pub fn background(lock: &Path, folder: &Path, options: &str, log: &Path) -> io::Result<OwnedFd> {
+    let (listen, answer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    let null = OpenOptions::new().read(true).open("/dev/null")?;
+    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(log)?;
+    let words = [lock.as_os_str().as_bytes(), folder.as_os_str().as_bytes(), options.as_bytes()];
+    let argv = strings(&[b"jobexec", SUPERVISOR_DOOR.as_bytes(), words[0], words[1], words[2]])?;
+    let env = strings(&environment::assignments(&environment::Inherited::capture().variables()))?;
+    let [log, answer] = [above(log.as_fd())?, above(answer.as_fd())?];
+    sys::posix_spawn(&sys::Raw {
+        program: &CString::new(OURSELVES)?,
+        argv: &argv,
+        env: &env,
+        descriptors: &[(null.as_fd(), 0), (log.as_fd(), 1), (log.as_fd(), 2), (answer.as_fd(), RECORD)],
+        new_session: true,
+        block_signals: false,
+    })?;
+    Ok(listen)
+}
+
+/// Takes over what a supervisor in the background was given, and leaves the directory it was started in. To be called
+/// once, before anything else is opened.
+pub fn given_background() -> io::Result<OwnedFd> {
+    sys::close_from(RECORD + 1)?;
+    let answer = sys::inherited(RECORD)?;
+    sys::close_on_exec_from(3)?;
+    std::env::set_current_dir("/")?;
+    Ok(answer)
 }
 
 /// What a script is spawned with.

@@ -8,6 +8,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 use crate::domain::outcome::Exit;
 
 /// What a process is spawned with, all of it ready to be handed to the kernel.
@@ -222,6 +225,13 @@ pub(super) fn wait_child(pid: Option<i32>, reap: bool) -> io::Result<Waited> {
     let micros = |time: libc::timeval| u64::try_from(time.tv_sec * 1_000_000 + time.tv_usec).unwrap_or(0);
     let memory = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024;
     Ok(Waited::Dead(Dead { pid, exit, cpu: micros(usage.ru_utime) + micros(usage.ru_stime), memory }))
+}
+
+/// Registers a descriptor with the event loop that runs, which is told when there is something to read.
+pub(super) fn async_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the registration owns the descriptor, which is closed only when it is dropped itself.
+    let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+    registered.map_err(|error| error.into_parts().1)
 }
 
 /// The kernel's `struct pidfd_info`, in the size that every kernel with the call knows.

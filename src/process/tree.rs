@@ -40,17 +40,23 @@ pub(super) fn processes() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// Whether a child is the worker of another run (or its starter's spawn of one): it holds its own record's lock, and
-/// so neither it nor anything below it belongs to our tree.
+/// Whether a child is the worker of another run (or its starter's spawn of one), or a supervisor in the background: it
+/// holds its own lock, and so neither it nor anything below it belongs to our tree.
 fn is_other_worker(pid: i32) -> bool {
-    worker_record(pid).is_some_and(|path| record::is_held(&path).unwrap_or(false))
+    let lock = worker_record(pid).or_else(|| behind_door(pid, spawn::SUPERVISOR_DOOR));
+    lock.is_some_and(|path| record::is_held(&path).unwrap_or(false))
 }
 
 /// The record of a worker, by its command line; `None` for a process that is no worker.
 pub(super) fn worker_record(pid: i32) -> Option<PathBuf> {
+    behind_door(pid, spawn::WORKER_DOOR)
+}
+
+/// The lock of a process of ours that went through this door.
+fn behind_door(pid: i32, door: &str) -> Option<PathBuf> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let mut words = line.split(|b| *b == 0);
-    if words.nth(1) != Some(spawn::WORKER_DOOR.as_bytes()) {
+    if words.nth(1) != Some(door.as_bytes()) {
         return None;
     }
     words.next().map(|path| PathBuf::from(OsStr::from_bytes(path)))

@@ -10,10 +10,17 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timer::TimerSetTimeFlags;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags};
 
+use tokio::io::unix::AsyncFd;
+
 use crate::domain::evidence::ProcessId;
 use crate::domain::outcome::Exit;
 
 use super::{identity, sys};
+
+/// A descriptor that an event loop can wait for; it is a copy that stands for the same thing.
+pub fn readable(of: &impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
+    sys::async_readable(of.as_fd().try_clone_to_owned()?)
+}
 
 /// How many ends are taken at once.
 const AT_ONCE: usize = 256;
@@ -150,6 +157,19 @@ mod tests {
         assert_eq!(set.exit(token), told.then_some(Exit::Code(7)));
         set.forget(token);
         assert_eq!(set.add(&id).unwrap(), None);
+    }
+
+    #[test]
+    fn an_event_loop_is_woken_by_an_alarm() {
+        let alarm = Alarm::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let readable = readable(&alarm).unwrap();
+            alarm.set(clock::since_boot() + Duration::from_millis(2)).unwrap();
+            readable.readable().await.unwrap().clear_ready();
+            alarm.set(clock::since_boot() + Duration::from_millis(2)).unwrap();
+            readable.readable().await.unwrap().clear_ready();
+        });
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! as far back as systemd 239; newer settings are ignored by an older one, with a line in its log.
 
 use std::ffi::OsStr;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,8 +54,6 @@ pub struct Unit<'a> {
     pub search: Option<&'a OsStr>,
     /// The supervisor's `--sleep`.
     pub sleep: Option<Duration>,
-    /// The supervisor's `--slots`.
-    pub slots: Option<NonZeroU32>,
 }
 
 /// What a unit of ours says.
@@ -79,9 +76,6 @@ impl Unit<'_> {
         let mut line = vec![program, "--folder".to_owned(), argument(folder), "keep-restarting".to_owned()];
         if let Some(sleep) = self.sleep {
             line.extend(["--sleep".to_owned(), print_duration(sleep)]);
-        }
-        if let Some(slots) = self.slots {
-            line.extend(["--slots".to_owned(), slots.to_string()]);
         }
         let line = line.join(" ");
         let search = match self.search {

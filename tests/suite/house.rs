@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which modules a module may use, besides itself.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("home", &["domain"]),
     ("process", &["home", "domain"]),
@@ -12,9 +12,10 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("store", &["home", "domain"]),
     ("worker", &["store", "process", "home", "domain"]),
     ("executor", &["store", "registry", "process", "home", "domain"]),
+    ("supervisor", &["executor", "store", "process", "home", "domain"]),
     ("service", &["domain"]),
     ("report", &["service", "executor", "store", "registry", "process", "home", "domain"]),
-    ("cli", &["report", "service", "executor", "store", "registry", "process", "home", "domain"]),
+    ("cli", &["report", "supervisor", "service", "executor", "store", "registry", "process", "home", "domain"]),
 ];
 
 fn sources(of: &str) -> Vec<(PathBuf, String)> {

@@ -125,10 +125,10 @@ fn a_unit_of_ours_that_differs_is_replaced_and_what_runs_gets_it() {
     let machine = Machine::new();
     machine.says(0, &["service", "install"]);
     machine.asked();
-    let said = machine.says(0, &["service", "install", "--sleep", "5", "--slots", "4"]);
+    let said = machine.says(0, &["service", "install", "--sleep", "5"]);
     let (name, text) = machine.unit();
     assert!(said.err.starts_with("Replacing ") && said.err.contains(&format!("Restarting {name}")), "{}", said.err);
-    assert!(text.contains(" keep-restarting --sleep 5s --slots 4\n"), "{text}");
+    assert!(text.contains(" keep-restarting --sleep 5s\n"), "{text}");
     assert_eq!(machine.asked(), ["daemon-reload".to_owned(), format!("restart {name}")]);
 }
 
@@ -289,7 +289,6 @@ fn a_command_that_fails_is_named_with_what_it_said() {
 fn bad_input_is_refused_before_anything_is_done() {
     let machine = Machine::new();
     assert!(machine.says(2, &["service", "install", "--sleep", "soon"]).err.contains("`soon` is not a duration"));
-    machine.says(2, &["service", "install", "--slots", "0"]);
     assert!(machine.says(2, &["service", "install", "-f", "a\nb"]).err.contains("a control character"));
     machine.says(2, &["service"]);
     assert_eq!(machine.asked(), [""; 0]);

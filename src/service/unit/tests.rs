@@ -9,13 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn unit<'a>(program: &'a str, folder: &'a str, search: Option<&'a str>) -> Unit<'a> {
-    Unit {
-        program: Path::new(program),
-        folder: Path::new(folder),
-        search: search.map(OsStr::new),
-        sleep: None,
-        slots: None,
-    }
+    Unit { program: Path::new(program), folder: Path::new(folder), search: search.map(OsStr::new), sleep: None }
 }
 
 /// The value of a setting in a rendered unit.

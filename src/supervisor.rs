@@ -1,0 +1,246 @@
+//! The supervisor: wakes up, looks at the facts, decides by the rules of `domain`, has workers act.
+//!
+//! At most one for a folder. Killing it stops nothing that runs; the next one carries on from the facts. It sleeps
+//! until something happens: the bell, the end of a process, a change of the registry, a moment that was worked out.
+
+mod agenda;
+mod delivery;
+mod detach;
+mod diary;
+mod keeper;
+mod post;
+mod scripts;
+mod stall;
+mod told;
+mod upkeep;
+mod watched;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+use crate::domain::name::TaskName;
+use crate::executor::{self, Afterwards, Asker, Executor, ExecutorError};
+use crate::home::Home;
+use crate::home::bell::{Ear, Heard};
+use crate::process::asking::ManyDescriptors;
+use crate::process::environment::Inherited;
+use crate::process::spawn::{POST_DOOR, SUPERVISOR_DOOR};
+use crate::process::wait;
+use crate::process::watch::{Alarm, readable};
+use crate::store::supervisor::Supervisor;
+
+use keeper::{Event, Keeper};
+
+pub use detach::detach;
+
+/// The name under which the supervisor starts tasks.
+const ASKER: &str = "keep-restarting";
+
+/// How a supervisor is to work.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Options {
+    /// The longest that a broken task stays down, where the task does not say.
+    pub sleep: Duration,
+    /// End when nothing runs or can still run by itself.
+    pub until_idle: bool,
+    /// Stop every task at the end.
+    pub stop_tasks: bool,
+    /// How much the diary says besides the usual.
+    pub verbose: u8,
+    /// `JOBEXEC_LOG`: what the diary says, by module.
+    pub log: Option<String>,
+}
+
+/// Why there is no supervisor.
+#[derive(Debug, Error)]
+pub enum SupervisorError {
+    /// There is one already.
+    #[error("a supervisor of `{}` is running already: pid {}, since {}, started {}", folder.display(), first.pid, since(first), first.place)]
+    Second {
+        /// The folder.
+        folder: PathBuf,
+        /// The first one.
+        first: Box<Supervisor>,
+    },
+    /// There is one already, and it has not written down who it is yet.
+    #[error("a supervisor of `{}` is running already: {holder}", folder.display())]
+    Unnamed {
+        /// The folder.
+        folder: PathBuf,
+        /// What its lock says.
+        holder: String,
+    },
+    /// The wish for the diary makes no sense.
+    #[error("{0}")]
+    Log(String),
+    /// One in the background did not begin.
+    #[error("the supervisor in the background did not begin: {0}")]
+    Background(String),
+    /// The executor refused something.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// The system refused something.
+    #[error("cannot {doing}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+fn since(supervisor: &Supervisor) -> String {
+    let zone = jiff::tz::TimeZone::system();
+    supervisor.since.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Goes through a private door of the supervisor's, if the first argument names one; the exit code of what was behind
+/// it.
+pub fn door(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
+    let first = args.nth(1)?;
+    if first.as_bytes() == POST_DOOR.as_bytes() {
+        return Some(post::post());
+    }
+    (first.as_bytes() == SUPERVISOR_DOOR.as_bytes()).then(|| detach::background(args))
+}
+
+/// Supervises a folder until somebody asks for the end; whether a job failed for good meanwhile.
+pub fn run(folder: &Path, options: &Options, place: &str) -> Result<bool, SupervisorError> {
+    supervise(folder, options, place, None)
+}
+
+/// As [`run`]; whoever waits for it to begin is told through `begun`.
+fn supervise(folder: &Path, options: &Options, place: &str, begun: Option<OwnedFd>) -> Result<bool, SupervisorError> {
+    let inherited = Inherited::capture();
+    let mut executor = Executor::open(folder)?;
+    let home = executor.home().clone();
+    let Some(_lock) = executor.take_supervision()? else { return Err(second(&executor)?) };
+    diary::begin(&home.supervisor_log(), begun.is_some(), options.verbose, options.log.as_deref())
+        .map_err(SupervisorError::Log)?;
+    let system = |doing| move |source| SupervisorError::System { doing, source };
+    // The exit of a script whose worker was killed comes to us.
+    wait::become_subreaper().map_err(system("become the one that inherits orphans"))?;
+    let _many = ManyDescriptors::allow();
+    let supervisor = executor.begin_supervision(options.sleep, place)?;
+    if let Some(begun) = begun {
+        detach::tell_begun(begun, supervisor.pid);
+    }
+    let asker = Asker { name: ASKER.to_owned(), job: None };
+    let mut keeper = Keeper::new(executor, asker.clone(), inherited)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let runtime = runtime.map_err(system("set up the event loop"))?;
+    let why = runtime.block_on(night(&mut keeper, &home, options)).map_err(system("wait for events"))?;
+    drop(runtime);
+    keeper.end()?;
+    let failed = keeper.failed;
+    let mut executor = keeper.executor;
+    if options.stop_tasks {
+        stop_tasks(&mut executor, &asker)?;
+    }
+    executor.end_supervision(&supervisor)?;
+    info!("{why}");
+    Ok(failed)
+}
+
+/// What to say to a second supervisor.
+fn second(executor: &Executor) -> Result<SupervisorError, ExecutorError> {
+    let folder = executor.home().root().to_path_buf();
+    let holder = executor::holder(executor.home());
+    let first = executor.supervisor()?.filter(|first| holder == format!("pid {}", first.pid));
+    Ok(match first {
+        Some(first) => SupervisorError::Second { folder, first: Box::new(first) },
+        None => SupervisorError::Unnamed { folder, holder },
+    })
+}
+
+/// Waits for events and hands them on, until the end is asked for; the sentence that says why.
+async fn night(keeper: &mut Keeper, home: &Home, options: &Options) -> io::Result<String> {
+    let ear = Ear::open(home)?;
+    let alarm = Alarm::new()?;
+    let bell = readable(&ear)?;
+    let ends = readable(&keeper.watch)?;
+    let files = readable(&keeper.scripts)?;
+    let moments = readable(&alarm)?;
+    let mut children = signal(SignalKind::child())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    keeper.begin();
+    greet(keeper, home);
+    loop {
+        if options.until_idle && keeper.is_idle().unwrap_or(false) {
+            return Ok("nothing is left to do".to_owned());
+        }
+        alarm.set(keeper.next_moment())?;
+        let event = tokio::select! {
+            heard = hear(&bell, &ear) => match heard? {
+                Heard { registry: true, .. } => Event::RegistryChanged,
+                Heard { bell: true, .. } => Event::Rang,
+                Heard { .. } => continue,
+            },
+            woken = clear(&ends) => woken.map(|()| Event::ProcessEnded)?,
+            woken = clear(&files) => woken.map(|()| Event::ScriptChanged)?,
+            woken = clear(&moments) => woken.map(|()| Event::MomentCame)?,
+            _ = children.recv() => Event::ChildEnded,
+            _ = hangup.recv() => Event::ReadAnew,
+            _ = interrupt.recv() => return Ok(goodbye(keeper, options, "interrupted")),
+            _ = terminate.recv() => return Ok(goodbye(keeper, options, "asked to end")),
+        };
+        keeper.handle(event);
+    }
+}
+
+/// Waits until there is something to read; it has to be read afterwards.
+async fn clear(fd: &AsyncFd<OwnedFd>) -> io::Result<()> {
+    fd.readable().await?.clear_ready();
+    Ok(())
+}
+
+async fn hear(bell: &AsyncFd<OwnedFd>, ear: &Ear) -> io::Result<Heard> {
+    clear(bell).await?;
+    ear.listen()
+}
+
+fn greet(keeper: &Keeper, home: &Home) {
+    let (running, waiting) = keeper.counts();
+    let tasks = keeper.tasks.len();
+    let s = if tasks == 1 { "" } else { "s" };
+    info!(
+        "supervising {} in {}: {tasks} task{s}, {running} running, {waiting} waiting (pid {})",
+        keeper.exec_id,
+        home.root().display(),
+        std::process::id()
+    );
+}
+
+fn goodbye(keeper: &Keeper, options: &Options, why: &str) -> String {
+    let (running, _) = keeper.counts();
+    match (running, options.stop_tasks) {
+        (0, _) | (_, true) => why.to_owned(),
+        (1, false) => format!("{why}; 1 task goes on running, and is not started again until there is a supervisor"),
+        (_, false) => {
+            format!("{why}; {running} tasks go on running, and are not started again until there is a supervisor")
+        }
+    }
+}
+
+/// Stops everything that runs. It stays wanted: the next supervisor brings it back.
+fn stop_tasks(executor: &mut Executor, asker: &Asker) -> Result<(), ExecutorError> {
+    let definitions = executor.definitions()?;
+    let statuses = executor.status(&definitions, None, false)?;
+    let names: Vec<TaskName> =
+        statuses.into_iter().filter(|status| status.live.is_some()).map(|status| status.name).collect();
+    info!("stopping {} tasks", names.len());
+    executor.stop(&names, Afterwards::Restart, asker, &mut |text| info!("{text}"))?;
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Messages are delivered by runs of their own; here it is only seen to that they are, and when.
+
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::executor::ExecutorError;
+use crate::process::clock;
+
+use super::keeper::{Item, Keeper, until};
+use super::told;
+
+impl Keeper {
+    /// Puts the next delivery on the agenda, if there is anything to deliver.
+    pub(super) fn plan_delivery(&mut self) -> Result<(), ExecutorError> {
+        let outbox = self.executor.outbox()?;
+        let wait = if outbox.now.is_empty() { outbox.next.map(until) } else { Some(Duration::ZERO) };
+        match wait {
+            Some(wait) => self.agenda.set(Item::Deliver, clock::since_boot() + wait),
+            None => self.agenda.cancel(&Item::Deliver),
+        }
+        Ok(())
+    }
+
+    /// Begins to deliver what is to be delivered now.
+    pub(super) fn deliver(&mut self) -> Result<(), ExecutorError> {
+        for notice in self.executor.outbox()?.now {
+            match self.executor.deliver(&notice, &self.exec_id, &self.inherited, &self.asker) {
+                Ok((run, worker)) => self.adopt_child(run, worker)?,
+                Err(error @ ExecutorError::Start { .. }) => {
+                    let reason = told::chain(&error);
+                    warn!("cannot tell about {}: {reason}", notice.task);
+                    self.executor.postpone_notice(&notice, &reason)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.plan_delivery()?;
+        self.catch_up()
+    }
+}

@@ -1,0 +1,373 @@
+//! The supervisor's facts and what it makes of an event: look at what has changed, settle what has ended, start what
+//! is due. No part of it waits.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{debug, error, info, warn};
+
+use crate::domain::evidence::{Ended, Record};
+use crate::domain::lifecycle::State;
+use crate::domain::name::{RunId, TaskName};
+use crate::domain::task::{Restart, Task};
+use crate::executor::{Asker, Executor, ExecutorError};
+use crate::process::clock;
+use crate::process::environment::Inherited;
+use crate::process::watch::WatchSet;
+use crate::store::runs::RunRow;
+
+use super::agenda::Agenda;
+use super::scripts::Scripts;
+use super::told;
+use super::upkeep::Wait;
+use super::watched::Watched;
+
+/// How often it goes on at once when what it does changes facts: what is left over then comes with the next event.
+const ROUNDS: usize = 64;
+
+/// What is committed survives a power cut after this at the latest.
+const FLUSH_AFTER: Duration = Duration::from_millis(100);
+
+/// How long an edited registry rests before it is read: an editor may write it in several steps.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// The safety net: if nothing happens for so long, it is looked whether something has been missed.
+const SAFETY_NET: Duration = Duration::from_secs(5);
+
+/// When something of ours fails, a full disk for example, it is tried again after this.
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// The least time between a failure and the next try when a file has changed.
+const AFTER_CHANGE: Duration = Duration::from_secs(1);
+
+/// What has happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    /// Facts have changed.
+    Rang,
+    /// The registry's file has changed.
+    RegistryChanged,
+    /// A watched process has ended.
+    ProcessEnded,
+    /// A child of ours has ended.
+    ChildEnded,
+    /// A file of a task that could not be started has changed.
+    ScriptChanged,
+    /// A moment has come.
+    MomentCame,
+    /// Somebody wants everything to be read anew.
+    ReadAnew,
+}
+
+/// What is on the agenda.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Item {
+    /// Start a task, by its key.
+    Start(String),
+    /// A crash loop may be over.
+    Steady(String),
+    /// Look for a sign of life.
+    Stall(RunId),
+    /// Look again at a run that nothing reports of.
+    Look(RunId),
+    /// The time limit of an orphan, or the grace after that.
+    Limit(RunId),
+    /// Deliver messages.
+    Deliver,
+    /// Flush.
+    Flush,
+    /// Read the registry.
+    Reload,
+    /// Look at everything.
+    Survey,
+    /// Look whether something was missed.
+    SafetyNet,
+    /// See whether it was.
+    Missed,
+}
+
+/// The supervisor.
+pub(super) struct Keeper {
+    pub(super) executor: Executor,
+    pub(super) asker: Asker,
+    /// What a run inherits that no command of a person made.
+    pub(super) inherited: Inherited,
+    pub(super) exec_id: String,
+    /// The definitions by the key of their names.
+    pub(super) tasks: HashMap<String, Arc<Task>>,
+    /// What is wrong with the registry, as it was told.
+    pub(super) mistake: Option<String>,
+    /// The last event that was looked at.
+    event: i64,
+    /// The state of the database at the last look.
+    version: i64,
+    /// Which wait of each task is on the agenda.
+    pub(super) waits: HashMap<String, Wait>,
+    /// Crash-looping tasks that run, and since when they have done so steadily.
+    pub(super) steady: HashMap<String, (TaskName, Timestamp)>,
+    pub(super) runs: BTreeMap<RunId, Watched>,
+    pub(super) watch: WatchSet,
+    pub(super) suspects: BTreeSet<RunId>,
+    pub(super) agenda: Agenda<Item>,
+    pub(super) scripts: Scripts,
+    /// Runs that are settled and whose records go with the next flush.
+    settled: Vec<RunId>,
+    /// Tasks whose old output is looked through with the next flush.
+    pub(super) started: BTreeSet<String>,
+    /// The last trouble that was told.
+    trouble: Option<String>,
+    /// Whether a job failed for good since the supervisor began.
+    pub(super) failed: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(executor: Executor, asker: Asker, inherited: Inherited) -> Result<Self, ExecutorError> {
+        executor.checkpoint_at_leisure()?;
+        Ok(Self {
+            event: executor.newest_event()?,
+            version: executor.data_version()?,
+            executor,
+            asker,
+            inherited,
+            exec_id: String::new(),
+            tasks: HashMap::new(),
+            mistake: None,
+            waits: HashMap::new(),
+            steady: HashMap::new(),
+            runs: BTreeMap::new(),
+            watch: WatchSet::new()?,
+            suspects: BTreeSet::new(),
+            agenda: Agenda::new(),
+            scripts: Scripts::new()?,
+            settled: Vec::new(),
+            started: BTreeSet::new(),
+            trouble: None,
+            failed: false,
+        })
+    }
+
+    /// Begins: reads everything, adopts what runs, starts what is due.
+    pub(super) fn begin(&mut self) {
+        let done = self.reload().and_then(|()| self.survey());
+        self.afterwards(done);
+    }
+
+    /// Takes in what has happened.
+    pub(super) fn handle(&mut self, event: Event) {
+        let done = self.take_in(event);
+        self.afterwards(done);
+    }
+
+    /// When something is to be done next.
+    pub(super) fn next_moment(&self) -> Duration {
+        self.agenda.next().unwrap_or_else(|| clock::since_boot() + SAFETY_NET)
+    }
+
+    /// Flushes what is not flushed yet: the last thing that it does.
+    pub(super) fn end(&mut self) -> Result<(), ExecutorError> {
+        self.flush()
+    }
+
+    fn take_in(&mut self, event: Event) -> Result<(), ExecutorError> {
+        match event {
+            Event::Rang => {
+                self.agenda.cancel(&Item::Missed);
+                self.catch_up()
+            }
+            Event::RegistryChanged => {
+                self.agenda.set(Item::Reload, clock::since_boot() + SETTLE);
+                Ok(())
+            }
+            Event::ProcessEnded => {
+                for token in self.watch.ended()? {
+                    let run = self.run_of(token);
+                    self.suspects.extend(run);
+                }
+                self.catch_up()
+            }
+            Event::ChildEnded => self.take_children(),
+            Event::ScriptChanged => {
+                let now = clock::since_boot();
+                for key in self.scripts.changed()? {
+                    debug!("a file of {key} has changed");
+                    let soon = self.agenda.moment(&Item::Start(key.clone())).map(|at| at.min(now + AFTER_CHANGE));
+                    if let Some(soon) = soon {
+                        self.agenda.set(Item::Start(key), soon);
+                    }
+                }
+                Ok(())
+            }
+            Event::MomentCame => {
+                let due = self.agenda.take_due(clock::since_boot());
+                due.into_iter().try_for_each(|item| self.attend(item))
+            }
+            Event::ReadAnew => self.reload().and_then(|()| self.survey()),
+        }
+    }
+
+    fn attend(&mut self, item: Item) -> Result<(), ExecutorError> {
+        match item {
+            Item::Start(key) => {
+                self.agenda.set(Item::Start(key), Duration::ZERO);
+                self.catch_up()
+            }
+            Item::Steady(key) => self.recovered(&key),
+            Item::Stall(run) => self.look_for_life(run),
+            Item::Look(run) => {
+                self.suspects.insert(run);
+                self.catch_up()
+            }
+            Item::Limit(run) => self.enforce_limit(run),
+            Item::Deliver => self.deliver(),
+            Item::Flush => self.flush(),
+            Item::Reload => self.reload().and_then(|()| self.survey()),
+            Item::Survey => self.survey(),
+            Item::SafetyNet => self.safety_net(),
+            Item::Missed => {
+                warn!("woken by the safety net: the database has changed and the bell has not rung");
+                self.survey()
+            }
+        }
+    }
+
+    /// What follows every event: the safety net is set anew, and trouble is told once.
+    fn afterwards(&mut self, done: Result<(), ExecutorError>) {
+        let now = clock::since_boot();
+        self.agenda.set(Item::SafetyNet, now + SAFETY_NET);
+        match done {
+            Ok(()) => {
+                if self.agenda.moment(&Item::Survey).is_none() && self.trouble.take().is_some() {
+                    info!("that is over; going on");
+                }
+            }
+            Err(error) => {
+                let text = told::chain(&error);
+                if self.trouble.as_ref() != Some(&text) {
+                    error!("{text}; trying again");
+                    self.trouble = Some(text);
+                }
+                self.agenda.set(Item::Survey, now + TRY_AGAIN);
+            }
+        }
+    }
+
+    /// Nothing has happened for a while. If facts have changed all the same, somebody did not ring, or is about to.
+    fn safety_net(&mut self) -> Result<(), ExecutorError> {
+        if !self.executor.home().registry().exists() && !self.executor.home().root().exists() {
+            return Err(ExecutorError::System {
+                doing: "find the folder, which is gone",
+                source: std::io::ErrorKind::NotFound.into(),
+            });
+        }
+        if self.executor.data_version()? != self.version {
+            self.agenda.set(Item::Missed, clock::since_boot() + SETTLE);
+        }
+        Ok(())
+    }
+
+    /// Looks at what has changed, settles what has ended, starts what is due, until nothing of that is left.
+    pub(super) fn catch_up(&mut self) -> Result<(), ExecutorError> {
+        for _ in 0..ROUNDS {
+            let changed = self.read_events()?;
+            let settled = self.settle_ended()?;
+            let started = self.start_due()?;
+            if !changed && !settled && !started {
+                return Ok(());
+            }
+        }
+        // More happens than can be taken in at once: others want their turn.
+        self.agenda.set(Item::Survey, clock::since_boot());
+        Ok(())
+    }
+
+    /// Reads what has happened since the last look; whether that was anything.
+    fn read_events(&mut self) -> Result<bool, ExecutorError> {
+        self.version = self.executor.data_version()?;
+        let events = self.executor.changed_since(self.event)?;
+        let Some(last) = events.last() else { return Ok(false) };
+        self.event = last.id;
+        let mut names = BTreeMap::new();
+        for event in &events {
+            told::event(event);
+            self.failed |= event.to == Some(State::Failed);
+            if let Some(name) = event.task.as_deref().and_then(|name| TaskName::parse(name).ok()) {
+                names.insert(name.key(), name);
+            }
+        }
+        for name in names.values() {
+            self.look_at(name)?;
+        }
+        self.plan_delivery()?;
+        self.agenda.set_if_unset(Item::Flush, clock::since_boot() + FLUSH_AFTER);
+        Ok(true)
+    }
+
+    /// Looks at everything: after a start, after trouble, when the registry has changed.
+    fn survey(&mut self) -> Result<(), ExecutorError> {
+        self.agenda.cancel(&Item::Survey);
+        self.agenda.cancel(&Item::Missed);
+        self.read_events()?;
+        for name in self.executor.known_tasks()? {
+            self.look_at(&name)?;
+        }
+        for open in self.executor.open_runs()? {
+            self.adopt(open);
+        }
+        self.suspects.extend(self.runs.keys().copied());
+        self.plan_delivery()?;
+        self.catch_up()
+    }
+
+    /// Settles every run that has ended; whether there was one.
+    fn settle_ended(&mut self) -> Result<bool, ExecutorError> {
+        let ended: Vec<(RunRow, Record, Ended)> = self.inspect()?;
+        if ended.is_empty() {
+            return Ok(false);
+        }
+        let runs: Vec<RunId> = ended.iter().map(|(run, _, _)| run.id).collect();
+        let settled = self.executor.settle(ended)?;
+        for run in runs {
+            self.release(run);
+        }
+        self.settled.extend(settled);
+        self.agenda.set_if_unset(Item::Flush, clock::since_boot() + FLUSH_AFTER);
+        Ok(true)
+    }
+
+    fn flush(&mut self) -> Result<(), ExecutorError> {
+        self.agenda.cancel(&Item::Flush);
+        let settled = std::mem::take(&mut self.settled);
+        self.executor.forget_records_of(settled)?;
+        for key in std::mem::take(&mut self.started) {
+            if let Some(task) = self.tasks.get(&key) {
+                self.executor.retain(task)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing runs or can still run by itself, apart from what is kept alive and what waits for a schedule.
+    pub(super) fn is_idle(&self) -> Result<bool, ExecutorError> {
+        let ends = |key: &str| self.tasks.get(key).is_none_or(|task| task.restart != Restart::Always);
+        let runs = self.runs.values().any(|run| run.key.as_deref().is_none_or(ends));
+        let waits = self.waits.keys().any(|key| ends(key));
+        Ok(!runs && !waits && self.executor.outbox()?.fresh == 0)
+    }
+
+    /// How many tasks run, and how many are waited for.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.runs.values().filter(|run| run.key.is_some()).count(), self.waits.len())
+    }
+}
+
+/// The time until a moment of the wall clock; zero when it is over.
+pub(super) fn until(moment: Timestamp) -> Duration {
+    Duration::try_from(moment.duration_since(clock::now())).unwrap_or(Duration::ZERO)
+}
+
+/// The time since a moment of the wall clock; zero when it is yet to come.
+pub(super) fn age(moment: Timestamp) -> Duration {
+    Duration::try_from(clock::now().duration_since(moment)).unwrap_or(Duration::ZERO)
+}

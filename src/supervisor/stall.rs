@@ -1,0 +1,98 @@
+//! Whether a run still shows signs of life: its output grows, or a file that it names is touched.
+//!
+//! Measured on the clock that stands still while the machine sleeps: who sleeps is not stalled.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::amount::print_duration;
+use crate::domain::task::{Stall, StallAction};
+
+/// What the sign of life looked like: size and time of the last change.
+type Sign = Option<(u64, i64, i64)>;
+
+/// The watch over one run.
+#[derive(Debug)]
+pub(super) struct StallWatch {
+    rule: Stall,
+    file: PathBuf,
+    seen: Sign,
+    /// Since when nothing has changed.
+    since: Duration,
+    /// Whether it has been told, and nothing has changed since.
+    told: bool,
+}
+
+/// What a look has shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It lives, or the time is not over; look again after this.
+    Again(Duration),
+    /// It has stalled, for this reason.
+    Stalled {
+        reason: String,
+        /// Whether its run is to be ended.
+        end: bool,
+    },
+}
+
+impl StallWatch {
+    /// Watches a run from now on. `file` is its output, `already` how long it has been silent so far.
+    pub(super) fn new(rule: &Stall, file: PathBuf, now: Duration) -> Self {
+        let mut watch = Self { rule: rule.clone(), file, seen: None, since: now, told: false };
+        watch.seen = watch.sign();
+        watch
+    }
+
+    /// Looks whether there is a sign of life.
+    pub(super) fn look(&mut self, now: Duration) -> Look {
+        let sign = self.sign();
+        if sign != self.seen {
+            (self.seen, self.since, self.told) = (sign, now, false);
+        }
+        let silent = now.saturating_sub(self.since);
+        if silent < self.rule.after {
+            return Look::Again(self.rule.after.saturating_sub(silent));
+        }
+        if self.told {
+            return Look::Again(self.rule.after);
+        }
+        self.told = true;
+        let how_long = print_duration(self.rule.after);
+        let reason = match &self.rule.file {
+            Some(file) => format!("`{}` has not changed for {how_long}", file.display()),
+            None => format!("no output for {how_long}"),
+        };
+        Look::Stalled { reason, end: self.rule.action == StallAction::Restart }
+    }
+
+    fn sign(&self) -> Sign {
+        fs::metadata(&self.file).ok().map(|found| (found.size(), found.mtime(), found.mtime_nsec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_told_once_until_there_is_a_sign_of_life() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("out");
+        fs::write(&file, "a").unwrap();
+        let second = Duration::from_secs;
+        let rule = Stall { after: second(10), file: None, action: StallAction::Notify };
+        let mut watch = StallWatch::new(&rule, file.clone(), second(100));
+        assert_eq!(watch.look(second(104)), Look::Again(second(6)));
+        let stalled = || Look::Stalled { reason: "no output for 10s".into(), end: false };
+        assert_eq!(watch.look(second(110)), stalled());
+        assert_eq!(watch.look(second(120)), Look::Again(second(10)));
+        fs::write(&file, "ab").unwrap();
+        assert_eq!(watch.look(second(121)), Look::Again(second(10)));
+        assert_eq!(watch.look(second(131)), stalled());
+        fs::remove_file(&file).unwrap();
+        assert_eq!(watch.look(second(132)), Look::Again(second(10)));
+    }
+}

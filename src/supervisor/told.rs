@@ -1,0 +1,67 @@
+//! What the diary says of the events: one sentence for each that somebody may want to read in the morning.
+
+use std::error::Error;
+
+use serde_json::Value;
+use tracing::{debug, info, warn};
+
+use crate::domain::amount::print_duration;
+use crate::domain::lifecycle::State;
+use crate::store::events::Event;
+
+use super::keeper::until;
+
+/// Writes down an event.
+pub(super) fn event(event: &Event) {
+    let task = event.task.as_deref().unwrap_or_default();
+    let text = |key: &str| event.data.get(key).and_then(Value::as_str);
+    let reason = text("reason").unwrap_or_default();
+    match event.cause.as_str() {
+        "ended" => ended(event, task, reason),
+        "crash_looping" => {
+            warn!("{task} is crash-looping: 5 failures within 10 minutes; it goes on being started again");
+        }
+        "recovered" => info!("{task} has recovered: {reason}"),
+        "stalled" => warn!("{task} shows no sign of life: {reason}"),
+        "notified" => info!("told about {task}: {}", text("event").unwrap_or_default()),
+        "notice_postponed" => {
+            warn!("cannot tell about {task} ({}): {reason}; trying again", text("event").unwrap_or_default());
+        }
+        "notice_given_up" => warn!("gave up telling about {task} ({}): {reason}", text("event").unwrap_or_default()),
+        "stopped" => info!("{} stops {task}", text("by").unwrap_or("somebody")),
+        "armed" => info!("{} arms {task}", text("by").unwrap_or("somebody")),
+        "started" => debug!("{} starts {task}", text("by").unwrap_or("somebody")),
+        other => debug!("{other} {task}"),
+    }
+}
+
+fn ended(event: &Event, task: &str, reason: &str) {
+    let not_before = event.data.get("not_before").and_then(Value::as_str).and_then(|time| time.parse().ok());
+    let next = match (event.to, not_before) {
+        (Some(State::RestartReady), Some(moment)) => {
+            let millis = u64::try_from(until(moment).as_millis()).unwrap_or(u64::MAX);
+            // To the tenth of a second.
+            let wait = std::time::Duration::from_millis(millis.div_ceil(100) * 100);
+            format!("; starting it again in {}", print_duration(wait))
+        }
+        (Some(State::RestartReady), None) => "; starting it again".to_owned(),
+        (_, _) => String::new(),
+    };
+    let failed = matches!(event.to, Some(State::Failed)) || event.data.get("output").is_some_and(Value::is_array);
+    if failed {
+        warn!("{task} ended: {reason}{next}");
+    } else {
+        info!("{task} ended: {reason}{next}");
+    }
+}
+
+/// An error and its causes in one line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text += &format!(": {source}");
+        next = source.source();
+    }
+    text
+}

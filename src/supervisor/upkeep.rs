@@ -1,0 +1,146 @@
+//! How tasks stand: which are to be started and when, which crash loops are over, what the registry says of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{debug, error, info, warn};
+
+use crate::domain::name::{JobId, TaskName};
+use crate::domain::restart::{CRASH_LOOP, Due};
+use crate::domain::task::Task;
+use crate::executor::{Again, Definitions, ExecutorError};
+use crate::process::clock;
+
+use super::keeper::{Item, Keeper, TRY_AGAIN, age, until};
+use super::told;
+
+/// A wait before a start: it stays what it is as long as it belongs to the same attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wait {
+    attempt: Option<(JobId, u32)>,
+    not_before: Option<Timestamp>,
+}
+
+impl Keeper {
+    /// Reads the registry. A mistake in it is told once and changes nothing.
+    pub(super) fn reload(&mut self) -> Result<(), ExecutorError> {
+        self.agenda.cancel(&Item::Reload);
+        let Definitions { exec_id, tasks, mistake } = self.executor.definitions()?;
+        let mistake = mistake.map(|mistake| mistake.to_string());
+        if mistake != self.mistake {
+            if let Some(mistake) = &mistake {
+                error!("{mistake}\ngoing on with the last definitions without a mistake");
+            } else {
+                info!("the mistake in the registry is mended");
+            }
+            self.mistake = mistake;
+        }
+        let new: HashMap<String, Arc<Task>> = tasks.into_iter().map(|task| (task.name.key(), task)).collect();
+        if !self.exec_id.is_empty() {
+            self.tell_changes(&new);
+        }
+        self.exec_id = exec_id;
+        self.tasks = new;
+        Ok(())
+    }
+
+    fn tell_changes(&self, new: &HashMap<String, Arc<Task>>) {
+        let runs = |key: &str| self.runs.values().any(|run| run.key.as_deref() == Some(key));
+        for (key, old) in &self.tasks {
+            match new.get(key) {
+                None if runs(key) => warn!("{} is no longer in the registry; its run goes on", old.name),
+                None => info!("{} is no longer in the registry", old.name),
+                Some(task) if task != old && runs(key) => {
+                    info!("{} has been changed, which applies at its next start", task.name);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Looks at how one task stands, and puts what is to be done with it on the agenda.
+    pub(super) fn look_at(&mut self, name: &TaskName) -> Result<(), ExecutorError> {
+        let key = name.key();
+        let task = self.tasks.get(&key).cloned();
+        let Some(upkeep) = self.executor.upkeep(name, task.as_deref())? else { return Ok(()) };
+        if let Some(run) = upkeep.run
+            && !self.runs.contains_key(&run)
+            && let Some(open) = self.executor.open_run(run)?
+        {
+            self.adopt(open);
+        }
+        let steady = upkeep.looping_since.and(upkeep.steady_since).filter(|_| upkeep.run.is_some());
+        if let Some(since) = steady {
+            let left = CRASH_LOOP.within.saturating_sub(age(since));
+            self.agenda.set(Item::Steady(key.clone()), clock::since_boot() + left);
+            self.steady.insert(key.clone(), (name.clone(), since));
+        } else {
+            self.agenda.cancel(&Item::Steady(key.clone()));
+            self.steady.remove(&key);
+        }
+        let Due::Start(not_before) = upkeep.due else {
+            self.waits.remove(&key);
+            self.agenda.cancel(&Item::Start(key.clone()));
+            self.scripts.forget(&key);
+            return Ok(());
+        };
+        match task.filter(|_| upkeep.permanent) {
+            Some(task) => self.scripts.watch(&key, &task),
+            None => self.scripts.forget(&key),
+        }
+        let wait = Wait { attempt: upkeep.attempt, not_before };
+        if self.waits.get(&key) != Some(&wait) {
+            // From here on the wait is measured on a clock that nobody sets.
+            let left = not_before.map_or(Duration::ZERO, until);
+            self.agenda.set(Item::Start(key.clone()), clock::since_boot() + left);
+            self.waits.insert(key, wait);
+        }
+        Ok(())
+    }
+
+    /// Starts every task whose moment has come; whether there was one.
+    pub(super) fn start_due(&mut self) -> Result<bool, ExecutorError> {
+        let now = clock::since_boot();
+        let is_due = |key: &String| self.agenda.moment(&Item::Start(key.clone())).is_some_and(|at| at <= now);
+        let keys: Vec<String> = self.waits.keys().filter(|key| is_due(key)).cloned().collect();
+        if keys.is_empty() {
+            return Ok(false);
+        }
+        let tasks: Vec<Arc<Task>> = keys.iter().filter_map(|key| self.tasks.get(key).cloned()).collect();
+        for key in &keys {
+            self.agenda.cancel(&Item::Start(key.clone()));
+            self.waits.remove(key);
+            self.scripts.forget(key);
+        }
+        let answers = self.executor.start_again(&tasks, &self.exec_id, &self.asker);
+        if answers.is_err() {
+            // They are still due; the next look at everything finds them.
+            self.agenda.set(Item::Survey, now + TRY_AGAIN);
+        }
+        for (name, answer) in answers? {
+            match answer {
+                Again::Spawned { run, worker } => {
+                    self.started.insert(name.key());
+                    self.adopt_child(run, worker)?;
+                }
+                Again::Refused(reason) => warn!("{name} cannot be started: {reason}"),
+                Again::NotDue => debug!("{name} is no longer to be started"),
+                Again::Failed(error) => {
+                    error!("cannot start {name}: {}; trying again", told::chain(&error));
+                    self.agenda.set(Item::Survey, clock::since_boot() + TRY_AGAIN);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// A crash loop is over: the task has run steadily for long enough.
+    pub(super) fn recovered(&mut self, key: &str) -> Result<(), ExecutorError> {
+        let Some((name, since)) = self.steady.remove(key) else { return Ok(()) };
+        let reason = "it has run for 10 minutes without a failure".to_owned();
+        self.executor.recover(&name, since, &reason)?;
+        self.catch_up()
+    }
+}

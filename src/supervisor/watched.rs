@@ -1,0 +1,346 @@
+//! The unfinished runs that the supervisor watches: adopted, inspected when something about them has happened,
+//! released when they have ended.
+
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use crate::domain::evidence::{Ended, ProcessId, Record};
+use crate::domain::name::RunId;
+use crate::domain::outcome::{Exit, Outcome};
+use crate::domain::signal::Signal;
+use crate::executor::{ExecutorError, Observed, OpenRun, seen_end};
+use crate::process::watch::Token;
+use crate::process::{clock, identity, wait};
+use crate::store::runs::RunRow;
+
+use super::keeper::{Item, Keeper, age};
+use super::stall::{Look, StallWatch};
+
+/// How soon a run is looked at again of which nothing reports: its worker is just dying, or the kernel is about to say
+/// how it ended.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// How long the kernel is asked how a run ended that somebody else waits for.
+const ASKED_FOR: Duration = Duration::from_secs(1);
+
+/// How soon an orphan is looked at again that cannot be watched.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// One unfinished run.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) open: OpenRun,
+    /// The key of its task; none for a run that only tells of one.
+    pub(super) key: Option<String>,
+    /// Its worker is our child.
+    child: Option<i32>,
+    worker: Option<Token>,
+    script: Option<(ProcessId, Token)>,
+    /// What is left of it besides, once its worker is dead.
+    others: Vec<Token>,
+    /// How its main process ended, where we waited for it.
+    exit: Option<Exit>,
+    /// Since when its end is certain and its exit is not.
+    unseen_since: Option<Duration>,
+    stall: Option<StallWatch>,
+    orphan: Orphan,
+}
+
+/// How far an orphan has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Orphan {
+    /// Its worker lives.
+    No,
+    /// It is watched until it ends.
+    Watched,
+    /// Its time is over, and it was asked to end.
+    Asked,
+}
+
+/// What an inspection came to.
+enum Inspected {
+    /// Nothing more to look at until something happens.
+    Quiet,
+    /// Something about it is still to come: look at the next bell.
+    Suspect,
+    /// It has ended.
+    Ended(Box<(Record, Ended)>),
+    /// It is none of ours.
+    Elsewhere,
+}
+
+impl Keeper {
+    /// Watches an unfinished run from now on.
+    pub(super) fn adopt(&mut self, open: OpenRun) {
+        let run = open.row.id;
+        if self.runs.contains_key(&run) {
+            return;
+        }
+        let key = open.row.task.as_ref().map(crate::domain::name::TaskName::key);
+        self.runs.insert(
+            run,
+            Watched {
+                open,
+                key,
+                child: None,
+                worker: None,
+                script: None,
+                others: Vec::new(),
+                exit: None,
+                unseen_since: None,
+                stall: None,
+                orphan: Orphan::No,
+            },
+        );
+        self.suspects.insert(run);
+    }
+
+    /// Watches a run whose worker we have just spawned.
+    pub(super) fn adopt_child(&mut self, run: RunId, worker: i32) -> Result<(), ExecutorError> {
+        let Some(open) = self.executor.open_run(run)? else { return Ok(()) };
+        self.adopt(open);
+        let token = self.watch.add_child(worker);
+        if let Some(watched) = self.runs.get_mut(&run) {
+            watched.child = Some(worker);
+            // Without a descriptor left for it, its bell tells.
+            watched.worker = token.ok();
+        }
+        Ok(())
+    }
+
+    /// The run that a watched process belongs to.
+    pub(super) fn run_of(&self, token: Token) -> Option<RunId> {
+        let is_its = |watched: &Watched| {
+            watched.worker == Some(token)
+                || watched.script.is_some_and(|(_, script)| script == token)
+                || watched.others.contains(&token)
+        };
+        self.runs.iter().find(|(_, watched)| is_its(watched)).map(|(run, _)| *run)
+    }
+
+    /// Watches a run no longer.
+    pub(super) fn release(&mut self, run: RunId) {
+        self.suspects.remove(&run);
+        for item in [Item::Stall(run), Item::Look(run), Item::Limit(run)] {
+            self.agenda.cancel(&item);
+        }
+        if let Some(watched) = self.runs.remove(&run) {
+            let script = watched.script.map(|(_, token)| token);
+            for token in watched.worker.into_iter().chain(script).chain(watched.others) {
+                self.watch.forget(token);
+            }
+        }
+    }
+
+    /// Looks at every run about which something has happened; those that have ended.
+    pub(super) fn inspect(&mut self) -> Result<Vec<(RunRow, Record, Ended)>, ExecutorError> {
+        let mut ended = Vec::new();
+        for run in std::mem::take(&mut self.suspects) {
+            match self.inspect_one(run) {
+                Ok(Inspected::Quiet) => {}
+                Ok(Inspected::Suspect) => {
+                    self.suspects.insert(run);
+                }
+                Ok(Inspected::Elsewhere) => self.release(run),
+                Ok(Inspected::Ended(end)) => {
+                    // Fresh, because a wish to stop it may have come since.
+                    match self.executor.open_run(run)? {
+                        Some(open) => ended.push((open.row, end.0, end.1)),
+                        None => self.release(run),
+                    }
+                }
+                Err(error) => {
+                    self.suspects.insert(run);
+                    return Err(error);
+                }
+            }
+        }
+        // What is not settled after all is to be found again.
+        self.suspects.extend(ended.iter().map(|(row, _, _)| row.id));
+        Ok(ended)
+    }
+
+    fn inspect_one(&mut self, run: RunId) -> Result<Inspected, ExecutorError> {
+        if !self.runs.contains_key(&run) {
+            return Ok(Inspected::Quiet);
+        }
+        match self.executor.observe(run)? {
+            Observed::Alive(record) => self.inspect_alive(run, &record),
+            Observed::Orphaned(record, pids) => self.inspect_orphan(run, &record, &pids),
+            Observed::Ended(end) => Ok(self.inspect_ended(run, *end)),
+            Observed::Elsewhere => {
+                let name = self.name_of(run);
+                warn!("{name} is on record as running on another machine or in another container; it is left alone");
+                Ok(Inspected::Elsewhere)
+            }
+        }
+    }
+
+    fn inspect_alive(&mut self, run: RunId, record: &Record) -> Result<Inspected, ExecutorError> {
+        let Some(watched) = self.runs.get_mut(&run) else { return Ok(Inspected::Quiet) };
+        if watched.worker.is_none()
+            && let Some((worker, _)) = &record.starting
+        {
+            watched.worker = self.watch.add(worker)?;
+            if watched.worker.is_none() {
+                // It is just dying.
+                self.agenda.set(Item::Look(run), clock::since_boot() + GLANCE);
+            }
+        }
+        let Some((script, _)) = record.started else { return Ok(Inspected::Suspect) };
+        if watched.script.is_none() && record.ended.is_none() {
+            match self.watch.add(&script)? {
+                Some(token) => watched.script = Some((script, token)),
+                None => return Ok(Inspected::Suspect),
+            }
+            let row = &watched.open.row;
+            if let Some(task) = &row.task {
+                if watched.child.is_none() {
+                    info!("{task} runs (pid {})", script.pid);
+                } else {
+                    info!("starting {task} (pid {})", script.pid);
+                }
+            }
+            self.watch_for_life(run);
+            return Ok(Inspected::Quiet);
+        }
+        let over = record.ended.is_some() || !identity::is_alive(&script);
+        Ok(if over { Inspected::Suspect } else { Inspected::Quiet })
+    }
+
+    /// Its worker is dead and something of it lives: it is watched until it ends, and its time limit is ours.
+    fn inspect_orphan(&mut self, run: RunId, record: &Record, pids: &[i32]) -> Result<Inspected, ExecutorError> {
+        let Some(watched) = self.runs.get_mut(&run) else { return Ok(Inspected::Quiet) };
+        if let (None, Some((script, _))) = (watched.script, record.started) {
+            watched.script = self.watch.add(&script)?.map(|token| (script, token));
+        }
+        for token in std::mem::take(&mut watched.others) {
+            self.watch.forget(token);
+        }
+        let script = watched.script.map(|(script, _)| script.pid);
+        for pid in pids.iter().filter(|pid| Some(**pid) != script) {
+            let token = identity::identify(*pid).and_then(|other| self.watch.add(&other));
+            watched.others.extend(token.ok().flatten());
+        }
+        if watched.others.is_empty() && (watched.script.is_none() || !pids.iter().any(|pid| Some(*pid) == script)) {
+            self.agenda.set(Item::Look(run), clock::since_boot() + LOOK_AGAIN);
+        }
+        if watched.orphan == Orphan::No {
+            watched.orphan = Orphan::Watched;
+            let limit = watched.open.definition.timeout.zip(record.started.map(|(_, time)| time));
+            let left = limit.map(|(limit, started)| limit.saturating_sub(age(started)));
+            if let Some(left) = left {
+                self.agenda.set(Item::Limit(run), clock::since_boot() + left);
+            }
+            let name = self.name_of(run);
+            let pids = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            warn!("{name} is orphaned: its worker was killed; it is watched until it ends (pid {pids})");
+        }
+        Ok(Inspected::Quiet)
+    }
+
+    /// Nothing of it is left. How it ended the record says, or we saw it, or the kernel still knows.
+    fn inspect_ended(&mut self, run: RunId, (record, end): (Record, Ended)) -> Inspected {
+        let Some(watched) = self.runs.get_mut(&run) else { return Inspected::Quiet };
+        if !matches!(end.outcome, Outcome::Lost(_)) {
+            return Inspected::Ended(Box::new((record, end)));
+        }
+        let told = watched.script.and_then(|(_, token)| self.watch.exit(token));
+        if let Some(exit) = watched.exit.or(told) {
+            return Inspected::Ended(Box::new((record, seen_end(&end, exit))));
+        }
+        let now = clock::since_boot();
+        let since = *watched.unseen_since.get_or_insert(now);
+        // Whoever waits for it may not have done so yet; afterwards the kernel tells us as well.
+        if watched.script.is_some() && now.saturating_sub(since) < ASKED_FOR {
+            self.agenda.set(Item::Look(run), now + GLANCE);
+            return Inspected::Quiet;
+        }
+        Inspected::Ended(Box::new((record, end)))
+    }
+
+    /// Takes every child that has ended. A script whose worker is dead is our child: how it ended is kept first.
+    pub(super) fn take_children(&mut self) -> Result<(), ExecutorError> {
+        while let wait::Peeked::Ended(child) = wait::peek()? {
+            let is_its = |watched: &Watched| watched.script.is_some_and(|(script, _)| script.pid == child.pid);
+            let orphan = self.runs.iter_mut().find(|(_, watched)| is_its(watched));
+            if let Some((run, watched)) = orphan {
+                watched.exit = Some(child.exit);
+                self.suspects.insert(*run);
+            }
+            debug!("child {} has ended: {}", child.pid, child.exit.describe());
+            // Settled while the zombie still says it to everybody.
+            if !self.suspects.is_empty() {
+                self.catch_up()?;
+            }
+            wait::reap(child.pid)?;
+        }
+        Ok(())
+    }
+
+    /// The time limit of an orphan: it is asked to end, and after its grace it is killed.
+    pub(super) fn enforce_limit(&mut self, run: RunId) -> Result<(), ExecutorError> {
+        let Some(watched) = self.runs.get_mut(&run) else { return Ok(()) };
+        let stop = watched.open.definition.stop.clone();
+        let script = watched.script.map(|(script, _)| script);
+        let signals = match watched.orphan {
+            Orphan::No => return Ok(()),
+            Orphan::Watched => {
+                watched.orphan = Orphan::Asked;
+                self.agenda.set(Item::Limit(run), clock::since_boot() + stop.grace);
+                vec![stop.signal, Signal::CONT]
+            }
+            Orphan::Asked => {
+                self.agenda.set(Item::Limit(run), clock::since_boot() + LOOK_AGAIN);
+                vec![Signal::KILL]
+            }
+        };
+        warn!(
+            "{} is orphaned and has reached its time limit: {}",
+            self.name_of(run),
+            signals.first().copied().unwrap_or(stop.signal)
+        );
+        self.executor.signal_orphan(run, script.as_ref(), &signals);
+        self.suspects.insert(run);
+        self.catch_up()
+    }
+
+    fn watch_for_life(&mut self, run: RunId) {
+        let Some(watched) = self.runs.get_mut(&run) else { return };
+        let (Some(rule), Some(task)) = (&watched.open.definition.stall, &watched.open.row.task) else { return };
+        let file = match &rule.file {
+            Some(file) => watched.open.definition.wd.join(file),
+            None => self.executor.output_path(task),
+        };
+        watched.stall = Some(StallWatch::new(rule, file, clock::awake()));
+        self.agenda.set(Item::Stall(run), clock::since_boot() + rule.after);
+    }
+
+    /// Looks whether a run still shows signs of life.
+    pub(super) fn look_for_life(&mut self, run: RunId) -> Result<(), ExecutorError> {
+        let Some(watched) = self.runs.get_mut(&run) else { return Ok(()) };
+        let Some(stall) = &mut watched.stall else { return Ok(()) };
+        match stall.look(clock::awake()) {
+            Look::Again(after) => self.agenda.set(Item::Stall(run), clock::since_boot() + after),
+            Look::Stalled { reason, end } => {
+                let after = watched.open.definition.stall.as_ref().map_or(LOOK_AGAIN, |rule| rule.after);
+                self.agenda.set(Item::Stall(run), clock::since_boot() + after);
+                // Fresh: somebody may be stopping it already.
+                if let Some(open) = self.executor.open_run(run)? {
+                    self.executor.stall(&open, &reason, end && open.row.stop_asked.is_none())?;
+                }
+                self.catch_up()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn name_of(&self, run: RunId) -> String {
+        let row = self.runs.get(&run).map(|watched| &watched.open.row);
+        match row.and_then(|row| row.task.as_ref().map(|task| (task, row.id))) {
+            Some((task, _)) => task.to_string(),
+            None => format!("run {run}"),
+        }
+    }
+}

@@ -55,7 +55,6 @@ fn the_unit_in_the_document_is_what_is_installed() {
         folder: Path::new("/home/anna/.local/state/jobexec"),
         search: Some("/home/anna/bin:/usr/local/bin:/usr/bin:/bin".as_ref()),
         sleep: None,
-        slots: None,
     };
     check_rendered("docs/service.md", &format!("```ini\n{}```\n", unit.render().unwrap()));
 }

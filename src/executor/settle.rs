@@ -9,7 +9,7 @@ use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::{Input, Policy, State, step};
 use crate::domain::name::{RunId, TaskName};
 use crate::domain::notice::{EndOfRun, Occasion, occasion};
-use crate::domain::outcome::{Cause, Outcome};
+use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::restart::{CRASH_LOOP, DEFAULT_CAP, is_good, is_permanent};
 use crate::domain::task::{Restart, Task};
 use crate::store::jobs::{self, Change, Door, JobRow};
@@ -73,6 +73,7 @@ impl Ledger<'_> {
             started: record.started.map(|(_, time)| time),
             inode: record.starting.map(|(_, inode)| inode),
         };
+        let end = &with_cause(run, end);
         let reason = reason(run, end);
         runs::finish(self.tx, run.id, end, traces, &reason, self.now)?;
         if run.kind == runs::Kind::Notify.as_str() {
@@ -218,6 +219,18 @@ impl Settling<'_> {
             retries: if wanted { self.definition.retries } else { Some(0) },
             used: self.job.retries_used,
         }
+    }
+}
+
+/// An end of which only the exit is known: a signal that came after somebody had asked for the end was the answer.
+fn with_cause(run: &RunRow, end: &Ended) -> Ended {
+    match &end.outcome {
+        Outcome::Ended { exit: exit @ Exit::Signal { .. }, cause: Cause::Itself }
+            if end.time.is_none() && (run.stop_asked.is_some() || run.stall_reason.is_some()) =>
+        {
+            Ended { outcome: Outcome::Ended { exit: *exit, cause: Cause::Stopped }, ..end.clone() }
+        }
+        Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::NeverStarted | Outcome::Lost(_) => end.clone(),
     }
 }
 

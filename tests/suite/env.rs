@@ -210,6 +210,13 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Whether a run whose worker was killed says the truth: that its end was not seen, or, where somebody has not waited
+/// for its process yet, how that ended: `exit` is the code, or the name of the signal.
+pub fn is_unseen_or(run: &Value, exit: &Value) -> bool {
+    let told = if run["signal"].is_null() { &run["exit_code"] } else { &run["signal"] };
+    if run["outcome"] == "lost" { told.is_null() } else { told == exit }
+}
+
 /// Sends a signal.
 pub fn kill(pid: i32, signal: i32) {
     let signal = nix::sys::signal::Signal::try_from(signal).unwrap();

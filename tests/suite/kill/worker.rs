@@ -7,7 +7,9 @@ use std::process::{Child, Stdio};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::super::env::{TestEnv, kill, until};
+use serde_json::json;
+
+use super::super::env::{TestEnv, is_unseen_or, kill, until};
 use super::tracer::{BIRTH, Victim, kill_at};
 use super::truth::{TASK, Witness, outputs, scripts, written_pids};
 use super::{STAYS, at_every_point, newborn, with_former_run, with_task};
@@ -43,7 +45,9 @@ fn start_that_archives() {
             if traced.said.contains("before it could start it") {
                 assert_eq!(view.outcome(), "never_started", "{traced:?} {view:?}");
             }
-            assert!(matches!(view.outcome(), "" | "lost" | "never_started"), "{traced:?} {view:?}");
+            // Who was traced with the worker dies with it.
+            let killed = view.outcome() == "signal" && is_unseen_or(&view.history[0], &json!("SIGKILL"));
+            assert!(killed || matches!(view.outcome(), "" | "lost" | "never_started"), "{traced:?} {view:?}");
         }
         witness.follow_up(1);
         let line = format!("output of {pid}\n");
@@ -74,7 +78,8 @@ fn the_end_of_a_run() {
         until("the script to end", || scripts(&env).is_empty());
         let seen = is_outcome_on_record(&env);
         let view = Witness::new(&env, &[7]).look();
-        assert_eq!(view.outcome(), if seen { "exit_code" } else { "lost" }, "{traced:?} {view:?}");
+        assert_eq!(seen, seen && view.outcome() == "exit_code", "{traced:?} {view:?}");
+        assert!(is_unseen_or(&view.history[0], &json!(7)), "{traced:?} {view:?}");
         assert!(seen || traced.point.is_some(), "{view:?}");
         traced.point
     });
@@ -101,7 +106,8 @@ fn the_end_of_a_run_that_leaves_something_behind() {
         assert!(!view.is_watched(), "{traced:?} {view:?}");
         assert_eq!(view.state == "orphaned", !view.alive.is_empty(), "{traced:?} {view:?}");
         let view = witness.stop();
-        assert_eq!(view.outcome(), if seen { "exit_code" } else { "lost" }, "{traced:?} {view:?}");
+        assert_eq!(seen, seen && view.outcome() == "exit_code", "{traced:?} {view:?}");
+        assert!(is_unseen_or(&view.history[0], &json!(7)), "{traced:?} {view:?}");
         traced.point
     });
 }

@@ -7,12 +7,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
 use crate::domain::name::TaskName;
+use crate::domain::status::TaskState;
 use crate::executor::{Definitions, Executor, ExecutorError, TaskStatus};
 use crate::home::bell::Ear;
 use crate::report;
 use crate::report::page::Page;
 
-use super::context::{Context, names, told_hidden};
+use super::context::{Context, names, told, told_hidden};
 use super::failure::Failure;
 
 /// How many runs and lines of output the card of one task shows.
@@ -39,9 +40,12 @@ pub(super) fn status(context: &mut Context, typed: &[String], watch: bool, usage
         return self::watch(executor, &names, usage, json);
     }
     let mut out = Page::default();
-    let (code, hidden) = show(executor, &names, usage, json, &mut out)?;
+    let Shown { code, hidden, unsupervised } = show(executor, &names, usage, json, &mut out)?;
     out.print()?;
     told_hidden(&hidden);
+    if unsupervised > 0 && names.is_empty() {
+        told(&unsupervised_note(unsupervised));
+    }
     Ok(code)
 }
 
@@ -51,7 +55,7 @@ fn watch(executor: &mut Executor, names: &[TaskName], usage: bool, json: bool) -
     loop {
         ear.heard()?;
         let mut out = Page::default();
-        let (_, hidden) = show(executor, names, usage, json, &mut out)?;
+        let Shown { hidden, .. } = show(executor, names, usage, json, &mut out)?;
         if Context::width().is_some() {
             // Not part of the page, which loses such sequences where colours are not wanted.
             std::io::stdout().write_all(b"\x1b[H\x1b[2J")?;
@@ -66,14 +70,31 @@ fn watch(executor: &mut Executor, names: &[TaskName], usage: bool, json: bool) -
     }
 }
 
-/// Writes the page; the exit code, and the columns that had no room.
+/// What was shown.
+struct Shown {
+    /// The exit code.
+    code: u8,
+    /// The columns that had no room.
+    hidden: Vec<&'static str>,
+    /// How many tasks are wanted and nobody starts them.
+    unsupervised: usize,
+}
+
+fn unsupervised_note(count: usize) -> String {
+    let tasks = if count == 1 { "1 task is".to_owned() } else { format!("{count} tasks are") };
+    format!(
+        "note: {tasks} wanted and not running, and no supervisor is there: start one with `jobexec keep-restarting`"
+    )
+}
+
+/// Writes the page.
 fn show(
     executor: &mut Executor,
     names: &[TaskName],
     usage: bool,
     json: bool,
     out: &mut dyn Write,
-) -> Result<(u8, Vec<&'static str>), Failure> {
+) -> Result<Shown, Failure> {
     let definitions = Context::definitions(executor)?;
     let names = names.iter().map(|name| executor.resolve(&definitions, name)).collect::<Result<Vec<_>, _>>()?;
     let asked = (!names.is_empty()).then_some(names.as_slice());
@@ -88,10 +109,13 @@ fn show(
             report::json::write(&Value::Array(objects.collect()), out)?;
         }
         (None, []) if definitions.mistake.is_some() => {}
-        (None, []) => return super::list::nothing(json).map(|code| (code, hidden)),
+        (None, []) => {
+            return super::list::nothing(json).map(|code| Shown { code, hidden, unsupervised: 0 });
+        }
         (_, all) => hidden = report::status::table(all, executor.now(), Context::width(), out)?,
     }
-    Ok((if down { DOWN } else { 0 }, hidden))
+    let unsupervised = statuses.iter().filter(|status| status.state == TaskState::Unsupervised).count();
+    Ok(Shown { code: if down { DOWN } else { 0 }, hidden, unsupervised })
 }
 
 fn object(executor: &Executor, definitions: &Definitions, status: &TaskStatus, now: jiff::Timestamp) -> Value {

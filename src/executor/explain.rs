@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 
 use crate::domain::amount::print_duration;
+use crate::domain::outcome::Exit;
+use crate::domain::restart::{CRASH_LOOP, PERMANENT};
 use crate::domain::status::TaskState;
 use crate::store::runs::RunRow;
 
@@ -38,7 +40,8 @@ impl Executor {
                 format!("{name} is armed, but no supervisor is running to fire its schedule")
             }
             TaskState::Unsupervised => {
-                hints.push(format!("start it again with `jobexec start {name}`"));
+                hints.push("have it started again by itself: run `jobexec keep-restarting`".to_owned());
+                hints.push(format!("start it again now with `jobexec start {name}`"));
                 match &status.last_ended {
                     Some(run) => format!(
                         "{name} is wanted but does not run: {}, and no supervisor is running to start it again",
@@ -47,10 +50,10 @@ impl Executor {
                     None => format!("{name} is wanted but does not run, and no supervisor is running to start it"),
                 }
             }
-            TaskState::Waiting => match &status.last_ended {
-                Some(run) => format!("{name} waits to be started again: {}", ended(run, now)),
-                None => format!("{name} waits to be started"),
-            },
+            TaskState::Waiting => {
+                hints.push(format!("start it now with `jobexec start {name}`"));
+                waiting(status, now)
+            }
             TaskState::Scheduled => format!("{name} waits for its next occurrence"),
             TaskState::Failed | TaskState::Finished => {
                 hints.push(format!("run it again with `jobexec start {name}`"));
@@ -61,8 +64,12 @@ impl Executor {
             }
             TaskState::Stopped => stopped(status, now, &mut hints),
         };
-        if matches!(status.state, TaskState::Failed | TaskState::Unsupervised) && status.last_ended.is_some() {
+        let broke = matches!(status.state, TaskState::Failed | TaskState::Unsupervised | TaskState::Waiting);
+        if broke && status.last_ended.is_some() {
             hints.push(format!("see its output with `jobexec tail {name}`"));
+        }
+        if status.changed {
+            hints.push(format!("its definition has been changed; `jobexec restart {name}` applies that now"));
         }
         if !status.defined {
             hints.push(format!("`{name}` is no longer in the registry"));
@@ -86,7 +93,49 @@ fn running(status: &TaskStatus, now: Timestamp) -> String {
         return format!("{name}{pid} is being stopped: {by} asked for it {} ago", age(time, now));
     }
     let by = run.map(|run| format!(", started by {}", run.asked_by)).unwrap_or_default();
-    format!("{name} has been running{since}{pid}{by}")
+    let mut sentence = format!("{name} has been running{since}{pid}{by}");
+    if let Some(time) = status.stalled() {
+        sentence += &format!("; it has shown no sign of life, as was noticed {} ago", age(time, now));
+    }
+    if let Some(time) = status.looping_since() {
+        let steady = print_duration(CRASH_LOOP.within);
+        sentence += &format!(
+            "; it has been crash-looping for {} and counts as recovered after {steady} without a failure",
+            age(time, now)
+        );
+    }
+    sentence
+}
+
+/// Why it waits and for what.
+fn waiting(status: &TaskStatus, now: Timestamp) -> String {
+    let name = &status.name;
+    let Some(run) = &status.last_ended else { return format!("{name} waits to be started") };
+    let when = match status.next_retry() {
+        Some(time) if time > now => format!("waits {} to be started again", until(time, now)),
+        Some(_) | None => "is about to be started again".to_owned(),
+    };
+    let form = status.row.as_ref().map(|row| row.form.clone()).unwrap_or_default();
+    let why = if is_permanent(run) {
+        ", or until its script is changed".to_owned()
+    } else if form.streak > 1 {
+        format!(" after {} runs in a row that were too short", form.streak)
+    } else {
+        String::new()
+    };
+    let looping = form.looping_since.map(|time| format!("; it has been crash-looping for {}", age(time, now)));
+    format!("{name} {when}{why}: {}{}", ended(run, now), looping.unwrap_or_default())
+}
+
+/// Whether running it again is no use before something has changed.
+pub(super) fn is_permanent(run: &RunRow) -> bool {
+    run.outcome.as_deref() == Some("could_not_start") || run.exit == Some(Exit::Code(PERMANENT))
+}
+
+/// The time until a moment, in whole seconds.
+fn until(moment: Timestamp, now: Timestamp) -> String {
+    let left = moment.duration_since(now).as_secs() + 1;
+    print_duration(std::time::Duration::from_secs(u64::try_from(left).unwrap_or(0)))
 }
 
 fn stopped(status: &TaskStatus, now: Timestamp, hints: &mut Vec<String>) -> String {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::domain::evidence::Record;
+use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::status::{Facts, Live, TaskState, task_state};
 use crate::domain::task::{Restart, Task};
@@ -42,6 +43,8 @@ pub struct TaskStatus {
     pub live: Option<Box<LiveRun>>,
     /// Its newest run that has ended, also of an earlier job.
     pub last_ended: Option<Arc<RunRow>>,
+    /// Whether what runs follows another definition than the registry's.
+    pub changed: bool,
 }
 
 /// A run that is alive.
@@ -73,6 +76,22 @@ impl TaskStatus {
     /// How often its newest job was started again.
     pub fn restarts(&self) -> u32 {
         self.job.as_ref().map_or(0, |job| job.attempt.saturating_sub(1))
+    }
+
+    /// The moment at which it is started again, while it waits for that.
+    pub fn next_retry(&self) -> Option<Timestamp> {
+        let job = self.job.as_ref().filter(|job| job.state == State::RestartReady && self.live.is_none())?;
+        job.not_before.filter(|_| self.state == TaskState::Waiting)
+    }
+
+    /// Since when it is crash-looping.
+    pub fn looping_since(&self) -> Option<Timestamp> {
+        self.row.as_ref().and_then(|row| row.form.looping_since)
+    }
+
+    /// Since when its run has shown no sign of life.
+    pub fn stalled(&self) -> Option<Timestamp> {
+        self.run.as_ref().filter(|_| self.live.is_some()).and_then(|run| run.stalled)
     }
 
     /// How long its run has been alive.
@@ -184,7 +203,12 @@ impl Executor {
             (Some(_), Some(_)) => runs::last_ended(self.store.reader(), &name)?.map(Arc::new),
             (None, _) => None,
         };
-        Ok(TaskStatus { name, task, defined, state: task_state(facts), row, job, run, live, last_ended })
+        let changed = match (&task, &job, &live) {
+            (Some(task), Some(job), Some(_)) if defined => !jobs::follows(self.store.reader(), job, task)?,
+            (_, _, _) => false,
+        };
+        let state = task_state(facts);
+        Ok(TaskStatus { name, task, defined, state, row, job, run, live, last_ended, changed })
     }
 
     /// Looks at an unfinished run; `None` when it has ended.

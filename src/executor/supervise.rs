@@ -10,7 +10,7 @@ use crate::domain::evidence::{Ended, ProcessId, Record};
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::notice::Occasion;
 use crate::domain::outcome::{Cause, Exit, Outcome};
-use crate::domain::restart::{Due, PERMANENT, due};
+use crate::domain::restart::{Due, due};
 use crate::domain::signal::Signal;
 use crate::domain::task::Task;
 use crate::home::Home;
@@ -22,6 +22,7 @@ use crate::store::supervisor::{self, Supervisor};
 use crate::store::{Durability, events, jobs, tasks};
 
 use super::claim::standing;
+use super::explain::is_permanent;
 use super::import::Found;
 use super::ledger::{EndedRun, Ledger};
 use super::notice::Message;
@@ -137,9 +138,7 @@ impl Executor {
         Ok(Some(Upkeep {
             due,
             attempt: job.as_ref().map(|job| (job.id, job.attempt)),
-            permanent: last.is_some_and(|run| {
-                run.outcome.as_deref() == Some("could_not_start") || run.exit == Some(Exit::Code(PERMANENT))
-            }),
+            permanent: last.is_some_and(|run| is_permanent(&run)),
             run,
             looping_since: row.form.looping_since,
             steady_since: row.form.steady_since,
@@ -231,6 +230,22 @@ impl Executor {
             handle.stop()?;
         }
         Ok(())
+    }
+
+    /// Records that a run that had stalled shows signs of life again.
+    pub fn end_stall(&mut self, open: &OpenRun) -> Result<(), ExecutorError> {
+        let (run, now) = (&open.row, clock::now());
+        self.store.write(Durability::Committed, |tx| -> Result<(), ExecutorError> {
+            runs::end_stall(tx, run.id)?;
+            let event = events::NewEvent {
+                job: Some(run.job),
+                task: run.task.as_ref().map(TaskName::as_str),
+                states: None,
+                cause: "resumed",
+                data: json!({ "run": run.id.to_string() }),
+            };
+            Ok(events::record(tx, &event, now)?)
+        })
     }
 
     /// Signals what is left of a run whose worker is dead.

@@ -14,7 +14,7 @@ use crate::executor::{Attempt, Explanation, TaskStatus};
 use super::list::definition;
 use super::screen::{LONGEST_LINE, Screen, visible};
 use super::table::{Column, Table};
-use super::words::{exit, lasting, recent};
+use super::words::{exit, lasting, recent, until};
 
 /// The room that a line of output leaves for its margin and the mark that it was cut.
 const CUT_MARK: usize = 20;
@@ -34,10 +34,12 @@ pub fn table(
         Column::number("RESTARTS", 3),
         Column::text("LAST EXIT", 0),
         Column::text("ENDED", 2),
+        Column::text("NEXT", 0),
         Column::number("PROCS", 4),
         Column::text("CPU", 2),
         Column::text("MEMORY", 2),
         Column::text("PERIOD", 4),
+        Column::text("NOTE", 1),
     ]);
     for status in tasks {
         let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
@@ -51,13 +53,26 @@ pub fn table(
             plain(Some(status.restarts()).filter(|count| *count > 0).map(|count| count.to_string())),
             plain(last.map(|run| run.exit.map_or_else(|| run.outcome.clone().unwrap_or_default(), exit))),
             plain(last.and_then(|run| run.ended).map(|time| recent(time, now))),
+            plain(status.next_retry().map(|time| format!("in {}", until(time, now)))),
             plain(usage.map(|usage| usage.processes.to_string())),
             plain(usage.map(|usage| lasting(Duration::from_micros(usage.cpu)))),
             plain(usage.map(|usage| print_size(usage.memory))),
             plain(status.task.as_ref().and_then(|task| task.schedule.period.clone().or(task.schedule.cron.clone()))),
+            (notes(status).join(", "), Style::new().yellow()),
         ]);
     }
     table.without_empty().write(width, out)
+}
+
+/// What else there is to say about a task, in a few words each.
+fn notes(status: &TaskStatus) -> Vec<&'static str> {
+    let notes = [
+        (status.looping_since().is_some(), "crash-looping"),
+        (status.stalled().is_some(), "no sign of life"),
+        (status.changed, "changed, not applied"),
+        (!status.defined, "not in the registry"),
+    ];
+    notes.into_iter().filter(|(holds, _)| *holds).map(|(_, note)| note).collect()
 }
 
 /// What the card of one task shows besides its status.

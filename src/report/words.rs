@@ -36,6 +36,14 @@ pub fn lasting(duration: Duration) -> String {
     }
 }
 
+/// The time until a moment, to the second: `42s`.
+pub fn until(moment: Timestamp, now: Timestamp) -> String {
+    let left = Duration::try_from(moment.duration_since(now)).unwrap_or_default();
+    lasting(
+        Duration::from_secs(left.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)).max(Duration::from_secs(1)),
+    )
+}
+
 /// How a process ended, short enough for a table: `0`, `3`, `SIGKILL`, `SIGSEGV (core dumped)`.
 pub fn exit(exit: Exit) -> String {
     match exit {

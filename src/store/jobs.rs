@@ -202,6 +202,17 @@ pub fn definition_of(connection: &Connection, job: &JobRow) -> Result<Task, Stor
         .map_err(|error| StoreError::Impossible(format!("the definition of job {}: {error}", job.id)))
 }
 
+/// Whether a job's runs follow this definition.
+pub fn follows(connection: &Connection, job: &JobRow, task: &Task) -> Result<bool, StoreError> {
+    let body = serde_json::to_string(task).unwrap_or_default();
+    let same = connection
+        .prepare_cached("SELECT body = ?2 FROM definitions WHERE id = ?1")
+        .and_then(|mut statement| statement.query_row((job.definition, body), |row| row.get::<_, bool>(0)))
+        .map_err(StoreError::sql("compare a definition"))?;
+    // An earlier jobexec may have written the same in other words.
+    Ok(same || definition_of(connection, job)? == *task)
+}
+
 /// The definition that a task's newest job was made from: what is left to know of a task that the registry has lost.
 pub fn last_definition(connection: &Connection, task: &TaskName) -> Result<Option<Task>, StoreError> {
     let sql = "SELECT max(id) FROM jobs WHERE task = ?1";

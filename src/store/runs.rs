@@ -261,6 +261,14 @@ pub fn stall(tx: &Connection, run: RunId, reason: Option<&str>, now: Timestamp) 
         .map_err(StoreError::sql("record that a run has stalled"))
 }
 
+/// Records that a run shows signs of life again.
+pub fn end_stall(tx: &Connection, run: RunId) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE runs SET stalled = NULL, stall_reason = NULL WHERE id = ?1")
+        .and_then(|mut statement| statement.execute([run.to_string()]))
+        .map(drop)
+        .map_err(StoreError::sql("record that a run goes on"))
+}
+
 /// What a run's record says besides its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traces {

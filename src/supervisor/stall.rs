@@ -10,6 +10,9 @@ use std::time::Duration;
 use crate::domain::amount::print_duration;
 use crate::domain::task::{Stall, StallAction};
 
+/// How often a stalled run is looked at, so that its return is noticed.
+pub(super) const STALLED_LOOK: Duration = Duration::from_secs(5);
+
 /// What the sign of life looked like: size and time of the last change.
 type Sign = Option<(u64, i64, i64)>;
 
@@ -28,8 +31,10 @@ pub(super) struct StallWatch {
 /// What a look has shown.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Look {
-    /// It lives, or the time is not over; look again after this.
+    /// Nothing new; look again after this.
     Again(Duration),
+    /// It had stalled and shows signs of life again.
+    Resumed,
     /// It has stalled, for this reason.
     Stalled {
         reason: String,
@@ -50,14 +55,18 @@ impl StallWatch {
     pub(super) fn look(&mut self, now: Duration) -> Look {
         let sign = self.sign();
         if sign != self.seen {
+            let told = self.told;
             (self.seen, self.since, self.told) = (sign, now, false);
+            if told {
+                return Look::Resumed;
+            }
         }
         let silent = now.saturating_sub(self.since);
         if silent < self.rule.after {
             return Look::Again(self.rule.after.saturating_sub(silent));
         }
         if self.told {
-            return Look::Again(self.rule.after);
+            return Look::Again(self.rule.after.min(STALLED_LOOK));
         }
         self.told = true;
         let how_long = print_duration(self.rule.after);
@@ -88,11 +97,12 @@ mod tests {
         assert_eq!(watch.look(second(104)), Look::Again(second(6)));
         let stalled = || Look::Stalled { reason: "no output for 10s".into(), end: false };
         assert_eq!(watch.look(second(110)), stalled());
-        assert_eq!(watch.look(second(120)), Look::Again(second(10)));
+        assert_eq!(watch.look(second(120)), Look::Again(STALLED_LOOK));
         fs::write(&file, "ab").unwrap();
+        assert_eq!(watch.look(second(121)), Look::Resumed);
         assert_eq!(watch.look(second(121)), Look::Again(second(10)));
         assert_eq!(watch.look(second(131)), stalled());
         fs::remove_file(&file).unwrap();
-        assert_eq!(watch.look(second(132)), Look::Again(second(10)));
+        assert_eq!(watch.look(second(132)), Look::Resumed);
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn event(event: &Event) {
         }
         "recovered" => info!("{task} has recovered: {reason}"),
         "stalled" => warn!("{task} shows no sign of life: {reason}"),
+        "resumed" => info!("{task} shows signs of life again"),
         "notified" => info!("told about {task}: {}", text("event").unwrap_or_default()),
         "notice_postponed" => {
             warn!("cannot tell about {task} ({}): {reason}; trying again", text("event").unwrap_or_default());

@@ -15,7 +15,7 @@ use crate::process::{clock, identity, wait};
 use crate::store::runs::RunRow;
 
 use super::keeper::{Item, Keeper, age};
-use super::stall::{Look, StallWatch};
+use super::stall::{Look, STALLED_LOOK, StallWatch};
 
 /// How soon a run is looked at again of which nothing reports: its worker is just dying, or the kernel is about to say
 /// how it ended.
@@ -323,9 +323,13 @@ impl Keeper {
         let Some(stall) = &mut watched.stall else { return Ok(()) };
         match stall.look(clock::awake()) {
             Look::Again(after) => self.agenda.set(Item::Stall(run), clock::since_boot() + after),
+            Look::Resumed => {
+                self.agenda.set(Item::Stall(run), clock::since_boot());
+                self.executor.end_stall(&watched.open)?;
+                self.catch_up()?;
+            }
             Look::Stalled { reason, end } => {
-                let after = watched.open.definition.stall.as_ref().map_or(LOOK_AGAIN, |rule| rule.after);
-                self.agenda.set(Item::Stall(run), clock::since_boot() + after);
+                self.agenda.set(Item::Stall(run), clock::since_boot() + STALLED_LOOK);
                 // Fresh: somebody may be stopping it already.
                 if let Some(open) = self.executor.open_run(run)? {
                     self.executor.stall(&open, &reason, end && open.row.stop_asked.is_none())?;

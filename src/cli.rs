@@ -10,6 +10,7 @@ mod fields;
 mod history;
 mod list;
 mod log;
+mod report;
 mod run;
 mod shell;
 mod status;
@@ -57,6 +58,7 @@ fn dispatch(context: &mut Context, verb: Option<Verb>) -> Result<u8, Failure> {
         Verb::History { name, number } => history::history(context, &name, number),
         Verb::Tail(options) => tail::tail(context, &options),
         Verb::Log { number, follow } => log::log(context, number, follow),
+        Verb::Report { since } => report::report(context, since.as_deref()),
         Verb::Explain { name } => explain::explain(context, &name),
         Verb::Completions { shell } => shell::completions(context, shell),
         Verb::Man => shell::man(context),

@@ -84,6 +84,19 @@ pub fn last(
     rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
 }
 
+/// The events that the rest of the statement selects.
+pub(super) fn select(
+    connection: &Connection,
+    rest: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<Event>, StoreError> {
+    let doing = "read the events";
+    let sql = format!("SELECT id, time, job, task, before, after, cause, data FROM events {rest}");
+    let mut statement = connection.prepare_cached(&sql).map_err(StoreError::sql(doing))?;
+    let rows = statement.query_map(values, row).map_err(StoreError::sql(doing))?;
+    rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
+}
+
 /// Whether the last thing that was done with a task's definition was to remove it.
 pub fn was_removed(connection: &Connection, task: &TaskName) -> Result<bool, StoreError> {
     let sql = "SELECT cause = 'removed' FROM events WHERE task = ?1 AND cause IN ('added', 'edited', 'removed')

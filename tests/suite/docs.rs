@@ -16,7 +16,7 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn document(name: &str) -> String {
+pub(super) fn document(name: &str) -> String {
     fs::read_to_string(repository().join(name)).unwrap()
 }
 
@@ -62,7 +62,7 @@ fn the_example_of_a_registry_is_one() {
 }
 
 /// The words in the first column of the tables under a headline.
-fn first_column(document: &str, headline: &str) -> BTreeSet<String> {
+pub(super) fn first_column(document: &str, headline: &str) -> BTreeSet<String> {
     let section = document.split("\n## ").find(|section| section.starts_with(headline));
     let section = section.unwrap_or_else(|| panic!("no section {headline}"));
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
@@ -71,7 +71,7 @@ fn first_column(document: &str, headline: &str) -> BTreeSet<String> {
 
 /// The keys of an object, those of objects in it with a dot. What the user names is no key of ours; what an event
 /// carries depends on its cause.
-fn keys(value: &Value) -> BTreeSet<String> {
+pub(super) fn keys(value: &Value) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for (key, value) in value.as_object().unwrap_or_else(|| panic!("no object: {value}")) {
         keys.insert(key.clone());

@@ -11,6 +11,7 @@ mod history;
 mod keep;
 mod list;
 mod log;
+mod report;
 mod run;
 mod service;
 mod shell;
@@ -61,6 +62,7 @@ fn dispatch(context: &mut Context, verb: Option<Verb>) -> Result<u8, Failure> {
         Verb::Tail(options) => tail::tail(context, &options),
         Verb::Log { number, follow } => log::log(context, number, follow),
         Verb::Service { what } => service::service(context, &what),
+        Verb::Report { since } => report::report(context, since.as_deref()),
         Verb::Explain { name } => explain::explain(context, &name),
         Verb::Completions { shell } => shell::completions(context, shell),
         Verb::Man => shell::man(context),

@@ -11,6 +11,7 @@ pub mod notice;
 pub mod outcome;
 pub mod restart;
 pub mod signal;
+pub mod since;
 pub mod status;
 pub mod stopping;
 pub mod suggest;

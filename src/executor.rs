@@ -12,6 +12,7 @@ mod history;
 mod import;
 mod journal;
 mod ledger;
+mod night;
 mod notice;
 mod output;
 mod retention;
@@ -42,6 +43,9 @@ pub use error::{ExecutorError, StartError};
 pub use explain::Explanation;
 pub use history::Attempt;
 pub use journal::{Journal, Line};
+pub use night::{
+    Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
+};
 pub use output::Output;
 pub use start::Started;
 pub use status::TaskStatus;

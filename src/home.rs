@@ -3,6 +3,7 @@
 //! The only place that knows the names of our files.
 
 pub mod bell;
+pub mod disk;
 pub mod lock;
 mod permission;
 pub mod reserve;
@@ -213,7 +214,12 @@ impl Home {
 
     /// The directory of a job's own; it is made only when something goes in.
     pub fn job_directory(&self, job: JobId) -> PathBuf {
-        self.root.join("jobs").join(job.to_string())
+        self.jobs().join(job.to_string())
+    }
+
+    /// The folder of the jobs' own directories.
+    fn jobs(&self) -> PathBuf {
+        self.root.join("jobs")
     }
 
     /// A file in this folder by its recorded name; `None` for what is no plain file name.

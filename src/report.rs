@@ -4,6 +4,7 @@ pub mod error;
 pub mod history;
 pub mod json;
 pub mod list;
+pub mod morning;
 pub mod page;
 pub mod screen;
 pub mod service;

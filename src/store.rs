@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod events;
 pub mod jobs;
+pub mod night;
 pub mod notices;
 pub mod runs;
 mod schema;

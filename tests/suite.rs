@@ -27,6 +27,7 @@ mod suite {
     mod output;
     mod refusal;
     mod registry;
+    mod report;
     mod samples;
     mod service;
     mod status;

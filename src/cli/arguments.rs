@@ -36,6 +36,13 @@ Exit codes:
   0 done, 1 failed, 2 bad input, 3 not running (status NAME), 4 no such task,
   5 refused in this state, 70 our own fault";
 
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  jobexec report --since 22:00                 since ten in the evening
+  jobexec report --since 8h                    the last eight hours
+  jobexec report --since '2026-11-20 22:00'    since then, in local time
+  jobexec report --json | jq .verdict          the first sentence alone";
+
 /// The whole command line: the derived one, with `-f/--folder` before and after every verb. With `tail` and `log`, `-f`
 /// means to follow, as it does everywhere; there the folder is `--folder`, or stands before the verb.
 pub(super) fn command() -> Command {
@@ -167,6 +174,17 @@ pub(super) enum Verb {
         /// Go on with what comes
         #[arg(short, long)]
         follow: bool,
+    },
+    /// Say what happened since last night: what failed first, what recovered, what was slow
+    ///
+    /// First comes one sentence that says whether all went well, then what is wrong now, what failed and in which order
+    /// (with the last lines of output), what recovered, what took more than twice the usual time, what never ran, what
+    /// ran, and what it takes of the disk. The exit code is 0 whatever there is to report.
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report {
+        /// How far back: a time of day (its last one), how long ago, or a date and time [default: 12 hours ago]
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
     },
     /// Say in one sentence why a task runs or does not
     Explain {

@@ -2,6 +2,8 @@
 //!
 //! Times are RFC 3339 in UTC, durations seconds, sizes bytes, ids numbers, signals names.
 
+mod night;
+
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use crate::domain::signal::Signal;
 use crate::domain::task::{Program, Task};
 use crate::domain::url;
 use crate::executor::{Attempt, Explanation, Line, Output, TaskStatus};
+
+pub use night::night;
 
 /// Writes a value, indented, with a line end.
 pub fn write(value: &Value, out: &mut dyn Write) -> io::Result<()> {

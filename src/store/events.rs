@@ -93,10 +93,19 @@ pub fn newest(connection: &Connection) -> Result<i64, StoreError> {
 
 /// The events after one, in order.
 pub fn after(connection: &Connection, event: i64) -> Result<Vec<Event>, StoreError> {
+    select(connection, "WHERE id > ?1 ORDER BY id", [event])
+}
+
+/// The events that the rest of the statement selects.
+pub(super) fn select(
+    connection: &Connection,
+    rest: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<Event>, StoreError> {
     let doing = "read the events";
-    let sql = "SELECT id, time, job, task, before, after, cause, data FROM events WHERE id > ?1 ORDER BY id";
-    let mut statement = connection.prepare_cached(sql).map_err(StoreError::sql(doing))?;
-    let rows = statement.query_map([event], row).map_err(StoreError::sql(doing))?;
+    let sql = format!("SELECT id, time, job, task, before, after, cause, data FROM events {rest}");
+    let mut statement = connection.prepare_cached(&sql).map_err(StoreError::sql(doing))?;
+    let rows = statement.query_map(values, row).map_err(StoreError::sql(doing))?;
     rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
 }
 

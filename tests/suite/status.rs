@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use crate::suite::env::TestEnv;
 
 /// Runs the binary under a terminal of so many columns; what it wrote there, standard error included.
-fn on_terminal(env: &TestEnv, columns: u16, variables: &[(&str, &str)], args: &[&str]) -> String {
+pub(super) fn on_terminal(env: &TestEnv, columns: u16, variables: &[(&str, &str)], args: &[&str]) -> String {
     let script = "
 import fcntl, os, pty, struct, subprocess, sys, termios
 master, slave = pty.openpty()

@@ -67,7 +67,7 @@ impl Drop for Mounts {
 }
 
 /// What only looks.
-const READING: [&str; 16] = [
+const READING: [&str; 18] = [
     "",
     "status",
     "status --usage",
@@ -84,6 +84,8 @@ const READING: [&str; 16] = [
     "tail A -n all",
     "explain A",
     "history B --json",
+    "report",
+    "report --json",
 ];
 
 #[test]

@@ -1,0 +1,58 @@
+//! report: what happened since last night. Its exit code says that the report was made, not what is in it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::domain::since::{SinceError, parse_since};
+use crate::executor::Night;
+use crate::process::clock;
+use crate::report;
+use crate::report::page::Page;
+
+use super::context::{Context, told, told_hidden};
+use super::failure::Failure;
+
+/// How far back it looks unless told otherwise.
+const NIGHT: Duration = Duration::from_hours(12);
+
+/// `report`.
+pub(super) fn report(context: &mut Context, since: Option<&str>) -> Result<u8, Failure> {
+    let json = context.json;
+    let now = clock::now();
+    let since = moment(since, now)?;
+    let night = match context.look()? {
+        Some(executor) => {
+            let definitions = Context::definitions(executor)?;
+            executor.night(&definitions, since)?
+        }
+        None => Night::empty(since, now),
+    };
+    let mut out = Page::default();
+    if json {
+        let verdict = report::morning::verdict(&night);
+        report::json::write(&report::json::night(&night, &verdict), &mut out)?;
+        out.print()?;
+        return Ok(0);
+    }
+    let hidden = report::morning::page(&night, Context::width(), &mut out)?;
+    out.print()?;
+    told_hidden(&hidden);
+    if let Some(wrong) = night.wrong.first() {
+        told(&format!("hint: `jobexec explain {0}` says more, `jobexec tail {0}` shows its output", wrong.task));
+    }
+    Ok(0)
+}
+
+/// The moment that is meant.
+fn moment(typed: Option<&str>, now: Timestamp) -> Result<Timestamp, Failure> {
+    let Some(typed) = typed else { return Ok(now.checked_sub(NIGHT).unwrap_or(now)) };
+    parse_since(typed, now, &TimeZone::system()).map_err(|error| match error {
+        SinceError::Unreadable(_) => Failure::input(error.to_string())
+            .hint("say a time of day (`--since 22:00`), how long ago (`8h`), or when (`\"2026-11-20 22:00\"`)"),
+        SinceError::Future(_) => {
+            Failure::input(error.to_string()).hint("a time of day without a date is its last one: `--since 22:00`")
+        }
+    })
+}

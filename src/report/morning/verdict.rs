@@ -1,0 +1,78 @@
+//! The first sentence of the report: whether it went well, and what to look at first.
+
+use crate::executor::{Night, Trouble};
+
+use super::{at, clock, count, times};
+
+/// The sentence, without its full stop.
+pub fn verdict(night: &Night) -> String {
+    let since = clock(night.since, night.now);
+    let (failed, ran) = (night.failed.len(), night.ran.len());
+    let mut parts = now(night);
+    let (head, but) = if failed > 0 {
+        let tasks = if ran == 1 { "1 task".to_owned() } else { format!("{ran} tasks") };
+        (format!("{failed} of {tasks} failed since {since}"), "")
+    } else if ran == 0 {
+        (format!("Nothing ran since {since}"), "")
+    } else if night.is_good() {
+        let tasks = count(ran as u64, "task");
+        (format!("All well since {since}: {tasks} ran, none failed"), "")
+    } else {
+        (format!("No task failed since {since}"), "but ")
+    };
+    if let Some(first) = parts.first_mut() {
+        *first = format!("{but}{first}");
+    }
+    let told: Vec<String> = std::iter::once(head).chain(parts).collect();
+    format!("{}{}", told.join(", "), first_failure(night))
+}
+
+/// What failed first, and when.
+fn first_failure(night: &Night) -> String {
+    let Some(first) = night.failed.first() else { return String::new() };
+    let (task, at) = (&first.task, at(first.first, night.now));
+    match (night.failed.len(), first.failures) {
+        (1, 0 | 1) => format!("; {task} failed {at}"),
+        (1, failures) => format!("; {task} failed {}, first {at}", times(failures)),
+        (_, _) => format!("; {task} failed first, {at}"),
+    }
+}
+
+/// What else there is to say, most urgent first.
+fn now(night: &Night) -> Vec<String> {
+    let troubled = |what: &[Trouble], one: &str, several: &str| {
+        let number = night.wrong.iter().filter(|wrong| !wrong.before && what.contains(&wrong.what)).count();
+        told(number, one, several)
+    };
+    let before = night.wrong.iter().filter(|wrong| wrong.before).count();
+    let again = night.recovered.iter().filter(|recovery| recovery.failures > 0).count();
+    let low = night.disk.as_ref().is_some_and(crate::executor::Disk::is_low);
+    let parts = [
+        troubled(&[Trouble::CrashLooping], "is still crash-looping", "are still crash-looping"),
+        troubled(&[Trouble::Failed, Trouble::GivenUp], "is down", "are down"),
+        troubled(&[Trouble::Unsupervised], "is down without a supervisor", "are down without a supervisor"),
+        troubled(&[Trouble::Stalled], "shows no sign of life", "show no sign of life"),
+        troubled(&[Trouble::Orphaned], "is orphaned", "are orphaned"),
+        troubled(&[Trouble::Waiting], "waits for its next try", "wait for their next try"),
+        low.then(|| "the disk is nearly full".to_owned()),
+        told(night.messages.len(), "message was not delivered", "messages were not delivered"),
+        told(again, "has recovered", "have recovered"),
+        // Next to failures it is no headline.
+        told(
+            if night.failed.is_empty() { night.slow.len() } else { 0 },
+            "was slower than usual",
+            "were slower than usual",
+        ),
+        told(night.never.len(), "never ran", "never ran"),
+        told(before, "has been down for longer", "have been down for longer"),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+fn told(number: usize, one: &str, several: &str) -> Option<String> {
+    match number {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        number => Some(format!("{number} {several}")),
+    }
+}

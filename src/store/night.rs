@@ -1,0 +1,248 @@
+//! What the report of a night asks of the database, gathered by the database: a hundred thousand runs become a row for
+//! each task. The runs and events of the time are found by reading the tables once: an index on time would cost each
+//! run more than it would spare a question that is asked once a day.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+use serde_json::Value;
+
+use crate::domain::name::{RunId, TaskName};
+
+use super::events::Event;
+use super::{StoreError, events, micros, time};
+
+const DOING: &str = "gather what happened";
+
+/// The runs of tasks that have ended since ?1. What was never started is no run.
+const ENDED: &str = "kind = 'main' AND task IS NOT NULL AND ended >= ?1 AND outcome <> 'never_started'";
+
+/// Failed as the lifecycle has it: neither success nor an end that somebody asked for.
+const FAILED: &str = "(outcome NOT IN ('success', 'never_started') AND stop_asked IS NULL)";
+
+/// A run whose duration says something about how long the work takes: it did not end because it was told to.
+const BY_ITSELF: &str = "stop_asked IS NULL AND outcome <> 'stopped' AND lasted IS NOT NULL";
+
+/// What the runs of one task come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// The task.
+    pub task: TaskName,
+    /// The runs that have ended since, and those that have not ended.
+    pub runs: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// Those that began since and were not the first attempt at their job.
+    pub restarts: u64,
+    /// The time since that was spent in runs that have ended, in microseconds.
+    pub spent: u64,
+    /// The longest of these runs, in microseconds.
+    pub longest: Option<u64>,
+    /// The longest that ended by itself, in microseconds.
+    pub longest_by_itself: Option<u64>,
+    /// The highest peak of memory, in bytes.
+    pub memory: Option<u64>,
+    /// The last end.
+    pub last_end: Option<Timestamp>,
+    /// The first failed end.
+    pub first_failure: Option<Timestamp>,
+    /// The last failed end.
+    pub last_failure: Option<Timestamp>,
+    /// The last end with success.
+    pub last_success: Option<Timestamp>,
+}
+
+/// What the runs since a moment come to, task by task.
+pub fn tallies(connection: &Connection, since: Timestamp) -> Result<Vec<Tally>, StoreError> {
+    // Not by the index of the tasks: it would fetch the whole table row by row, out of order.
+    let sql = format!(
+        "SELECT task, count(*), coalesce(sum({FAILED}), 0), sum(claimed >= ?1 AND attempt > 1),
+             coalesce(sum(max(min(lasted, ended - ?1), 0)), 0), max(lasted), max(CASE WHEN {BY_ITSELF} THEN lasted END),
+             max(memory), max(ended), min(CASE WHEN {FAILED} THEN ended END), max(CASE WHEN {FAILED} THEN ended END),
+             max(CASE WHEN outcome = 'success' THEN ended END)
+         FROM runs NOT INDEXED WHERE ({ENDED}) OR (kind = 'main' AND task IS NOT NULL AND outcome IS NULL)
+         GROUP BY task"
+    );
+    let moment = |row: &Row<'_>, at: usize| row.get::<_, Option<i64>>(at).map(|micros| micros.map(time));
+    rows(connection, &sql, [micros(since)], |row| {
+        Ok(Tally {
+            task: name(row, 0)?,
+            runs: row.get(1)?,
+            failures: row.get(2)?,
+            restarts: row.get(3)?,
+            spent: row.get(4)?,
+            longest: row.get(5)?,
+            longest_by_itself: row.get(6)?,
+            memory: row.get(7)?,
+            last_end: moment(row, 8)?,
+            first_failure: moment(row, 9)?,
+            last_failure: moment(row, 10)?,
+            last_success: moment(row, 11)?,
+        })
+    })
+}
+
+/// A run that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRun {
+    /// Its task.
+    pub task: TaskName,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Its id.
+    pub run: RunId,
+    /// The word for how it ended.
+    pub outcome: String,
+    /// The same in words.
+    pub reason: Option<String>,
+}
+
+/// The first run of each task that has failed since a moment, in the order in which they did.
+pub fn first_failures(connection: &Connection, since: Timestamp) -> Result<Vec<FailedRun>, StoreError> {
+    // With a single min() the other columns are those of the row that has it.
+    let sql = format!(
+        "SELECT task, min(ended), id, outcome, reason FROM runs NOT INDEXED WHERE {ENDED} AND {FAILED}
+         GROUP BY task ORDER BY min(ended), rowid"
+    );
+    rows(connection, &sql, [micros(since)], |row| {
+        let id: String = row.get(2)?;
+        Ok(FailedRun {
+            task: name(row, 0)?,
+            ended: time(row.get(1)?),
+            run: RunId::parse(&id).map_err(|error| wrong(2, error))?,
+            outcome: row.get(3)?,
+            reason: row.get(4)?,
+        })
+    })
+}
+
+/// How long the last successful runs of a task took that ended before a moment, in microseconds; at most so many.
+pub fn successes_before(
+    connection: &Connection,
+    task: &TaskName,
+    before: Timestamp,
+    number: u32,
+) -> Result<Vec<u64>, StoreError> {
+    let sql = "SELECT lasted FROM runs WHERE task = ?1 AND kind = 'main' AND outcome = 'success' AND lasted IS NOT NULL
+               AND ended < ?2 ORDER BY rowid DESC LIMIT ?3";
+    rows(connection, sql, (task.as_str(), micros(before), number), |row| row.get(0))
+}
+
+/// The longest run of a task that has ended by itself since a moment: how long it took, in microseconds, when it ended,
+/// and how it did.
+pub fn slowest(
+    connection: &Connection,
+    task: &TaskName,
+    since: Timestamp,
+) -> Result<Option<(u64, Timestamp, String)>, StoreError> {
+    let sql = format!(
+        "SELECT lasted, ended, outcome FROM runs WHERE {ENDED} AND {BY_ITSELF} AND task = ?2
+         ORDER BY lasted DESC, rowid LIMIT 1"
+    );
+    one(connection, &sql, (micros(since), task.as_str()), |row| Ok((row.get(0)?, time(row.get(1)?), row.get(2)?)))
+}
+
+/// How many runs of a task that have ended by themselves since a moment took longer than this, in microseconds.
+pub fn count_longer(
+    connection: &Connection,
+    task: &TaskName,
+    since: Timestamp,
+    longer_than: u64,
+) -> Result<u64, StoreError> {
+    let sql = format!("SELECT count(*) FROM runs WHERE {ENDED} AND {BY_ITSELF} AND task = ?2 AND lasted > ?3");
+    let values = (micros(since), task.as_str(), i64::try_from(longer_than).unwrap_or(i64::MAX));
+    Ok(one(connection, &sql, values, |row| row.get(0))?.unwrap_or(0))
+}
+
+/// When the last run of a task ended.
+pub fn last_end(connection: &Connection, task: &TaskName) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT max(ended) FROM (SELECT ended FROM runs WHERE task = ?1 AND kind = 'main'
+               AND outcome <> 'never_started' ORDER BY rowid DESC LIMIT 1)";
+    Ok(one(connection, sql, [task.as_str()], |row| row.get::<_, Option<i64>>(0))?.flatten().map(time))
+}
+
+/// The events with one of these causes since a moment, and the ends of runs at the given moments, in order.
+pub fn events_since(
+    connection: &Connection,
+    causes: &[&str],
+    since: Timestamp,
+    ends: impl Iterator<Item = Timestamp>,
+) -> Result<Vec<Event>, StoreError> {
+    let places = causes.iter().map(|cause| format!("'{cause}'")).collect::<Vec<_>>().join(", ");
+    let rest = format!(
+        "WHERE time >= ?1 AND (cause IN ({places}) OR cause = 'ended' AND time IN (SELECT value FROM json_each(?2)))
+         ORDER BY id"
+    );
+    let ends = ends.map(micros).collect::<Value>().to_string();
+    events::select(connection, &rest, (micros(since), ends))
+}
+
+/// The last event with one of these causes before a moment.
+pub fn last_before(connection: &Connection, causes: &[&str], before: Timestamp) -> Result<Option<Event>, StoreError> {
+    let places = causes.iter().map(|cause| format!("'{cause}'")).collect::<Vec<_>>().join(", ");
+    let rest = format!("WHERE time < ?1 AND cause IN ({places}) ORDER BY id DESC LIMIT 1");
+    Ok(events::select(connection, &rest, [micros(before)])?.pop())
+}
+
+/// A message that has not reached anybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelivered {
+    /// Its number.
+    pub id: i64,
+    /// The task it is about.
+    pub task: String,
+    /// What it is about, as a word.
+    pub occasion: String,
+    /// When it was made.
+    pub made: Timestamp,
+    /// How often its delivery was tried.
+    pub attempts: u32,
+    /// Whether it has been given up; otherwise it is tried again.
+    pub given_up: bool,
+}
+
+/// The messages that have been given up since a moment, and those that still wait after an attempt has failed; all that
+/// wait, where nobody is there to send them.
+pub fn undelivered(connection: &Connection, since: Timestamp, unsent: bool) -> Result<Vec<Undelivered>, StoreError> {
+    let sql = "SELECT id, task, occasion, made, attempts, state = 'given_up' FROM notices
+               WHERE (state = 'given_up' AND ended >= ?1)
+                  OR (state = 'due' AND (not_before IS NOT NULL OR attempts > 1 OR ?2)) ORDER BY id";
+    rows(connection, sql, (micros(since), unsent), |row| {
+        Ok(Undelivered {
+            id: row.get(0)?,
+            task: row.get(1)?,
+            occasion: row.get(2)?,
+            made: time(row.get(3)?),
+            attempts: row.get(4)?,
+            given_up: row.get(5)?,
+        })
+    })
+}
+
+fn name(row: &Row<'_>, at: usize) -> rusqlite::Result<TaskName> {
+    TaskName::parse(&row.get::<_, String>(at)?).map_err(|error| wrong(at, error))
+}
+
+fn wrong(at: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, error.into())
+}
+
+fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(StoreError::sql(DOING))?;
+    let rows = statement.query_map(values, row).map_err(StoreError::sql(DOING))?;
+    rows.collect::<Result<_, _>>().map_err(StoreError::sql(DOING))
+}
+
+fn one<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    row: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(StoreError::sql(DOING))?;
+    statement.query_row(values, row).optional().map_err(StoreError::sql(DOING))
+}

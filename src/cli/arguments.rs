@@ -244,6 +244,7 @@ pub(super) struct InstallArguments {
 }
 
 /// `keep-restarting`.
+#[expect(clippy::struct_excessive_bools, reason = "flags, each its own")]
 #[derive(Debug, Args)]
 pub(super) struct KeepArguments {
     /// The longest that a broken task stays down, where it has no `backoff.max`
@@ -252,6 +253,9 @@ pub(super) struct KeepArguments {
     /// Go into the background; the diary is supervisor.log in the folder
     #[arg(long)]
     pub(super) detach: bool,
+    /// End the supervisor of this folder, wherever it runs
+    #[arg(long, conflicts_with_all = ["detach", "stop_tasks", "until_idle"])]
+    pub(super) stop: bool,
     /// At the end, stop what runs (the next supervisor brings it back)
     #[arg(long)]
     pub(super) stop_tasks: bool,

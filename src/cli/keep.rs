@@ -11,6 +11,9 @@ use super::failure::Failure;
 
 /// `keep-restarting`.
 pub(super) fn keep_restarting(context: &mut Context, arguments: &KeepArguments) -> Result<u8, Failure> {
+    if arguments.stop {
+        return stop(context);
+    }
     let sleep = parse_duration(&arguments.sleep).map_err(|error| Failure::input(format!("--sleep: {error}")))?;
     if sleep.is_zero() {
         return Err(Failure::input(
@@ -32,6 +35,21 @@ pub(super) fn keep_restarting(context: &mut Context, arguments: &KeepArguments) 
     }
     let failed = supervisor::run(&root, &options, &place())?;
     Ok(u8::from(failed && arguments.until_idle))
+}
+
+/// `keep-restarting --stop`.
+fn stop(context: &mut Context) -> Result<u8, Failure> {
+    let ended = match context.look()? {
+        Some(executor) => executor.end_supervisor()?,
+        None => None,
+    };
+    told(
+        &ended.map_or_else(
+            || "no supervisor was running".to_owned(),
+            |pid| format!("the supervisor has ended (pid {pid})"),
+        ),
+    );
+    Ok(0)
 }
 
 /// Where this command was typed.

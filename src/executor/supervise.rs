@@ -28,6 +28,9 @@ use super::ledger::{EndedRun, Ledger};
 use super::notice::Message;
 use super::{Executor, ExecutorError, output};
 
+/// The longest wait for the end of a supervisor, which may have tasks to stop.
+const ITS_END: Duration = Duration::from_mins(1);
+
 /// How a task stands, for whoever keeps it running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upkeep {
@@ -78,6 +81,12 @@ impl Executor {
         let taken = taken.map_err(|source| ExecutorError::System { doing: "take the supervisor's lock", source })?;
         self.supervises = taken.is_some();
         Ok(taken)
+    }
+
+    /// Asks the supervisor to end, and waits until it has; its pid, or `None` where there is none.
+    pub fn end_supervisor(&self) -> Result<Option<i32>, ExecutorError> {
+        let ended = lifelock::end_holder(&self.home.supervisor_lock(), ITS_END);
+        ended.map_err(|source| ExecutorError::System { doing: "end the supervisor", source })
     }
 
     /// The supervisor that is there, or was there last.

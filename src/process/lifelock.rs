@@ -3,13 +3,18 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use std::time::Duration;
+
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::record::whole_file;
+use super::sys;
 
 /// The lock, held until this process ends, however it ends.
 #[derive(Debug)]
@@ -33,6 +38,28 @@ impl LifeLock {
 /// The note of whoever holds a lock, or held it last.
 pub fn note(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+/// Asks the holder of a lock, whose pid its note says, to end, and waits until it has; `None` where nobody holds it, an
+/// error where it does not end in time. Only a process is signalled that has the lock's file open.
+pub fn end_holder(path: &Path, patience: Duration) -> io::Result<Option<i32>> {
+    let unknown = || io::Error::other("its lock is held by a process that is not to be found");
+    if !super::record::is_held(path)? {
+        return Ok(None);
+    }
+    let pid: i32 = note(path).strip_prefix("pid ").and_then(|pid| pid.parse().ok()).ok_or_else(unknown)?;
+    let pidfd = sys::pidfd_open(pid).map_err(|_| unknown())?;
+    let open = fs::read_dir(format!("/proc/{pid}/fd"))?.flatten();
+    let holds = open.into_iter().any(|fd| fs::read_link(fd.path()).is_ok_and(|file| file == path));
+    if !holds {
+        return Err(unknown());
+    }
+    sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGTERM, None)?;
+    let longest = PollTimeout::try_from(patience.as_millis()).unwrap_or(PollTimeout::MAX);
+    match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], longest)? {
+        0 => Err(io::ErrorKind::TimedOut.into()),
+        _ => Ok(Some(pid)),
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod follow;
 pub mod identity;
 pub mod launch;
 pub mod output;
+mod proc;
 pub mod random;
 pub mod record;
 pub mod spawn;

@@ -71,7 +71,7 @@ enum Last {
     /// It runs elsewhere.
     Elsewhere,
     /// It has ended.
-    Ended(Record, Ended),
+    Ended(Box<(Record, Ended)>),
 }
 
 /// What was done with a task in the transaction that recorded the wish.
@@ -124,9 +124,10 @@ impl Executor {
         }
         let over = self.end(&mut targets, &mut interrupts, told)?;
         let mut ended = Vec::new();
-        for target in &mut targets {
-            if let Last::Ended(record, end) = &mut target.found {
-                ended.push((target.run.clone(), std::mem::take(record), end.clone()));
+        for target in &targets {
+            if let Last::Ended(found) = &target.found {
+                let (record, end) = found.as_ref().clone();
+                ended.push((target.run.clone(), record, end));
             }
         }
         self.import_or_imagine(&ended, lock::PATIENCE)?;
@@ -315,7 +316,7 @@ impl Executor {
                     target.orphaned = true;
                 }
                 Found::Elsewhere(_) => target.found = Last::Elsewhere,
-                Found::Ended(record, ended) => target.found = Last::Ended(record, ended),
+                Found::Ended(record, ended) => target.found = Last::Ended(Box::new((record, ended))),
             }
         }
         Ok((workers, waiting))

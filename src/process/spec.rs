@@ -125,6 +125,7 @@ fn all_terminated<S: Serializer>(words: &[Vec<u8>], serializer: S) -> Result<S::
 
 impl Sealed {
     /// Takes over the memory.
+    #[expect(clippy::needless_pass_by_value, reason = "a descriptor that stays open would keep the memory")]
     pub fn open(fd: OwnedFd) -> io::Result<Self> {
         sys::Mapped::new(fd.as_fd()).map(Self)
     }

@@ -529,6 +529,7 @@ mod tests {
     }
 
     #[inline(never)]
+    #[expect(clippy::large_stack_arrays, reason = "the stack is what is to be used")]
     fn deep() -> u8 {
         let bytes = std::hint::black_box([1_u8; 64 * 1024]);
         bytes[bytes.len() / 2]

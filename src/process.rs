@@ -9,6 +9,7 @@ pub mod identity;
 pub mod launch;
 pub mod lifelock;
 pub mod output;
+mod proc;
 pub mod random;
 pub mod record;
 pub mod spawn;

@@ -313,6 +313,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // -wal and -shm stay when the last connection closes: reading then needs to create nothing.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
+    // Else a statement may be prepared anew for each value that is bound to it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Each command that finds nobody else there reads the write-ahead log from its beginning: it is kept short.
     connection.pragma_update(None, "wal_autocheckpoint", 128)?;

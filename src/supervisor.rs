@@ -108,10 +108,10 @@ fn since(supervisor: &Supervisor) -> String {
 /// it.
 pub fn door(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
     let first = args.nth(1)?;
-    if first.as_bytes() == POST_DOOR.as_bytes() {
+    if first.as_bytes() == POST_DOOR.to_bytes() {
         return Some(post::post());
     }
-    (first.as_bytes() == SUPERVISOR_DOOR.as_bytes()).then(|| detach::background(args))
+    (first.as_bytes() == SUPERVISOR_DOOR.to_bytes()).then(|| detach::background(args))
 }
 
 /// Supervises a folder until somebody asks for the end; whether a job failed for good meanwhile.

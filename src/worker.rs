@@ -12,16 +12,16 @@ use std::path::PathBuf;
 
 use crate::process::record::RecordFile;
 use crate::process::spawn::{self, LIMITS_DOOR, WORKER_DOOR};
-use crate::process::spec::{Answer, RunSpec};
+use crate::process::spec::{Answer, Sealed};
 use crate::process::wait;
 
 /// Goes through a private door, if the first argument names one; the exit code of what was behind it.
 pub fn door(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
     let first = args.nth(1)?;
-    if first.as_bytes() == LIMITS_DOOR.as_bytes() {
+    if first.as_bytes() == LIMITS_DOOR.to_bytes() {
         return Some(spawn::limits_door(args));
     }
-    (first.as_bytes() == WORKER_DOOR.as_bytes()).then(|| work(args.next()))
+    (first.as_bytes() == WORKER_DOOR.to_bytes()).then(|| work(args.next()))
 }
 
 /// The whole life of a worker.
@@ -30,7 +30,7 @@ fn work(record: Option<OsString>) -> u8 {
     let Ok(given) = spawn::given() else { return 2 };
     let answer = given.answer;
     let prepared = wait::become_subreaper()
-        .and_then(|()| RunSpec::unseal(given.spec))
+        .and_then(|()| Sealed::open(given.spec))
         .map_err(|error| error.to_string())
         .and_then(|spec| Ok((spec, RecordFile::adopt(given.record, &path).map_err(|error| error.to_string())?)));
     match prepared {

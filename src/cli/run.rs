@@ -73,8 +73,7 @@ pub(super) fn stop(context: &mut Context, typed: &[String], all: bool) -> Result
     let Some(executor) = context.existing()? else { return none(&typed) };
     let definitions = Context::definitions(executor)?;
     let these: Vec<TaskName> = if all {
-        // What is no longer in the registry and still runs is among all.
-        executor.status(&definitions, None, false)?.into_iter().map(|status| status.name).collect()
+        executor.stoppable(&definitions)?
     } else {
         typed.iter().map(|name| executor.resolve(&definitions, name)).collect::<Result<_, _>>()?
     };

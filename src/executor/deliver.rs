@@ -1,6 +1,6 @@
 //! Delivering stored messages: each attempt is a run of kind `notify`, executed by a worker like any other.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::DirBuilder;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -132,11 +132,12 @@ impl Executor {
                 look(&task, inherited).map_err(|error| super::start::start_error(&name, error))?
             }
             Channel::Post(url) => {
-                let argv = ["jobexec", spawn::POST_DOOR].map(OsString::from).to_vec();
+                let argv =
+                    [c"jobexec", spawn::POST_DOOR].map(|word| OsStr::from_bytes(word.to_bytes()).to_owned()).to_vec();
                 let mut variables = inherited.variables();
                 // Not an argument: those can be read by everybody, and a URL may hold a secret.
                 variables.insert("JOBEXEC_NOTIFY_URL".into(), url.into());
-                (Plan { program: PathBuf::from(spawn::OURSELVES), argv }, variables)
+                (Plan { program: PathBuf::from(OsStr::from_bytes(spawn::OURSELVES.to_bytes())), argv }, variables)
             }
         };
         let text = |key: &str| match notice.message.get(key) {

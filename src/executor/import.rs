@@ -86,13 +86,8 @@ impl Executor {
         self.import(&ended, lock::PATIENCE)
     }
 
-    /// As [`Executor::import_of`]; where it cannot be written, this command reads from a copy in memory.
-    pub(super) fn import_or_imagine_of(&mut self, of: &[RunRow]) -> Result<(), ExecutorError> {
-        let ended = self.ended(of)?;
-        self.import_or_imagine(&ended, lock::PATIENCE)
-    }
-
-    fn import_or_imagine(&mut self, ended: &[EndedRun], patience: Duration) -> Result<(), ExecutorError> {
+    /// Imports runs that have ended; where that cannot be written, this command reads from a copy in memory.
+    pub(super) fn import_or_imagine(&mut self, ended: &[EndedRun], patience: Duration) -> Result<(), ExecutorError> {
         match self.import(ended, patience) {
             Err(ExecutorError::Store(error)) if error.is_only_for_writers() => {
                 let (home, now) = (&self.home, clock::now());

@@ -1,21 +1,25 @@
 //! stop: record the wish, have each worker run its stop sequence, wait until nothing is left.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
+use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::State;
 use crate::domain::name::TaskName;
 use crate::domain::signal::Signal;
 use crate::domain::task::{StopSequence, Task};
-use crate::home::reserve;
+use crate::home::bell::Ear;
+use crate::home::{lock, reserve};
 use crate::process::asking::{Interrupts, ManyDescriptors, Waited, WorkerHandle};
 use crate::process::environment::Inherited;
 use crate::process::{clock, record, tagged};
 use crate::store::runs::{self, RunRow};
-use crate::store::{Durability, events, jobs, tasks};
+use crate::store::{Durability, StoreError, events, jobs, tasks};
 
+use super::definitions::Definitions;
 use super::import::Found;
 use super::ledger::Ledger;
 use super::start::{Answers, How, look, start_error};
@@ -26,6 +30,9 @@ const BEYOND_GRACE: Duration = Duration::from_secs(10);
 
 /// The time between two looks where nothing reports by itself: a worker that has not said who it is, an orphan.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long workers are waited for whose runs are over.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What became of the stop of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +58,20 @@ pub enum Afterwards {
 
 /// A run that is being stopped.
 struct Target {
-    task: TaskName,
     run: RunRow,
     sequence: StopSequence,
     orphaned: bool,
+    found: Last,
+}
+
+/// What the last look at a run that is being stopped found, as far as it is final.
+enum Last {
+    /// Nothing final.
+    Unfinished,
+    /// It runs elsewhere.
+    Elsewhere,
+    /// It has ended.
+    Ended(Box<(Record, Ended)>),
 }
 
 /// What was done with a task in the transaction that recorded the wish.
@@ -99,24 +116,49 @@ impl Executor {
             match wish {
                 Wish::NotRunning(cancelled) => answers.push((name.clone(), Some(Stopped::NotRunning(cancelled)))),
                 Wish::Run(run, sequence) => {
-                    let elsewhere = matches!(self.examine(run.id)?, Found::Elsewhere(_));
-                    answers.push((name.clone(), elsewhere.then_some(Stopped::Elsewhere)));
-                    if !elsewhere {
-                        targets.push(Target { task: name.clone(), run: *run, sequence, orphaned: false });
-                    }
+                    answers.push((name.clone(), None));
+                    let found = Last::Unfinished;
+                    targets.push(Target { run: *run, sequence, orphaned: false, found });
                 }
             }
         }
-        self.end(&mut targets, &mut interrupts, told)?;
-        let runs: Vec<RunRow> = targets.iter().map(|target| target.run.clone()).collect();
-        self.import_or_imagine_of(&runs)?;
+        let over = self.end(&mut targets, &mut interrupts, told)?;
+        let mut ended = Vec::new();
+        for target in &targets {
+            if let Last::Ended(found) = &target.found {
+                let (record, end) = found.as_ref().clone();
+                ended.push((target.run.clone(), record, end));
+            }
+        }
+        self.import_or_imagine(&ended, lock::PATIENCE)?;
+        see_off(&over);
+        // One snapshot for all of them; the targets are in the order of the answers.
+        let _snapshot = self.store.reader().unchecked_transaction().map_err(StoreError::sql("read the runs"))?;
+        let mut targets = targets.iter();
         answers
             .into_iter()
-            .map(|(name, answer)| match answer {
-                Some(answer) => Ok((name, answer)),
-                None => self.what_is_left(&name, &targets).map(|answer| (name, answer)),
+            .map(|(name, answer)| match (answer, &mut targets) {
+                (Some(answer), _) => Ok((name, answer)),
+                (None, targets) => match targets.next() {
+                    Some(target) => self.what_is_left(target).map(|answer| (name, answer)),
+                    None => Ok((name, Stopped::NotRunning(false))),
+                },
             })
             .collect()
+    }
+
+    /// All that can be stopped: what is in the registry, and what is no longer there and still runs or is wanted.
+    pub fn stoppable(&mut self, definitions: &Definitions) -> Result<Vec<TaskName>, ExecutorError> {
+        let mut names: Vec<TaskName> = definitions.tasks.iter().map(|task| task.name.clone()).collect();
+        let known: HashSet<String> = names.iter().map(TaskName::key).collect();
+        for row in tasks::all(self.store.reader())?.into_iter().filter(|row| !known.contains(&row.name.key())) {
+            let run = runs::unfinished_of(self.store.reader(), &row.name)?;
+            let found = run.map(|run| self.examine(run.id)).transpose()?;
+            if row.wanted || found.is_some_and(|found| !matches!(found, Found::Ended(_, _))) {
+                names.push(row.name);
+            }
+        }
+        Ok(names)
     }
 
     /// Stops tasks and starts them again, as new jobs. One that could not be started is refused and goes on running.
@@ -178,30 +220,42 @@ impl Executor {
         })
     }
 
-    /// Asks every worker, and waits for them and for orphans, until nothing is left or the time is over.
+    /// Asks every worker, and waits for their runs and for orphans, until nothing is left or the time is over. Returns
+    /// workers whose runs are over.
     fn end(
         &mut self,
         targets: &mut [Target],
         interrupts: &mut Interrupts,
         told: &mut dyn FnMut(&str),
-    ) -> Result<(), ExecutorError> {
+    ) -> Result<Vec<WorkerHandle>, ExecutorError> {
+        let mut ended = Vec::new();
         if targets.is_empty() {
-            return Ok(());
+            return Ok(ended);
         }
         let _many = ManyDescriptors::allow();
         let start = clock::since_boot();
         let longest = targets.iter().map(|target| target.sequence.grace).max().unwrap_or_default() + BEYOND_GRACE;
+        // Before anybody is asked, so that no ring is missed. Without it the ends of the workers themselves tell.
+        let bell = Ear::of_bell(&self.home).ok();
         let mut now = false;
         loop {
             let (mut workers, waiting) = self.ask(targets, now, start)?;
             let over = clock::since_boot().saturating_sub(start);
             if (workers.is_empty() && !waiting) || over >= longest {
-                return Ok(());
+                return Ok(ended);
+            }
+            if waiting {
+                // Perhaps for want of descriptors.
+                ended.clear();
             }
             // Only a worker reports its end by itself; the others are looked at again soon.
-            let longest = if waiting { PAUSE } else { longest.saturating_sub(over) };
+            let until = over + if waiting { PAUSE } else { longest.saturating_sub(over) };
             while !workers.is_empty() || waiting {
-                match interrupts.wait(&mut workers, longest)? {
+                let left = until.saturating_sub(clock::since_boot().saturating_sub(start));
+                if left.is_zero() {
+                    break;
+                }
+                match interrupts.wait(&mut workers, &mut ended, bell.as_ref(), left)? {
                     Waited::Ended => {}
                     Waited::Time => break,
                     Waited::Interrupted => {
@@ -224,7 +278,7 @@ impl Executor {
         let mut workers = Vec::new();
         let mut waiting = false;
         let since = clock::since_boot().saturating_sub(start);
-        for target in targets {
+        for target in targets.iter_mut().filter(|target| matches!(target.found, Last::Unfinished)) {
             match self.examine(target.run.id)? {
                 Found::Alive(record) => {
                     let said = record.starting.map(|(worker, _)| worker);
@@ -234,7 +288,7 @@ impl Executor {
                         waiting = true;
                         continue;
                     };
-                    match WorkerHandle::open(&worker, target.run.id) {
+                    match WorkerHandle::open(&worker, target.run.id, self.home.record(target.run.id)) {
                         // More workers than descriptors: this one's turn comes when others have ended.
                         Err(error) if error.raw_os_error() == Some(libc::EMFILE) => waiting = true,
                         Err(error) => return Err(error.into()),
@@ -261,17 +315,18 @@ impl Executor {
                     }
                     target.orphaned = true;
                 }
-                Found::Elsewhere(_) | Found::Ended(_, _) => {}
+                Found::Elsewhere(_) => target.found = Last::Elsewhere,
+                Found::Ended(record, ended) => target.found = Last::Ended(Box::new((record, ended))),
             }
         }
         Ok((workers, waiting))
     }
 
     /// The answer for a task that was being stopped.
-    fn what_is_left(&self, name: &TaskName, targets: &[Target]) -> Result<Stopped, ExecutorError> {
-        let Some(target) = targets.iter().find(|target| target.task == *name) else {
-            return Ok(Stopped::NotRunning(false));
-        };
+    fn what_is_left(&self, target: &Target) -> Result<Stopped, ExecutorError> {
+        if matches!(target.found, Last::Elsewhere) {
+            return Ok(Stopped::Elsewhere);
+        }
         let row = runs::find(self.store.reader(), target.run.id)?;
         if let Some(reason) = row.filter(|row| row.outcome.is_some()).and_then(|row| row.reason) {
             return Ok(Stopped::Ended(reason));
@@ -286,6 +341,18 @@ impl Executor {
             }
             Found::Elsewhere(_) | Found::Ended(_, _) => Vec::new(),
         }))
+    }
+}
+
+/// Lets the workers go whose records have been imported, and waits until they are gone: afterwards there is nothing
+/// left of ours either. One that does not go has nothing to do with its run any more.
+fn see_off(workers: &[WorkerHandle]) {
+    for worker in workers {
+        let _ = worker.dismiss();
+    }
+    let start = clock::since_boot();
+    for worker in workers {
+        let _ = worker.wait_until_gone(PATIENCE.saturating_sub(clock::since_boot().saturating_sub(start)));
     }
 }
 

@@ -234,7 +234,7 @@ impl Executor {
         })?;
         if end
             && let Observed::Alive(Record { starting: Some((worker, _)), .. }) = self.observe(run.id)?
-            && let Some(handle) = WorkerHandle::open(&worker, run.id)?
+            && let Some(handle) = WorkerHandle::open(&worker, run.id, self.home.record(run.id))?
         {
             handle.stop()?;
         }

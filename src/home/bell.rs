@@ -57,6 +57,13 @@ impl Ear {
         Ok(Self { inotify, bell, names })
     }
 
+    /// Begins to listen to the bell alone, for somebody to whom the registry does not matter.
+    pub fn of_bell(home: &Home) -> io::Result<Self> {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        let bell = Some(inotify.add_watch(&home.bell(), AddWatchFlags::IN_MODIFY)?);
+        Ok(Self { inotify, bell, names: Vec::new() })
+    }
+
     /// Takes what has been heard; whether any of it matters.
     pub fn heard(&self) -> io::Result<bool> {
         let heard = self.listen()?;
@@ -102,11 +109,14 @@ mod tests {
         assert!(!ear.heard().unwrap());
         std::fs::write(home.root().join("LOL.txt"), "output").unwrap();
         assert!(!ear.heard().unwrap());
+        let of_bell = Ear::of_bell(&home).unwrap();
         ring(&home.bell()).unwrap();
         assert!(ear.heard().unwrap());
         assert!(!ear.heard().unwrap());
+        assert!(of_bell.heard().unwrap());
         std::fs::write(home.registry(), "version = 1").unwrap();
         assert!(ear.heard().unwrap());
+        assert!(!of_bell.heard().unwrap());
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Asking workers to end their runs, and waiting until they have.
+//! Asking workers to end their runs, and waiting until nothing of these is left: until their records' locks are free.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,20 +12,31 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::domain::evidence::ProcessId;
 use crate::domain::name::RunId;
+use crate::home::bell::Ear;
 
-use super::{identity, sys};
+use super::{identity, record, sys};
+
+/// The rest after a bell that rang while several runs are waited for: it mostly rings for all of them.
+const REST: Duration = Duration::from_millis(1);
 
 /// A worker that is certainly the one of a run.
 #[derive(Debug)]
 pub struct WorkerHandle {
     pidfd: OwnedFd,
     run: RunId,
+    record: PathBuf,
 }
 
 impl WorkerHandle {
-    /// The worker with this identity; `None` when it is gone.
-    pub fn open(worker: &ProcessId, run: RunId) -> io::Result<Option<Self>> {
-        Ok(identity::open(worker)?.map(|pidfd| Self { pidfd, run }))
+    /// The worker with this identity, of the run that has this record; `None` when it is gone.
+    pub fn open(worker: &ProcessId, run: RunId, record: PathBuf) -> io::Result<Option<Self>> {
+        Ok(identity::open(worker)?.map(|pidfd| Self { pidfd, run, record }))
+    }
+
+    /// Whether its run is over. The worker itself may still be there: what it has to do yet is nobody's business.
+    fn is_over(&self) -> bool {
+        // Where nobody can say, the worker's own end will.
+        !record::is_held(&self.record).unwrap_or(true)
     }
 
     /// Asks it to run the stop sequence. Asking twice is asking once.
@@ -35,6 +47,18 @@ impl WorkerHandle {
     /// Asks it to kill the run now.
     pub fn kill(&self) -> io::Result<()> {
         self.send(libc::SIGINT)
+    }
+
+    /// Tells it that its record has been imported and flushed, so that it has nothing to wait for.
+    pub fn dismiss(&self) -> io::Result<()> {
+        self.stop()
+    }
+
+    /// Waits until it is gone, at most so long.
+    pub fn wait_until_gone(&self, longest: Duration) -> io::Result<()> {
+        let timeout = PollTimeout::try_from(longest.as_millis().max(1)).unwrap_or(PollTimeout::MAX);
+        poll(&mut [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)], timeout)?;
+        Ok(())
     }
 
     /// The value says which run is meant: a worker ignores what is meant for another.
@@ -49,7 +73,7 @@ impl WorkerHandle {
 /// What ended a wait.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Waited {
-    /// Some of the workers have ended.
+    /// Some of the runs may be over.
     Ended,
     /// The time is over.
     Time,
@@ -74,23 +98,42 @@ impl Interrupts {
         Ok(Self { signals, set })
     }
 
-    /// Waits until a worker ends, Ctrl-C is pressed or the time is over. The workers that have ended are taken off the
-    /// list.
-    pub fn wait(&mut self, workers: &mut Vec<WorkerHandle>, longest: Duration) -> io::Result<Waited> {
+    /// Waits until the run of the last worker of the list is over, the bell rings, Ctrl-C is pressed or the time is
+    /// over. All of them are waited for, so it does not matter which one that is; those whose runs are over are moved
+    /// from the end of the list to `over`. A killed worker rings no bell, but its end is noticed; without a bell every end is.
+    pub fn wait(
+        &mut self,
+        workers: &mut Vec<WorkerHandle>,
+        over: &mut Vec<WorkerHandle>,
+        bell: Option<&Ear>,
+        longest: Duration,
+    ) -> io::Result<Waited> {
+        // First what has been heard, then the look: what rings in between is heard the next time.
+        let _ = bell.map(Ear::heard);
+        let before = workers.len();
+        over.extend(std::iter::from_fn(|| workers.pop_if(|worker| worker.is_over())));
+        if workers.len() < before {
+            return Ok(Waited::Ended);
+        }
         let timeout = PollTimeout::try_from(longest.as_millis().max(1)).unwrap_or(PollTimeout::MAX);
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        fds.extend(workers.iter().map(|worker| PollFd::new(worker.pidfd.as_fd(), PollFlags::POLLIN)));
+        fds.extend(workers.last().map(|worker| PollFd::new(worker.pidfd.as_fd(), PollFlags::POLLIN)));
+        let rings = bell.filter(|_| !workers.is_empty());
+        fds.extend(rings.map(|bell| PollFd::new(bell.as_fd(), PollFlags::POLLIN)));
         match poll(&mut fds, timeout) {
             Ok(0) => return Ok(Waited::Time),
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let ended: Vec<bool> = fds.iter().skip(1).map(|fd| fd.any() == Some(true)).collect();
+        let is_gone = !workers.is_empty() && fds.get(1).and_then(PollFd::any) == Some(true);
         if self.signals.read_signal()?.is_some() {
             return Ok(Waited::Interrupted);
         }
-        let mut ended = ended.into_iter();
-        workers.retain(|_| ended.next() != Some(true));
+        if is_gone {
+            workers.pop();
+        } else if workers.len() > 1 {
+            std::thread::sleep(REST);
+        }
         Ok(Waited::Ended)
     }
 }
@@ -135,13 +178,58 @@ mod tests {
         let mut child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
         let id = identity::identify(i32::try_from(child.id()).unwrap()).unwrap();
         let run = RunId::from_random([3; 16]);
-        let mut workers = vec![WorkerHandle::open(&id, run).unwrap().unwrap()];
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("record");
+        let record = held(&path, run);
+        let mut workers = vec![WorkerHandle::open(&id, run, path.clone()).unwrap().unwrap()];
         let mut interrupts = Interrupts::catch().unwrap();
-        assert_eq!(interrupts.wait(&mut workers, Duration::from_millis(5)).unwrap(), Waited::Time);
+        assert_eq!(
+            interrupts.wait(&mut workers, &mut Vec::new(), None, Duration::from_millis(5)).unwrap(),
+            Waited::Time
+        );
         workers[0].stop().unwrap();
-        assert_eq!(interrupts.wait(&mut workers, Duration::from_secs(20)).unwrap(), Waited::Ended);
+        assert_eq!(
+            interrupts.wait(&mut workers, &mut Vec::new(), None, Duration::from_secs(20)).unwrap(),
+            Waited::Ended
+        );
         assert!(workers.is_empty());
         child.wait().unwrap();
-        assert!(WorkerHandle::open(&id, run).unwrap().is_none());
+        assert!(WorkerHandle::open(&id, run, path).unwrap().is_none());
+        drop(record);
+    }
+
+    fn held(path: &std::path::Path, run: RunId) -> record::RecordFile {
+        let first = crate::domain::evidence::Entry::Prepared { run, place: identity::here() };
+        record::RecordFile::create(path, &first).unwrap()
+    }
+
+    #[test]
+    fn a_run_is_over_when_its_lock_is_free_and_the_bell_says_so() {
+        let temp = tempfile::tempdir().unwrap();
+        let home = crate::home::Home::create(temp.path()).unwrap();
+        crate::home::bell::ring(&home.bell()).unwrap();
+        let bell = Ear::of_bell(&home).unwrap();
+        let me = identity::identify(nix::unistd::getpid().as_raw()).unwrap();
+        let run = RunId::from_random([5; 16]);
+        let path = home.record(run);
+        let record = held(&path, run);
+        let mut workers = vec![WorkerHandle::open(&me, run, path).unwrap().unwrap()];
+        let mut interrupts = Interrupts::catch().unwrap();
+        assert_eq!(
+            interrupts.wait(&mut workers, &mut Vec::new(), Some(&bell), Duration::from_millis(5)).unwrap(),
+            Waited::Time
+        );
+        let ringer = std::thread::spawn(move || {
+            record.release().unwrap();
+            crate::home::bell::ring(&home.bell()).unwrap();
+            record
+        });
+        while !workers.is_empty() {
+            assert_eq!(
+                interrupts.wait(&mut workers, &mut Vec::new(), Some(&bell), Duration::from_secs(20)).unwrap(),
+                Waited::Ended
+            );
+        }
+        drop(ringer.join().unwrap());
     }
 }

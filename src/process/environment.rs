@@ -13,6 +13,8 @@ use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::proc;
+
 /// The variable by which processes of a run are recognised.
 pub const RUN_ID: &str = "JOBEXEC_RUN_ID";
 
@@ -76,9 +78,9 @@ impl Inherited {
 
 /// The umask of this process. Read from `/proc`, because asking for it otherwise means to change it.
 pub fn umask() -> u32 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    line.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o022)
+    let mut buffer = [0; 4096];
+    let status = proc::read("/proc/self/status", &mut buffer).unwrap_or_default();
+    proc::word_after(status, "Umask:").and_then(|text| u32::from_str_radix(text, 8).ok()).unwrap_or(0o022)
 }
 
 /// How many descriptors this process may have.

@@ -10,7 +10,7 @@ use nix::unistd::gethostname;
 use crate::domain::evidence::{Place, ProcessId};
 use crate::domain::outcome::Exit;
 
-use super::sys;
+use super::{proc, sys};
 
 /// Here: this machine, this boot, this pid namespace. A part that cannot be read is empty.
 pub fn here() -> Place {
@@ -105,24 +105,23 @@ pub(super) struct Stat {
 
 /// Reads `/proc/PID/stat`.
 pub(super) fn stat(pid: i32) -> io::Result<Stat> {
-    let text = fs::read(format!("/proc/{pid}/stat"))?;
-    let text = String::from_utf8_lossy(&text);
-    parse_stat(&text).ok_or_else(|| io::Error::other(format!("cannot read /proc/{pid}/stat")))
+    let mut buffer = [0; 1024];
+    let text = proc::read(&format!("/proc/{pid}/stat"), &mut buffer)?;
+    parse_stat(&String::from_utf8_lossy(text)).ok_or_else(|| io::Error::other(format!("cannot read /proc/{pid}/stat")))
 }
 
 /// The command's name, in brackets, may contain anything; the last bracket ends it.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (_, rest) = text.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
-    Some(Stat {
-        state: fields.first()?.chars().next()?,
-        parent: fields.get(1)?.parse().ok()?,
-        ticks: number(19)?,
-        cpu_ticks: number(11)? + number(12)?,
-        resident_pages: number(21)?,
-        status: fields.get(49).and_then(|status| status.parse().ok()),
-    })
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let parent = fields.next()?.parse().ok()?;
+    // Counted from the state, which is 0, each number is so many fields after the one before it.
+    let mut skip = |number: usize| fields.nth(number)?.parse::<u64>().ok();
+    let cpu_ticks = skip(9)? + skip(0)?;
+    let (ticks, resident_pages) = (skip(6)?, skip(1)?);
+    let status = fields.nth(27).and_then(|status| status.parse().ok());
+    Some(Stat { state, parent, ticks, cpu_ticks, resident_pages, status })
 }
 
 #[cfg(test)]

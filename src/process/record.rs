@@ -67,11 +67,14 @@ impl RecordFile {
     }
 
     /// Takes over a record whose descriptor (and with it its lock) was handed to this process.
+    ///
+    /// Never inlined: the buffer must not become part of the frame in which a worker waits.
+    #[inline(never)]
     pub fn adopt(fd: OwnedFd, path: &Path) -> Result<Self, RecordError> {
         let failed = |source| RecordError { doing: "take over", path: path.to_path_buf(), source };
         let file = File::from(fd);
-        let bytes = contents(&file).map_err(failed)?;
-        let end = entries(&bytes).1;
+        let mut buffer = [0; SIZE];
+        let end = entries(contents(&file, &mut buffer).map_err(failed)?).1;
         Ok(Self { file, path: path.to_path_buf(), end })
     }
 
@@ -111,6 +114,11 @@ impl RecordFile {
         fcntl(&self.file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK))).map(drop).map_err(failed)
     }
 
+    /// Whether it has been removed, which whoever has imported it does once the import is flushed.
+    pub fn is_removed(&self) -> bool {
+        nix::sys::stat::fstat(&self.file).is_ok_and(|found| found.st_nlink == 0)
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -134,9 +142,10 @@ pub fn read(path: &Path) -> Result<Option<(Record, bool)>, RecordError> {
     };
     // The lock first: a worker that ends in between has then written all that it had to.
     let locked = is_locked(&file).map_err(failed)?;
-    let bytes = contents(&file).map_err(failed)?;
-    let (mut record, end) = entries(&bytes);
-    record.damaged = is_damaged(&bytes, end);
+    let mut buffer = [0; SIZE];
+    let bytes = contents(&file, &mut buffer).map_err(failed)?;
+    let (mut record, end) = entries(bytes);
+    record.damaged = is_damaged(bytes, end);
     Ok(Some((record, locked)))
 }
 
@@ -162,21 +171,17 @@ pub(super) fn whole_file(kind: i32) -> libc::flock {
     libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 }
 }
 
-fn contents(file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; SIZE];
+fn contents<'a>(file: &File, into: &'a mut [u8; SIZE]) -> io::Result<&'a [u8]> {
     let mut filled = 0;
-    loop {
-        let Some(free) = bytes.get_mut(filled..).filter(|free| !free.is_empty()) else { return Ok(bytes) };
+    while let Some(free) = into.get_mut(filled..).filter(|free| !free.is_empty()) {
         match file.read_at(free, filled as u64) {
-            Ok(0) => {
-                bytes.truncate(filled);
-                return Ok(bytes);
-            }
+            Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+    Ok(into.get(..filled).unwrap_or_default())
 }
 
 /// The entries up to the first that is not whole, and where they end.

@@ -1,6 +1,6 @@
 //! Starting processes: a worker (our own binary through its private door), and a script.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -13,16 +13,16 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use super::{environment, sys};
 
 /// The private first argument of a worker. No person types it, and `/proc/PID/cmdline` shows what the process is.
-pub const WORKER_DOOR: &str = "--jobexec-worker";
+pub const WORKER_DOOR: &CStr = c"--jobexec-worker";
 
 /// The private first argument of the door that sets umask and limits and becomes the script.
-pub const LIMITS_DOOR: &str = "--jobexec-limits";
+pub const LIMITS_DOOR: &CStr = c"--jobexec-limits";
 
 /// The private first argument of the door that posts a message.
-pub const POST_DOOR: &str = "--jobexec-post";
+pub const POST_DOOR: &CStr = c"--jobexec-post";
 
 /// The private first argument of a supervisor in the background; its lock's path follows.
-pub const SUPERVISOR_DOOR: &str = "--jobexec-supervisor";
+pub const SUPERVISOR_DOOR: &CStr = c"--jobexec-supervisor";
 
 /// The numbers under which a worker finds what it was given.
 const RECORD: RawFd = 3;
@@ -30,7 +30,7 @@ const SPEC: RawFd = 4;
 const ANSWER: RawFd = 5;
 
 /// Our own binary, also when its file has been replaced since.
-pub const OURSELVES: &str = "/proc/self/exe";
+pub const OURSELVES: &CStr = c"/proc/self/exe";
 
 /// What a worker was given.
 #[derive(Debug)]
@@ -48,12 +48,12 @@ pub struct Given {
 pub fn worker(record: BorrowedFd<'_>, record_path: &Path, spec: BorrowedFd<'_>) -> io::Result<(i32, OwnedFd)> {
     let (listen, answer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    let argv = strings(&[b"jobexec", WORKER_DOOR.as_bytes(), record_path.as_os_str().as_bytes()])?;
+    let record_path = CString::new(record_path.as_os_str().as_bytes())?;
     let [record, spec, answer] = [above(record)?, above(spec)?, above(answer.as_fd())?];
     let null = null.as_fd();
     let pid = sys::posix_spawn(&sys::Raw {
-        program: &CString::new(OURSELVES)?,
-        argv: &argv,
+        program: OURSELVES,
+        argv: &[c"jobexec", WORKER_DOOR, &record_path],
         env: &[],
         descriptors: &[
             (null, 0),
@@ -65,6 +65,7 @@ pub fn worker(record: BorrowedFd<'_>, record_path: &Path, spec: BorrowedFd<'_>) 
         ],
         new_session: true,
         block_signals: true,
+        defaults: sys::Defaults::All,
     })?;
     Ok((pid, listen))
 }
@@ -85,16 +86,18 @@ pub fn background(lock: &Path, folder: &Path, options: &str, log: &Path) -> io::
     let null = OpenOptions::new().read(true).open("/dev/null")?;
     let log = OpenOptions::new().append(true).create(true).mode(0o600).open(log)?;
     let words = [lock.as_os_str().as_bytes(), folder.as_os_str().as_bytes(), options.as_bytes()];
-    let argv = strings(&[b"jobexec", SUPERVISOR_DOOR.as_bytes(), words[0], words[1], words[2]])?;
+    let words = strings(&words)?;
+    let argv = [&[c"jobexec", SUPERVISOR_DOOR], pointed(&words).as_slice()].concat();
     let env = strings(&environment::assignments(&environment::Inherited::capture().variables()))?;
     let [log, answer] = [above(log.as_fd())?, above(answer.as_fd())?];
     sys::posix_spawn(&sys::Raw {
-        program: &CString::new(OURSELVES)?,
+        program: OURSELVES,
         argv: &argv,
-        env: &env,
+        env: &pointed(&env),
         descriptors: &[(null.as_fd(), 0), (log.as_fd(), 1), (log.as_fd(), 2), (answer.as_fd(), RECORD)],
         new_session: true,
         block_signals: false,
+        defaults: sys::Defaults::All,
     })?;
     Ok(listen)
 }
@@ -113,13 +116,13 @@ pub fn given_background() -> io::Result<OwnedFd> {
 #[derive(Debug)]
 pub struct Script<'a> {
     /// The program's path.
-    pub program: &'a [u8],
+    pub program: &'a CStr,
     /// Its arguments, its own name first.
-    pub argv: &'a [Vec<u8>],
+    pub argv: &'a [&'a CStr],
     /// Its variables.
-    pub env: &'a [Vec<u8>],
-    /// Its standard output and error.
-    pub output: BorrowedFd<'a>,
+    pub env: &'a [&'a CStr],
+    /// Its standard output and error; none where a [`StandIn`] stands in for it.
+    pub output: Option<BorrowedFd<'a>>,
     /// Its umask.
     pub umask: u32,
     /// Its limits.
@@ -137,9 +140,10 @@ pub fn script(script: &Script<'_>) -> io::Result<i32> {
     }
     let (listen, report) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     let limits: Vec<String> = script.limits.iter().map(|(soft, hard)| format!("{soft}:{hard}")).collect();
-    let door = [b"jobexec".to_vec(), LIMITS_DOOR.into(), script.umask.to_string().into(), limits.join(",").into()];
-    let argv: Vec<Vec<u8>> = door.into_iter().chain([script.program.to_vec()]).chain(script.argv.to_vec()).collect();
-    let pid = exec(OURSELVES.as_bytes(), &argv, script.env, script.output, Some(report))?;
+    let (umask, limits) = (CString::new(script.umask.to_string())?, CString::new(limits.join(","))?);
+    let door = [c"jobexec", LIMITS_DOOR, &umask, &limits, script.program];
+    let argv: Vec<&CStr> = door.into_iter().chain(script.argv.iter().copied()).collect();
+    let pid = exec(OURSELVES, &argv, script.env, script.output, Some(report))?;
     // Silence is success: the report's end was closed by exec.
     let mut errno = Vec::new();
     io::Read::read_to_end(&mut std::fs::File::from(listen), &mut errno)?;
@@ -152,27 +156,51 @@ pub fn script(script: &Script<'_>) -> io::Result<i32> {
     }
 }
 
+/// While it lives, this process's own standard output and error are those of the script that it is about to spawn, so
+/// that nothing has to be moved about in between. For a process with one thread, whose own go to `/dev/null`.
+#[derive(Debug)]
+pub struct StandIn(());
+
+impl StandIn {
+    /// Takes the script's output for our own.
+    pub fn begin(output: BorrowedFd<'_>) -> io::Result<Self> {
+        let this = Self(());
+        nix::unistd::dup2_stdout(output)?;
+        nix::unistd::dup2_stderr(output)?;
+        Ok(this)
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        // Our standard input is `/dev/null`, open for reading and writing.
+        let _ = nix::unistd::dup2_stdout(io::stdin());
+        let _ = nix::unistd::dup2_stderr(io::stdin());
+    }
+}
+
 fn exec(
-    program: &[u8],
-    argv: &[Vec<u8>],
-    env: &[Vec<u8>],
-    output: BorrowedFd<'_>,
+    program: &CStr,
+    argv: &[&CStr],
+    env: &[&CStr],
+    output: Option<BorrowedFd<'_>>,
     report: Option<OwnedFd>,
 ) -> io::Result<i32> {
-    let null = OpenOptions::new().read(true).open("/dev/null")?;
-    let output = above(output)?;
+    let output = output.map(above).transpose()?;
+    let null = output.as_ref().map(|_| OpenOptions::new().read(true).open("/dev/null")).transpose()?;
     let report = report.map(|fd| above(fd.as_fd())).transpose()?;
-    let mut descriptors = vec![(null.as_fd(), 0), (output.as_fd(), 1), (output.as_fd(), 2)];
+    let mut descriptors = Vec::new();
+    descriptors.extend(null.as_ref().map(|fd| (fd.as_fd(), 0)));
+    descriptors.extend(output.iter().flat_map(|fd| [(fd.as_fd(), 1), (fd.as_fd(), 2)]));
     descriptors.extend(report.as_ref().map(|fd| (fd.as_fd(), RECORD)));
-    let program = CString::new(program)?;
-    let (argv, env) = (strings(argv)?, strings(env)?);
     let raw = sys::Raw {
-        program: &program,
-        argv: &argv,
-        env: &env,
+        program,
+        argv,
+        env,
         descriptors: &descriptors,
         new_session: false,
         block_signals: false,
+        defaults: sys::Defaults::Pipe,
     };
     for _ in 0..3 {
         match sys::posix_spawn(&raw) {
@@ -205,14 +233,19 @@ pub fn limits_door(mut args: impl Iterator<Item = std::ffi::OsString>) -> u8 {
     environment::adopt(umask, &limits);
     let words: Vec<_> = args.map(|word| word.as_bytes().to_vec()).collect();
     let env: Vec<_> = environment::assignments(&std::env::vars_os().collect());
+    let (Ok(words), Ok(env)) = (strings(&words), strings(&env)) else {
+        return failed(&io::ErrorKind::InvalidInput.into());
+    };
     let [program, argv @ ..] = words.as_slice() else { return failed(&io::ErrorKind::InvalidInput.into()) };
-    match (CString::new(program.as_slice()), strings(argv), strings(&env)) {
-        (Ok(program), Ok(argv), Ok(env)) => {
-            sys::restore_sigpipe();
-            failed(&sys::execve(&program, &argv, &env))
-        }
-        (_, _, _) => failed(&io::ErrorKind::InvalidInput.into()),
-    }
+    sys::restore_sigpipe();
+    failed(&sys::execve(program, &pointed(argv), &pointed(&env)))
+}
+
+/// Gives back the memory that this process used to begin with and that a long wait does not need: the stack below the
+/// caller, and the pages of the program. For a process with one thread and without signal handlers.
+pub fn release() {
+    sys::release_program();
+    sys::release_stack();
 }
 
 /// A copy of a descriptor with a number that no target has, so that none is overwritten before it is copied.
@@ -226,6 +259,10 @@ fn strings<T: AsRef<[u8]>>(words: &[T]) -> io::Result<Vec<CString>> {
     words.iter().map(|word| CString::new(word.as_ref()).map_err(io::Error::from)).collect()
 }
 
+fn pointed(words: &[CString]) -> Vec<&CStr> {
+    words.iter().map(CString::as_c_str).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,13 +270,13 @@ mod tests {
 
     fn run(argv: &[&str], umask: u32) -> io::Result<String> {
         let mut output = tempfile::tempfile().unwrap();
-        let argv: Vec<Vec<u8>> = argv.iter().map(|w| w.as_bytes().to_vec()).collect();
+        let argv = strings(argv).unwrap();
         let limits = environment::limits();
         let pid = script(&Script {
             program: &argv[0],
-            argv: &argv,
-            env: &[b"A=b".to_vec()],
-            output: output.as_fd(),
+            argv: &pointed(&argv),
+            env: &[c"A=b"],
+            output: Some(output.as_fd()),
             umask,
             limits: &limits,
         })?;

@@ -1,29 +1,35 @@
 //! What a worker is told: the whole of one run, handed over in a sealed piece of memory.
 
+use std::ffi::CStr;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::domain::name::RunId;
 use crate::domain::task::StopSequence;
 
+use super::sys;
+
 /// The specification of a run. Bytes where the kernel has bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunSpec {
     /// Which run.
     pub run: RunId,
     /// The program's path.
+    #[serde(serialize_with = "terminated")]
     pub program: Vec<u8>,
     /// Its arguments, its own name first.
+    #[serde(serialize_with = "all_terminated")]
     pub argv: Vec<Vec<u8>>,
     /// Its variables, `NAME=value`.
+    #[serde(serialize_with = "all_terminated")]
     pub env: Vec<Vec<u8>>,
     /// Its working directory.
     pub wd: PathBuf,
@@ -43,6 +49,42 @@ pub struct RunSpec {
     pub stop: StopSequence,
 }
 
+/// A specification as its worker reads it: in place, so that a large environment never becomes the worker's own
+/// memory. Each of the kernel's words ends with the zero that the kernel wants.
+#[derive(Debug, Deserialize)]
+pub struct Told<'a> {
+    /// Which run.
+    pub run: RunId,
+    /// The program's path.
+    pub program: &'a [u8],
+    /// Its arguments, its own name first.
+    #[serde(borrow)]
+    pub argv: Vec<&'a [u8]>,
+    /// Its variables, `NAME=value`.
+    #[serde(borrow)]
+    pub env: Vec<&'a [u8]>,
+    /// Its working directory.
+    pub wd: &'a Path,
+    /// Its umask.
+    pub umask: u32,
+    /// Its limits.
+    pub limits: Vec<(u64, u64)>,
+    /// Where its output goes.
+    pub output: &'a Path,
+    /// The name under which a former output is set aside.
+    pub former: &'a Path,
+    /// The bell to ring when it has ended.
+    pub bell: &'a Path,
+    /// The longest that it may last.
+    pub timeout: Option<Duration>,
+    /// How it is stopped.
+    pub stop: StopSequence,
+}
+
+/// The memory that a specification lies in.
+#[derive(Debug)]
+pub struct Sealed(sys::Mapped);
+
 /// A worker's answer to whoever started it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
@@ -61,20 +103,47 @@ impl RunSpec {
         let fd = memfd_create(c"jobexec-run", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
         let mut file = File::from(fd);
         file.write_all(&bytes)?;
-        file.rewind()?;
         let seals = SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
         Ok(file.into())
     }
+}
 
-    /// Reads a specification back.
-    pub fn unseal(fd: OwnedFd) -> io::Result<Self> {
-        let mut file = File::from(fd);
-        file.rewind()?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        postcard::from_bytes(&bytes).map_err(io::Error::other)
+fn terminated<S: Serializer>(word: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(&[word, b"\0"].concat())
+}
+
+fn all_terminated<S: Serializer>(words: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
+    struct Word<'a>(&'a [u8]);
+    impl Serialize for Word<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            terminated(self.0, serializer)
+        }
     }
+    serializer.collect_seq(words.iter().map(|word| Word(word)))
+}
+
+impl Sealed {
+    /// Takes over the memory.
+    #[expect(clippy::needless_pass_by_value, reason = "a descriptor that stays open would keep the memory")]
+    pub fn open(fd: OwnedFd) -> io::Result<Self> {
+        sys::Mapped::new(fd.as_fd()).map(Self)
+    }
+
+    /// Reads the specification that lies there.
+    pub fn read(&self) -> io::Result<Told<'_>> {
+        postcard::from_bytes(self.0.bytes()).map_err(io::Error::other)
+    }
+}
+
+/// A word as the kernel takes it; one with a zero inside is none.
+pub fn word(bytes: &[u8]) -> io::Result<&CStr> {
+    CStr::from_bytes_with_nul(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+}
+
+/// As [`word`], for several.
+pub fn words<'a>(all: &[&'a [u8]]) -> io::Result<Vec<&'a CStr>> {
+    all.iter().map(|bytes| word(bytes)).collect()
 }
 
 impl Answer {
@@ -121,7 +190,15 @@ mod tests {
         let fd = spec.seal().unwrap();
         let mut copy = File::from(fd.try_clone().unwrap());
         assert!(copy.write_all(b"x").is_err());
-        assert_eq!(RunSpec::unseal(fd).unwrap(), spec);
+        let sealed = Sealed::open(fd).unwrap();
+        let told = sealed.read().unwrap();
+        assert_eq!((told.run, told.umask, told.timeout, &told.stop), (spec.run, spec.umask, spec.timeout, &spec.stop));
+        assert_eq!(word(told.program).unwrap().to_bytes(), spec.program);
+        assert_eq!(words(&told.argv).unwrap(), [c"a", c""]);
+        assert_eq!(words(&told.env).unwrap().iter().map(|word| word.to_bytes()).collect::<Vec<_>>(), spec.env);
+        assert_eq!([told.wd, told.output, told.former, told.bell], ["/", "o", "f", "b"].map(Path::new));
+        assert_eq!(told.limits, spec.limits);
+        assert!(word(b"a\0b\0").is_err());
     }
 
     #[test]

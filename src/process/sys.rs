@@ -2,7 +2,7 @@
 //! is sound, and each function has a test that reads its effect back.
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -15,15 +15,28 @@ use crate::domain::outcome::Exit;
 
 /// What a process is spawned with, all of it ready to be handed to the kernel.
 pub(super) struct Raw<'a> {
-    pub(super) program: &'a CString,
-    pub(super) argv: &'a [CString],
-    pub(super) env: &'a [CString],
-    /// Descriptors of ours and the numbers that the new process finds them under.
+    pub(super) program: &'a CStr,
+    pub(super) argv: &'a [&'a CStr],
+    pub(super) env: &'a [&'a CStr],
+    /// Descriptors of ours and the numbers that the new process finds them under, besides those that are not closed
+    /// on exec.
     pub(super) descriptors: &'a [(BorrowedFd<'a>, RawFd)],
     /// A session of its own, or only a process group of its own.
     pub(super) new_session: bool,
     /// Whether it begins with every signal blocked, or with none.
     pub(super) block_signals: bool,
+    /// Which signals may be ignored here and must not be there.
+    pub(super) defaults: Defaults,
+}
+
+/// The signals that get their default action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Defaults {
+    /// All of them: nobody knows what our own caller has ignored.
+    All,
+    /// SIGPIPE alone, which Rust's runtime ignores: for a process that was itself spawned with [`Defaults::All`]. The
+    /// C library makes a call for each signal.
+    Pipe,
 }
 
 /// Turns the error number that the `posix_` functions return into a result.
@@ -35,19 +48,22 @@ fn checked(code: c_int) -> io::Result<()> {
 pub(super) fn posix_spawn(raw: &Raw<'_>) -> io::Result<i32> {
     let argv = pointers(raw.argv);
     let env = pointers(raw.env);
-    let mut actions = FileActions::new()?;
+    // The C library allocates for each action, from a heap that nothing else of ours touches.
+    let mut actions = if raw.descriptors.is_empty() { None } else { Some(FileActions::new()?) };
     for (from, to) in raw.descriptors {
-        actions.dup2(from.as_raw_fd(), *to)?;
+        if let Some(actions) = &mut actions {
+            actions.dup2(from.as_raw_fd(), *to)?;
+        }
     }
-    let attributes = Attributes::new(raw.new_session, raw.block_signals)?;
+    let attributes = Attributes::new(raw.new_session, raw.block_signals, raw.defaults)?;
     let mut pid = 0;
     // SAFETY: every pointer is valid for the call: `argv` and `env` are null-terminated arrays of C strings that
-    // outlive it, `actions` and `attributes` are initialised.
+    // outlive it, `actions` is null or initialised, `attributes` is initialised.
     checked(unsafe {
         libc::posix_spawn(
             &raw mut pid,
             raw.program.as_ptr(),
-            &raw const actions.0,
+            actions.as_ref().map_or(ptr::null(), |actions| &raw const actions.0),
             &raw const attributes.0,
             argv.as_ptr(),
             env.as_ptr(),
@@ -57,14 +73,14 @@ pub(super) fn posix_spawn(raw: &Raw<'_>) -> io::Result<i32> {
 }
 
 /// Replaces this process by another program; returns only when that failed.
-pub(super) fn execve(program: &CString, argv: &[CString], env: &[CString]) -> io::Error {
+pub(super) fn execve(program: &CStr, argv: &[&CStr], env: &[&CStr]) -> io::Error {
     let (argv, env) = (pointers(argv), pointers(env));
     // SAFETY: null-terminated arrays of C strings that outlive the call.
     unsafe { libc::execve(program.as_ptr(), argv.as_ptr().cast(), env.as_ptr().cast()) };
     io::Error::last_os_error()
 }
 
-fn pointers(strings: &[CString]) -> Vec<*mut libc::c_char> {
+fn pointers(strings: &[&CStr]) -> Vec<*mut libc::c_char> {
     strings.iter().map(|s| s.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
 }
 
@@ -97,7 +113,7 @@ impl Drop for FileActions {
 struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
-    fn new(new_session: bool, block_signals: bool) -> io::Result<Self> {
+    fn new(new_session: bool, block_signals: bool, defaults: Defaults) -> io::Result<Self> {
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: the function initialises what it is given.
         checked(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
@@ -117,7 +133,13 @@ impl Attributes {
             checked(libc::posix_spawnattr_setflags(&raw mut this.0, flags))?;
             checked(libc::posix_spawnattr_setpgroup(&raw mut this.0, 0))?;
             checked(libc::posix_spawnattr_setsigmask(&raw mut this.0, mask))?;
-            checked(libc::posix_spawnattr_setsigdefault(&raw mut this.0, every.as_ptr()))?;
+            let mut pipe = none;
+            libc::sigaddset(pipe.as_mut_ptr(), libc::SIGPIPE);
+            let defaults = match defaults {
+                Defaults::All => every.as_ptr(),
+                Defaults::Pipe => pipe.as_ptr(),
+            };
+            checked(libc::posix_spawnattr_setsigdefault(&raw mut this.0, defaults))?;
         }
         Ok(this)
     }
@@ -332,6 +354,95 @@ pub(super) fn restore_sigpipe() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
+/// A sealed file of the memory, mapped for reading until this is dropped.
+#[derive(Debug)]
+pub(super) struct Mapped {
+    start: *mut libc::c_void,
+    length: usize,
+}
+
+impl Mapped {
+    /// Maps the whole file. One that is not sealed is refused: it could change or become shorter.
+    pub(super) fn new(file: BorrowedFd<'_>) -> io::Result<Self> {
+        let wanted = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+        // SAFETY: the call takes two integers and touches no memory.
+        let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
+        if seals < 0 || seals & wanted != wanted {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let size = nix::sys::stat::fstat(file)?.st_size;
+        let length = usize::try_from(size).map_err(io::Error::other)?;
+        let (protection, flags) = (libc::PROT_READ, libc::MAP_PRIVATE);
+        // SAFETY: a new mapping at a place of the kernel's choice touches nothing that exists.
+        let start = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, file.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Self { start, length }) }
+    }
+
+    /// What is in it.
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: mapped for reading as long as `self` lives; the file is sealed, so that nobody changes or shortens it.
+        unsafe { std::slice::from_raw_parts(self.start.cast(), self.length) }
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new`, unmapped once, and no slice of it outlives `self`.
+        unsafe { libc::munmap(self.start, self.length) };
+    }
+}
+
+/// How much of the stack below the caller is given back: more than a worker ever uses, and less than what the kernel
+/// sets aside for the stack when a program starts (128 KiB).
+const STACK: usize = 96 * 1024;
+
+/// How far below this function's own variables the stack may be in use: by its own frame and that of `madvise`.
+const FRAMES: usize = 1024;
+
+/// Gives the pages of the stack below the caller back to the kernel: what was called before and has returned left
+/// them dirty, and a worker waits for months. For a thread that runs no signal handlers.
+///
+/// Never inlined: else its variables would lie somewhere in the frame of the caller, which is in use.
+#[inline(never)]
+pub(super) fn release_stack() {
+    let here = 0_u8;
+    let page = 4096;
+    let end = (ptr::from_ref(&here).addr() - FRAMES) / page * page;
+    // SAFETY: the stack grows downwards, and this frame is a few words: nothing below it and that of `madvise` is in
+    // use, and whoever uses it later writes before it reads. Where the stack ends sooner, nothing else is mapped: the kernel keeps a gap below it.
+    unsafe { libc::madvise(ptr::without_provenance_mut(end - STACK), STACK, libc::MADV_DONTNEED) };
+}
+
+/// Lets go of the pages of our own program that are only read, its code too: those that are needed again come back from
+/// the page cache, and the others no longer count as ours.
+pub(super) fn release_program() {
+    unsafe extern "C" fn release(
+        object: *mut libc::dl_phdr_info,
+        _size: libc::size_t,
+        _data: *mut libc::c_void,
+    ) -> c_int {
+        let page = 4096;
+        // SAFETY: the C library hands a valid description of one object, with so many headers.
+        let (base, headers) = unsafe {
+            let object = &*object;
+            (object.dlpi_addr, std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)))
+        };
+        let read_only = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0;
+        for header in headers.iter().filter(read_only) {
+            let (Ok(start), Ok(length)) = (usize::try_from(base + header.p_vaddr), usize::try_from(header.p_memsz))
+            else {
+                continue;
+            };
+            let from = start / page * page;
+            // SAFETY: a private mapping of a file that nothing can write to: each page comes back as it was.
+            unsafe { libc::madvise(ptr::without_provenance_mut(from), start + length - from, libc::MADV_DONTNEED) };
+        }
+        0
+    }
+    // SAFETY: the function above keeps to the protocol and needs no data.
+    unsafe { libc::dl_iterate_phdr(Some(release), ptr::null_mut()) };
+}
+
 /// Takes over a descriptor that this process was started with.
 pub(super) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: `fcntl` with F_GETFD touches no memory.
@@ -357,13 +468,15 @@ mod tests {
     fn spawn(words: &[&str], new_session: bool, block_signals: bool) -> (i32, std::fs::File) {
         let output = tempfile::tempfile().unwrap();
         let argv = c(words);
+        let argv: Vec<&CStr> = argv.iter().map(CString::as_c_str).collect();
         let raw = Raw {
-            program: &argv[0],
+            program: argv[0],
             argv: &argv,
-            env: &c(&["A=1"]),
+            env: &[c"A=1"],
             descriptors: &[(output.as_fd(), 1)],
             new_session,
             block_signals,
+            defaults: if new_session { Defaults::All } else { Defaults::Pipe },
         };
         (posix_spawn(&raw).unwrap(), output)
     }
@@ -406,14 +519,14 @@ mod tests {
 
     #[test]
     fn a_failed_exec_is_the_error_of_the_spawn() {
-        let argv = c(&["/no/such/program"]);
         let raw = Raw {
-            program: &argv[0],
-            argv: &argv,
+            program: c"/no/such/program",
+            argv: &[c"/no/such/program"],
             env: &[],
             descriptors: &[],
             new_session: false,
             block_signals: false,
+            defaults: Defaults::All,
         };
         assert_eq!(posix_spawn(&raw).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
@@ -444,6 +557,62 @@ mod tests {
             pidfd_send_signal(pidfd.as_fd(), libc::SIGTERM, None).unwrap_err().raw_os_error(),
             Some(libc::ESRCH)
         );
+    }
+
+    /// How much of the mapping around an address is in memory, in KiB.
+    fn resident(address: usize) -> usize {
+        let smaps = std::fs::read_to_string("/proc/thread-self/smaps").unwrap();
+        let mut inside = false;
+        for line in smaps.lines() {
+            let range = line.split(' ').next().and_then(|word| word.split_once('-'));
+            let number = |text| usize::from_str_radix(text, 16).ok();
+            if let Some((Some(from), Some(to))) = range.map(|(from, to)| (number(from), number(to))) {
+                inside = (from..to).contains(&address);
+            } else if let Some(rest) = line.strip_prefix("Rss:").filter(|_| inside) {
+                return rest.trim().trim_end_matches(" kB").parse().unwrap();
+            }
+        }
+        panic!("{address:x} is not mapped");
+    }
+
+    #[inline(never)]
+    #[expect(clippy::large_stack_arrays, reason = "the stack is what is to be used")]
+    fn deep() -> u8 {
+        let bytes = std::hint::black_box([1_u8; 64 * 1024]);
+        bytes[bytes.len() / 2]
+    }
+
+    #[test]
+    fn the_stack_below_is_given_back_and_can_be_used_again() {
+        let here = 0_u8;
+        assert_eq!(deep(), 1);
+        let before = resident(ptr::from_ref(&here).addr());
+        release_stack();
+        let after = resident(ptr::from_ref(&here).addr());
+        assert!(after + 32 < before, "{before} KiB before, {after} after");
+        assert_eq!(deep(), 1);
+    }
+
+    #[test]
+    fn the_program_is_let_go_of_and_goes_on() {
+        let code = release_program as fn() as usize;
+        let before = resident(code);
+        release_program();
+        let after = resident(code);
+        // Other tests of this process run meanwhile and take some of it back.
+        assert!(before > 0 && after > 0, "{before} KiB before, {after} after");
+        assert_eq!(deep(), 1);
+    }
+
+    #[test]
+    fn a_sealed_file_is_mapped_and_no_other() {
+        let fd = nix::sys::memfd::memfd_create(c"test", nix::sys::memfd::MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        let mut file = std::fs::File::from(fd);
+        std::io::Write::write_all(&mut file, b"told").unwrap();
+        assert!(Mapped::new(file.as_fd()).is_err(), "it could still change");
+        let seals = nix::fcntl::SealFlag::all();
+        nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_ADD_SEALS(seals)).unwrap();
+        assert_eq!(Mapped::new(file.as_fd()).unwrap().bytes(), b"told");
     }
 
     #[test]

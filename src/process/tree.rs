@@ -3,9 +3,9 @@
 //! A worker is the subreaper of everything below it: whatever loses its parent becomes its child, and a child's pid
 //! cannot be used again before the worker reaps it. So killing children until there is none left is a proof.
 
-use std::ffi::OsStr;
-use std::fs;
-use std::io;
+use std::ffi::{CStr, OsStr};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -53,10 +53,10 @@ pub(super) fn worker_record(pid: i32) -> Option<PathBuf> {
 }
 
 /// The lock of a process of ours that went through this door.
-fn behind_door(pid: i32, door: &str) -> Option<PathBuf> {
+fn behind_door(pid: i32, door: &CStr) -> Option<PathBuf> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let mut words = line.split(|b| *b == 0);
-    if words.nth(1) != Some(door.as_bytes()) {
+    if words.nth(1) != Some(door.to_bytes()) {
         return None;
     }
     words.next().map(|path| PathBuf::from(OsStr::from_bytes(path)))
@@ -73,9 +73,18 @@ fn is_of_other_run(pid: i32, ours: &Path) -> bool {
     theirs != ours && theirs.exists()
 }
 
+/// The children of this process, which has one thread; zombies included.
+fn our_children() -> Vec<i32> {
+    let mut text = String::with_capacity(512);
+    match File::open("/proc/thread-self/children").and_then(|mut file| file.read_to_string(&mut text)) {
+        Ok(_) => text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
+        Err(_) => children(nix::unistd::getpid().as_raw()),
+    }
+}
+
 /// The children of this process that belong to its tree. `ours` is the record of its own run.
 pub fn own_children(ours: &Path) -> Vec<i32> {
-    let mut found = children(nix::unistd::getpid().as_raw());
+    let mut found = our_children();
     found.retain(|pid| !is_other_worker(*pid) && !is_of_other_run(*pid, ours));
     found
 }
@@ -94,13 +103,18 @@ pub fn descendants(roots: Vec<(i32, i32)>) -> Vec<(i32, i32)> {
     found
 }
 
-/// Sends signals to everything that is left below this process; returns how many processes there were.
+/// Sends signals to everything that is left below this process, beside a child that has ended and is not reaped yet;
+/// returns how many processes there were.
 ///
 /// A process that is not our own child may end and its pid be taken by a stranger: it is signalled through a pidfd
 /// and only while its parent is the one that it was found under.
-pub fn signal_tree(ours: &Path, signals: &[Signal]) -> u32 {
+pub fn signal_tree(ours: &Path, ended: i32, signals: &[Signal]) -> u32 {
+    // Mostly it was all there was. A zombie has no children: they are ours already.
+    if our_children() == [ended] {
+        return 0;
+    }
     let me = nix::unistd::getpid().as_raw();
-    let roots = own_children(ours).into_iter().map(|pid| (pid, me)).collect();
+    let roots = own_children(ours).into_iter().filter(|pid| *pid != ended).map(|pid| (pid, me)).collect();
     let mut count = 0;
     for (pid, parent) in descendants(roots) {
         let Ok(pidfd) = sys::pidfd_open(pid) else { continue };

@@ -1,9 +1,7 @@
 //! What processes use now, and whether the kernel has been short of memory.
 
-use std::fs;
-
 use super::identity::stat;
-use super::tree;
+use super::{proc, tree};
 
 /// What a tree of processes uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,8 +32,9 @@ pub fn of_tree(root: i32) -> Usage {
 
 /// How many processes the kernel has killed for want of memory since boot; 0 where it does not say.
 pub fn memory_kills() -> u64 {
-    let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
+    let mut buffer = [0; 16 * 1024];
+    let text = proc::read("/proc/vmstat", &mut buffer).unwrap_or_default();
+    proc::word_after(text, "oom_kill ").and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::evidence::Entry;
@@ -12,15 +12,15 @@ use crate::domain::stopping::{Action, Event, Phase, react};
 use crate::domain::task::StopSequence;
 use crate::home::bell;
 use crate::process::record::RecordFile;
-use crate::process::spawn::{Script, script};
-use crate::process::spec::{Answer, RunSpec};
+use crate::process::spawn::{Script, StandIn, release, script};
+use crate::process::spec::{Answer, Sealed, Told, word, words};
 use crate::process::wait::{EndedChild, Peeked, Waiter, Woken, peek, reap, since};
 use crate::process::{clock, identity, output, tree, usage};
 
 /// The longest error text that goes into a record, in characters.
 const LONGEST_ERROR: usize = 500;
 
-/// How long an outcome may stay unflushed while what is left of the tree is being ended.
+/// How long an outcome may stay unflushed while what is left of the tree is being ended, and while it may be imported.
 const FLUSH_AFTER: Duration = Duration::from_millis(50);
 
 /// How long the killing waits between two rounds when no child reports its end: at first, and at most.
@@ -28,18 +28,37 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs it all; the worker's exit code.
-pub(super) fn run(spec: RunSpec, record: RecordFile, answer: OwnedFd) -> u8 {
-    let bell = spec.bell.clone();
+pub(super) fn run(sealed: Sealed, record: RecordFile, answer: OwnedFd) -> u8 {
+    match begin_watch(&sealed, record, answer) {
+        Ok(watch) => {
+            // Only what the wait needs is kept: a worker may sit here for months.
+            drop(sealed);
+            release();
+            watch.until_empty()
+        }
+        Err(code) => code,
+    }
+}
+
+/// Begins the run and says so; the worker's exit code where it did not begin. Not part of its caller, so that its
+/// frame is gone while the worker waits.
+#[inline(never)]
+fn begin_watch(sealed: &Sealed, record: RecordFile, answer: OwnedFd) -> Result<Watch, u8> {
+    let spec = match sealed.read() {
+        Ok(spec) => spec,
+        Err(error) => {
+            drop(record);
+            Answer::Failed(error.to_string()).send(answer);
+            return Err(1);
+        }
+    };
     let mut record = record;
     let start = clock::since_boot();
     match begin(&spec, &mut record) {
         Ok((pid, waiter)) => {
             Answer::Started(pid).send(answer);
-            let _ = bell::ring(&bell);
-            // Only what the wait needs is kept: a worker may sit here for months.
-            let watch = Watch::new(pid, &spec, start, record, waiter);
-            drop(spec);
-            watch.until_empty()
+            let _ = bell::ring(spec.bell);
+            Ok(Watch::new(pid, &spec, start, record, waiter))
         }
         Err(Begin::CouldNotStart(error)) => {
             let outcome = Outcome::CouldNotStart { error: shortened(&error) };
@@ -48,7 +67,7 @@ pub(super) fn run(spec: RunSpec, record: RecordFile, answer: OwnedFd) -> u8 {
             let written = record
                 .append(&Entry::Ended { outcome, time, lasted, cpu: 0, memory: 0 })
                 .and_then(|()| record.append(&Entry::Swept { leftover: 0, time }));
-            let _ = bell::ring(&bell);
+            let _ = bell::ring(spec.bell);
             let _ = record.flush();
             let answered = match written {
                 Ok(()) => Answer::CouldNotStart(error),
@@ -57,12 +76,12 @@ pub(super) fn run(spec: RunSpec, record: RecordFile, answer: OwnedFd) -> u8 {
             // The lock goes before the answer: whoever hears it may import the record at once.
             drop(record);
             answered.send(answer);
-            0
+            Err(0)
         }
         Err(Begin::Failed(error)) => {
             drop(record);
             Answer::Failed(error).send(answer);
-            1
+            Err(1)
         }
     }
 }
@@ -76,12 +95,12 @@ enum Begin {
 }
 
 /// Everything up to the running script. The record says *starting* before anything is spawned.
-fn begin(spec: &RunSpec, record: &mut RecordFile) -> Result<(i32, Waiter), Begin> {
+fn begin(spec: &Told<'_>, record: &mut RecordFile) -> Result<(i32, Waiter), Begin> {
     let ours = |error: &dyn std::error::Error| Begin::Failed(chain(error));
     let waiter = Waiter::new().map_err(|error| ours(&error))?;
     let me = i32::try_from(std::process::id()).map_err(|error| ours(&error))?;
     let worker = identity::identify(me).map_err(|error| ours(&error))?;
-    let (file, inode) = output::renew(&spec.output, &spec.former).map_err(|error| ours(&error))?;
+    let (file, inode) = output::renew(spec.output, spec.former).map_err(|error| ours(&error))?;
     record.append(&Entry::Starting { worker, output: inode }).map_err(|error| ours(&error))?;
     let pid = spawn_in_wd(spec, &file).map_err(Begin::CouldNotStart)?;
     // The script is our unreaped child: its pid is certainly its own, and it can be identified even as a zombie.
@@ -92,19 +111,22 @@ fn begin(spec: &RunSpec, record: &mut RecordFile) -> Result<(i32, Waiter), Begin
 }
 
 /// The script begins in its working directory; the worker itself stays in none, so as to keep no file system busy.
-fn spawn_in_wd(spec: &RunSpec, file: &std::fs::File) -> Result<i32, String> {
-    let wd: &Path = &spec.wd;
+fn spawn_in_wd(spec: &Told<'_>, file: &std::fs::File) -> Result<i32, String> {
+    let wd = spec.wd;
     std::env::set_current_dir(wd).map_err(|error| format!("its working directory `{}`: {error}", wd.display()))?;
-    let spawned = script(&Script {
-        program: &spec.program,
-        argv: &spec.argv,
-        env: &spec.env,
-        output: file.as_fd(),
-        umask: spec.umask,
-        limits: &spec.limits,
+    let spawned = StandIn::begin(file.as_fd()).and_then(|_standing_in| {
+        script(&Script {
+            program: word(spec.program)?,
+            argv: &words(&spec.argv)?,
+            env: &words(&spec.env)?,
+            output: None,
+            umask: spec.umask,
+            limits: &spec.limits,
+        })
     });
     let _ = std::env::set_current_dir("/");
-    spawned.map_err(|error| format!("`{}`: {error}", String::from_utf8_lossy(&spec.program)))
+    let program = spec.program.strip_suffix(b"\0").unwrap_or(spec.program);
+    spawned.map_err(|error| format!("`{}`: {error}", String::from_utf8_lossy(program)))
 }
 
 /// An error and its causes in one line.
@@ -135,6 +157,8 @@ struct Watch {
     phase: Phase,
     /// How the main process ended, once it has.
     exit: Option<EndedChild>,
+    /// When the outcome was written, on the boot-time clock.
+    written: Duration,
     /// Whether the outcome has been made to survive a power cut.
     flushed: bool,
     /// Why the main process ended, once it has.
@@ -147,7 +171,7 @@ struct Watch {
 
 impl Watch {
     /// Takes from the specification the little that the wait needs; the rest can be dropped.
-    fn new(main: i32, spec: &RunSpec, start: Duration, record: RecordFile, mut waiter: Waiter) -> Self {
+    fn new(main: i32, spec: &Told<'_>, start: Duration, record: RecordFile, mut waiter: Waiter) -> Self {
         // A timer that cannot be had leaves the run without its limit rather than without its watch.
         let _ = waiter.set_time(spec.timeout.map(|limit| start.saturating_add(limit)));
         Self {
@@ -155,11 +179,12 @@ impl Watch {
             number: spec.run.low64(),
             stop: spec.stop.clone(),
             start,
-            bell: spec.bell.clone(),
+            bell: spec.bell.to_path_buf(),
             record,
             waiter,
             phase: Phase::Running,
             exit: None,
+            written: Duration::ZERO,
             flushed: false,
             cause: None,
             leftover: 0,
@@ -246,7 +271,7 @@ impl Watch {
         match action {
             Action::SignalGroup => tree::signal_group(self.main, &ask),
             Action::SignalTree => {
-                let count = tree::signal_tree(self.record.path(), &ask);
+                let count = tree::signal_tree(self.record.path(), self.main, &ask);
                 // Who was asked to end dies beside its children, in any order: they are counted when they have to be
                 // killed.
                 if self.cause == Some(Cause::Itself) {
@@ -273,7 +298,20 @@ impl Watch {
                 // Nothing is left, so whoever hears the bell may import the record at once.
                 let _ = self.record.release();
                 let _ = bell::ring(&self.bell);
+                self.flush_unless_imported();
+            }
+        }
+    }
+
+    /// Whoever stops a run waits for its end, imports the record at once, flushes that and removes the record: then there is
+    /// nothing left to flush, and a further request to stop says so. The time for it is counted from the outcome, which must not wait longer.
+    fn flush_unless_imported(&mut self) {
+        while !self.record.is_removed() {
+            let left = FLUSH_AFTER.saturating_sub(since(self.written));
+            let alone = self.flushed || self.cause != Some(Cause::Stopped) || left.is_zero();
+            if alone || matches!(self.waiter.wait(Some(left)), Ok(Woken::Pause) | Err(_)) {
                 let _ = self.record.flush();
+                return;
             }
         }
     }
@@ -291,6 +329,7 @@ impl Watch {
         let killed = matches!(child.exit, Exit::Signal { number: libc::SIGKILL, .. });
         let out_of_memory = cause == Cause::Itself && killed && usage::memory_kills() > self.memory_kills;
         let cause = if out_of_memory { Cause::OutOfMemory } else { cause };
+        self.written = clock::since_boot();
         let _ = self.record.append(&Entry::Ended {
             outcome: Outcome::Ended { exit: child.exit, cause },
             time: clock::now(),

@@ -1,6 +1,7 @@
 //! What the diary says of the events: one sentence for each that somebody may want to read in the morning.
 
 use std::error::Error;
+use std::time::Duration;
 
 use serde_json::Value;
 use tracing::{debug, info, warn};
@@ -40,10 +41,7 @@ fn ended(event: &Event, task: &str, reason: &str) {
     let not_before = event.data.get("not_before").and_then(Value::as_str).and_then(|time| time.parse().ok());
     let next = match (event.to, not_before) {
         (Some(State::RestartReady), Some(moment)) => {
-            let millis = u64::try_from(until(moment).as_millis()).unwrap_or(u64::MAX);
-            // To the tenth of a second.
-            let wait = std::time::Duration::from_millis(millis.div_ceil(100) * 100);
-            format!("; starting it again in {}", print_duration(wait))
+            format!("; starting it again in {}", rough(until(moment)))
         }
         (Some(State::RestartReady), None) => "; starting it again".to_owned(),
         (_, _) => String::new(),
@@ -53,6 +51,15 @@ fn ended(event: &Event, task: &str, reason: &str) {
         warn!("{task} ended: {reason}{next}");
     } else {
         info!("{task} ended: {reason}{next}");
+    }
+}
+
+/// A wait: `0.7s`, `42s`, `5m`.
+fn rough(wait: Duration) -> String {
+    if wait < Duration::from_secs(10) {
+        format!("{:.1}s", wait.as_secs_f64())
+    } else {
+        print_duration(Duration::from_secs(wait.as_secs() + 1))
     }
 }
 

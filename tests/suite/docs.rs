@@ -328,7 +328,10 @@ fn masked_line(line: &str) -> String {
         match (last, word.as_str()) {
             // `1m 12s` and `2026-01-01 00:00:00`: one thing in two words.
             (Some("<duration>"), "<duration>") | (Some("<time>"), "<time>") => {}
-            (Some(size), "MiB" | "KiB" | "B") if size == "<number>" || is_number(size) => {
+            (Some(size), unit)
+                if ["GiB", "MiB", "KiB", "B"].contains(&unit.trim_matches([',', ';', '.']))
+                    && (size == "<number>" || is_number(size)) =>
+            {
                 words.pop();
                 words.push("<size>".to_owned());
             }
@@ -342,19 +345,22 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_digit())
 }
 
+fn is_decimal(text: &str) -> bool {
+    is_number(text) || text.split_once('.').is_some_and(|(whole, part)| is_number(whole) && is_number(part))
+}
+
 fn masked_word(word: &str) -> String {
     let body = word.trim_matches(|c: char| "()[],;:\"`".contains(c));
     let shape: String = body.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     let mask = if shape.contains("_00000000T000000Z") {
         let (name, _) = body.split_at(shape.find("_00000000T000000Z").unwrap());
         format!("{name}_<time>.txt")
-    } else if ["00:00:00", "0000-00-00"].contains(&shape.as_str()) || shape.starts_with("0000-00-00T00:00:00") {
-        "<time>".to_owned()
-    } else if ["ms", "s", "m", "h", "d"].iter().any(|unit| body.strip_suffix(unit).is_some_and(is_number)) {
-        "<duration>".to_owned()
-    } else if is_number(body) && body.len() > 1
-        || body.split_once('.').is_some_and(|(a, b)| is_number(a) && is_number(b))
+    } else if ["00:00:00", "00:00", "0000-00-00"].contains(&shape.as_str()) || shape.starts_with("0000-00-00T00:00:00")
     {
+        "<time>".to_owned()
+    } else if ["ms", "s", "m", "h", "d"].iter().any(|unit| body.strip_suffix(unit).is_some_and(is_decimal)) {
+        "<duration>".to_owned()
+    } else if is_decimal(body) && body.len() > 1 {
         "<number>".to_owned()
     } else {
         body.to_owned()

@@ -162,9 +162,11 @@ fn one_refused_task_does_not_hold_up_the_others() {
 #[test]
 fn a_refused_restart_leaves_what_runs_alone() {
     let env = TestEnv::new();
-    let file = env.script("a.sh", "#!/bin/sh\nexec sleep 600\n");
+    let file = env.script("a.sh", "#!/bin/sh\necho ready\nexec sleep 600\n");
     env.ok(&["add", "A", "a.sh"]);
     env.ok(&["start", "A"]);
+    // The interpreter opens the script only after it has itself been started.
+    until("the script to be read", || env.read("A.txt").contains("ready"));
     let pid = env.status("A")["pid"].clone();
     fs::remove_file(file).unwrap();
     let said = env.fails(1, &["restart", "A"]);

@@ -350,7 +350,7 @@ fn is_decimal(text: &str) -> bool {
 }
 
 fn masked_word(word: &str) -> String {
-    let body = word.trim_matches(|c: char| "()[],;:\"`".contains(c));
+    let body = word.trim_matches(|c: char| "()[],;:.\"`".contains(c));
     let shape: String = body.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     let mask = if shape.contains("_00000000T000000Z") {
         let (name, _) = body.split_at(shape.find("_00000000T000000Z").unwrap());

@@ -116,6 +116,8 @@ pub(super) struct Keeper {
     settled: Vec<RunId>,
     /// Tasks whose old output is looked through with the next flush.
     pub(super) started: BTreeSet<String>,
+    /// Tasks that we could not start through no fault of theirs, which was told.
+    pub(super) failing: BTreeSet<String>,
     /// The last trouble that was told.
     trouble: Option<String>,
     /// Whether a job failed for good since the supervisor began.
@@ -143,6 +145,7 @@ impl Keeper {
             scripts: Scripts::new()?,
             settled: Vec::new(),
             started: BTreeSet::new(),
+            failing: BTreeSet::new(),
             trouble: None,
             failed: false,
         })

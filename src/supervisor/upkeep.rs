@@ -122,13 +122,16 @@ impl Keeper {
         for (name, answer) in answers? {
             match answer {
                 Again::Spawned { run, worker } => {
+                    self.failing.remove(&name.key());
                     self.started.insert(name.key());
                     self.adopt_child(run, worker)?;
                 }
                 Again::Refused(reason) => warn!("{name} cannot be started: {reason}"),
                 Again::NotDue => debug!("{name} is no longer to be started"),
                 Again::Failed(error) => {
-                    error!("cannot start {name}: {}; trying again", told::chain(&error));
+                    if self.failing.insert(name.key()) {
+                        error!("cannot start {name}: {}; trying again", told::chain(&error));
+                    }
                     self.agenda.set(Item::Survey, clock::since_boot() + TRY_AGAIN);
                 }
             }

@@ -176,7 +176,6 @@ async fn night(keeper: &mut Keeper, home: &Home, options: &Options) -> io::Resul
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     keeper.begin();
-    greet(keeper, home);
     loop {
         if options.until_idle && keeper.is_idle().unwrap_or(false) {
             return Ok("nothing is left to do".to_owned());
@@ -211,20 +210,8 @@ async fn hear(bell: &AsyncFd<OwnedFd>, ear: &Ear) -> io::Result<Heard> {
     ear.listen()
 }
 
-fn greet(keeper: &Keeper, home: &Home) {
-    let (running, waiting) = keeper.counts();
-    let tasks = keeper.tasks.len();
-    let s = if tasks == 1 { "" } else { "s" };
-    info!(
-        "supervising {} in {}: {tasks} task{s}, {running} running, {waiting} waiting (pid {})",
-        keeper.exec_id,
-        home.root().display(),
-        std::process::id()
-    );
-}
-
 fn goodbye(keeper: &Keeper, options: &Options, why: &str) -> String {
-    let (running, _) = keeper.counts();
+    let running = keeper.running();
     match (running, options.stop_tasks) {
         (0, _) | (_, true) => why.to_owned(),
         (1, false) => format!("{why}; 1 task goes on running, and is not started again until there is a supervisor"),

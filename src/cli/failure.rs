@@ -101,13 +101,17 @@ impl From<ServiceError> for Failure {
 
 impl From<SupervisorError> for Failure {
     fn from(error: SupervisorError) -> Self {
+        let mut hints = Vec::new();
         let kind = match error {
             SupervisorError::Executor(error) => return error.into(),
-            SupervisorError::Second { .. } | SupervisorError::Unnamed { .. } => Kind::Refused,
+            SupervisorError::Second { .. } | SupervisorError::Unnamed { .. } => {
+                hints.push("end that one with `jobexec keep-restarting --stop`".to_owned());
+                Kind::Refused
+            }
             SupervisorError::Log(_) => Kind::Input,
             SupervisorError::Background(_) | SupervisorError::System { .. } => Kind::Failed,
         };
-        Self { kind, source: Box::new(error), hints: Vec::new(), silent: false }
+        Self { kind, source: Box::new(error), hints, silent: false }
     }
 }
 

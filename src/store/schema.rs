@@ -206,3 +206,46 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::name::TaskName;
+    use crate::store::{jobs, runs, tasks};
+
+    #[test]
+    fn a_database_of_the_first_version_is_brought_up_with_all_that_is_in_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut connection = Connection::open(temp.path().join("jobexec.db")).unwrap();
+        connection.execute_batch(V1).unwrap();
+        connection.pragma_update(None, "application_id", APPLICATION).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        let run = "00112233445566778899aabbccddeeff";
+        connection
+            .execute_batch(&format!(
+                "INSERT INTO definitions (id, body) VALUES (1, '{{}}');
+                 INSERT INTO environments (id, body) VALUES (1, x'00');
+                 INSERT INTO jobs (id, task, door, state, definition, environment, attempt, made_by, created)
+                 VALUES (1, 'LOL', 'start', 'RUNNING', 1, 1, 1, 'anna', 5);
+                 INSERT INTO tasks (name, added, first_seen, wanted, failure_streak, job) VALUES ('LOL', 5, 5, 1, 3, 1);
+                 INSERT INTO runs (id, job, task, kind, attempt, asked_by, claimed, archive)
+                 VALUES ('{run}', 1, 'LOL', 'main', 1, 'anna', 5, 'LOL_x.txt');"
+            ))
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        assert_eq!(version(&connection, Path::new("x")).unwrap(), VERSION);
+        let name = TaskName::parse("LOL").unwrap();
+        let row = tasks::find(&connection, &name).unwrap().unwrap();
+        assert_eq!((row.wanted, row.form.streak, row.form.looping_since), (true, 3, None));
+        assert_eq!(runs::unfinished_of(&connection, &name).unwrap().unwrap().id.to_string(), run);
+        assert_eq!(jobs::find(&connection, row.job.unwrap()).unwrap().unwrap().not_before, None);
+        // Two unfinished runs of one job there are never, but for those that tell of it.
+        let second = |kind: &str, id: &str| {
+            let sql = "INSERT INTO runs (id, job, kind, attempt, asked_by, claimed, archive) VALUES (?1, 1, ?2, 1, 'a', 5, 'x')";
+            connection.execute(sql, [id, kind])
+        };
+        assert!(second("main", "a").is_err());
+        assert!(second("notify", "b").is_ok() && second("notify", "c").is_ok());
+        migrate(&mut connection).unwrap();
+    }
+}

@@ -153,7 +153,12 @@ impl Keeper {
 
     /// Begins: reads everything, adopts what runs, starts what is due.
     pub(super) fn begin(&mut self) {
-        let done = self.reload().and_then(|()| self.survey());
+        let read = self.reload();
+        let (tasks, pid) = (self.tasks.len(), std::process::id());
+        let s = if tasks == 1 { "" } else { "s" };
+        let folder = self.executor.home().root().display();
+        info!("supervising {} in {folder} (pid {pid}): {tasks} task{s}", self.exec_id);
+        let done = read.and_then(|()| self.survey());
         self.afterwards(done);
     }
 
@@ -359,9 +364,9 @@ impl Keeper {
         Ok(!runs && !waits && self.executor.outbox()?.fresh == 0)
     }
 
-    /// How many tasks run, and how many are waited for.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        (self.runs.values().filter(|run| run.key.is_some()).count(), self.waits.len())
+    /// How many tasks run.
+    pub(super) fn running(&self) -> usize {
+        self.runs.values().filter(|run| run.key.is_some()).count()
     }
 }
 

@@ -129,6 +129,9 @@ impl StoreError {
     }
 }
 
+/// When so many pages were written they are moved into the database's file.
+const MANY_PAGES: i32 = 128;
+
 /// How many pages are copied at once: all of them.
 const PAGES: i32 = i32::MAX;
 
@@ -284,11 +287,21 @@ impl Store {
             .map_err(StoreError::sql("change when checkpoints are made"))
     }
 
-    /// Moves what was committed into the database's file, as far as no reader is in the way.
-    pub fn checkpoint(&self) -> Result<(), StoreError> {
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-            .map_err(StoreError::sql("make a checkpoint"))
+    /// Moves what was committed into the database's file when it has become much, as far as no reader is in the way;
+    /// whether it was much.
+    pub fn checkpoint(&self) -> Result<bool, StoreError> {
+        let checkpoint = |how: &str| {
+            let pages = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+            let sql = format!("PRAGMA wal_checkpoint({how})");
+            self.connection.query_row(&sql, [], pages).map_err(StoreError::sql("make a checkpoint"))
+        };
+        // It only counts.
+        let (written, moved) = checkpoint("NOOP")?;
+        let much = written - moved >= i64::from(MANY_PAGES);
+        if much {
+            checkpoint("PASSIVE")?;
+        }
+        Ok(much)
     }
 
     /// Makes everything that was committed survive a power cut.
@@ -317,7 +330,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Each command that finds nobody else there reads the write-ahead log from its beginning: it is kept short.
-    connection.pragma_update(None, "wal_autocheckpoint", 128)?;
+    connection.pragma_update(None, "wal_autocheckpoint", MANY_PAGES)?;
     Ok(())
 }
 
@@ -370,6 +383,24 @@ pub(crate) mod tests {
         assert_eq!(count(&store), 0, "what is imagined is read");
         store.write(Durability::Committed, |_| Ok::<(), StoreError>(())).unwrap();
         assert_eq!(count(&store), 1, "what is written is real");
+    }
+
+    #[test]
+    fn what_has_become_much_is_moved_into_the_database_and_nothing_before() {
+        let (_temp, mut store) = store();
+        store.checkpoint_by_hand().unwrap();
+        assert!(!store.checkpoint().unwrap());
+        let size = std::fs::metadata(store.home.database()).unwrap().len();
+        store
+            .write(Durability::Committed, |tx| {
+                let sql = "INSERT INTO environments (body) VALUES (zeroblob(1000000))";
+                tx.execute(sql, []).map_err(StoreError::sql("test"))
+            })
+            .unwrap();
+        assert_eq!(std::fs::metadata(store.home.database()).unwrap().len(), size);
+        assert!(store.checkpoint().unwrap());
+        assert!(std::fs::metadata(store.home.database()).unwrap().len() > size + 1_000_000);
+        assert!(!store.checkpoint().unwrap());
     }
 
     #[test]

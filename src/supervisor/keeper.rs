@@ -231,7 +231,7 @@ impl Keeper {
             Item::Deliver => self.deliver(),
             Item::Flush => self.flush(),
             Item::Reload => self.reload().and_then(|()| self.survey()),
-            Item::Survey => self.survey(),
+            Item::Survey => self.take_children().and_then(|()| self.survey()),
             Item::SafetyNet => self.safety_net(),
             Item::Missed => {
                 warn!("woken by the safety net: the database has changed and the bell has not rung");

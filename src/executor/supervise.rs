@@ -184,7 +184,11 @@ impl Executor {
 
     /// Flushes what was committed, and removes the records of runs that it tells the end of.
     pub fn forget_records_of(&mut self, runs: Vec<RunId>) -> Result<(), ExecutorError> {
-        self.forget_records(runs)?;
+        self.forget_records(runs)
+    }
+
+    /// Moves what was committed into the database's file.
+    pub fn checkpoint(&self) -> Result<(), ExecutorError> {
         Ok(self.store.checkpoint()?)
     }
 

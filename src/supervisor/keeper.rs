@@ -30,6 +30,10 @@ const ROUNDS: usize = 64;
 /// What is committed survives a power cut after this at the latest.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
+/// How many events are recorded before what was committed is moved into the database's file. The next change after
+/// that begins the log anew, which waits for the disk: too long for every restart.
+const CHECKPOINT_AFTER: usize = 128;
+
 /// How long an edited registry rests before it is read: an editor may write it in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
 
@@ -103,6 +107,8 @@ pub(super) struct Keeper {
     event: i64,
     /// The state of the database at the last look.
     version: i64,
+    /// How many events have been recorded since the last checkpoint.
+    unmoved: usize,
     /// Which wait of each task is on the agenda.
     pub(super) waits: HashMap<String, Wait>,
     /// Crash-looping tasks that run, and since when they have done so steadily.
@@ -128,6 +134,7 @@ impl Keeper {
         Ok(Self {
             event: executor.newest_event()?,
             version: executor.data_version()?,
+            unmoved: 0,
             executor,
             asker,
             inherited,
@@ -167,7 +174,8 @@ impl Keeper {
 
     /// Flushes what is not flushed yet: the last thing that it does.
     pub(super) fn end(&mut self) -> Result<(), ExecutorError> {
-        self.flush()
+        self.flush()?;
+        self.executor.checkpoint()
     }
 
     fn take_in(&mut self, event: Event) -> Result<(), ExecutorError> {
@@ -288,6 +296,7 @@ impl Keeper {
         let events = self.executor.changed_since(self.event)?;
         let Some(last) = events.last() else { return Ok(false) };
         self.event = last.id;
+        self.unmoved += events.len();
         let mut names = BTreeMap::new();
         for event in &events {
             told::event(event);
@@ -340,6 +349,10 @@ impl Keeper {
         self.agenda.cancel(&Item::Flush);
         let settled = std::mem::take(&mut self.settled);
         self.executor.forget_records_of(settled)?;
+        if self.unmoved >= CHECKPOINT_AFTER {
+            self.executor.checkpoint()?;
+            self.unmoved = 0;
+        }
         for key in std::mem::take(&mut self.started) {
             if let Some(task) = self.tasks.get(&key) {
                 self.executor.retain(task)?;

@@ -16,7 +16,7 @@ use crate::domain::task::Task;
 use crate::home::Home;
 use crate::process::asking::WorkerHandle;
 use crate::process::tagged;
-use crate::process::{clock, lifelock};
+use crate::process::{clock, lifelock, record};
 use crate::store::runs::{self, RunRow};
 use crate::store::supervisor::{self, Supervisor};
 use crate::store::{Durability, events, jobs, tasks};
@@ -173,6 +173,15 @@ impl Executor {
             Found::Elsewhere(_) => Observed::Elsewhere,
             Found::Ended(record, ended) => Observed::Ended(Box::new((record, ended))),
         })
+    }
+
+    /// Whether the worker of a run lives.
+    pub fn has_worker(&self, run: RunId) -> Result<bool, ExecutorError> {
+        let source = match record::is_held(&self.home.record(run)) {
+            Ok(held) => return Ok(held),
+            Err(source) => source,
+        };
+        Err(ExecutorError::System { doing: "look at a run's record", source })
     }
 
     /// Brings runs that have ended into the database. Their records stay until [`Executor::forget_records_of`].

@@ -15,7 +15,7 @@ use crate::domain::task::{Restart, Task};
 use crate::executor::{Asker, Executor, ExecutorError};
 use crate::process::clock;
 use crate::process::environment::Inherited;
-use crate::process::watch::WatchSet;
+use crate::process::watch::{Token, WatchSet};
 use crate::store::runs::RunRow;
 
 use super::agenda::Agenda;
@@ -115,6 +115,10 @@ pub(super) struct Keeper {
     pub(super) steady: HashMap<String, (TaskName, Timestamp)>,
     pub(super) runs: BTreeMap<RunId, Watched>,
     pub(super) watch: WatchSet,
+    /// Which run a watched process belongs to.
+    pub(super) tokens: HashMap<Token, RunId>,
+    /// Which run has which main process.
+    pub(super) scripts_of: HashMap<i32, RunId>,
     pub(super) suspects: BTreeSet<RunId>,
     pub(super) agenda: Agenda<Item>,
     pub(super) scripts: Scripts,
@@ -145,6 +149,8 @@ impl Keeper {
             steady: HashMap::new(),
             runs: BTreeMap::new(),
             watch: WatchSet::new()?,
+            tokens: HashMap::new(),
+            scripts_of: HashMap::new(),
             suspects: BTreeSet::new(),
             agenda: Agenda::new(),
             scripts: Scripts::new()?,
@@ -190,8 +196,7 @@ impl Keeper {
             }
             Event::ProcessEnded => {
                 for token in self.watch.ended()? {
-                    let run = self.run_of(token);
-                    self.suspects.extend(run);
+                    self.has_ended(token);
                 }
                 self.catch_up()
             }

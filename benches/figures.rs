@@ -24,13 +24,17 @@
     clippy::cast_precision_loss
 )]
 
+mod measure;
+
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use measure::{Times, binary, is_quick, number, parent, proportional_set_size, short};
 
 /// A program that does nothing but wait.
 const SLEEP: [&str; 2] = ["/bin/sleep", "100000"];
@@ -66,31 +70,15 @@ struct Counts {
 
 impl Counts {
     fn from_surroundings() -> Self {
-        let quick = std::env::args().any(|argument| argument == "--quick");
-        let number = |name: &str, usual: usize, quickly: usize| {
-            let given = std::env::var(name).ok().map(|text| text.parse().expect(name));
-            given.unwrap_or(if quick { quickly } else { usual })
-        };
         let sizes = std::env::var("JOBEXEC_BENCH_TASKS");
-        let sizes = sizes.unwrap_or_else(|_| if quick { "10,100" } else { "10,1000,10000" }.to_owned());
+        let sizes = sizes.unwrap_or_else(|_| if is_quick() { "10,100" } else { "10,1000,10000" }.to_owned());
         Self {
             tasks: sizes.split(',').map(|size| size.trim().parse().expect("JOBEXEC_BENCH_TASKS")).collect(),
-            rounds: number("JOBEXEC_BENCH_ROUNDS", 21, 3).max(1),
-            all: number("JOBEXEC_BENCH_ALL", 1000, 20).max(1),
-            workers: number("JOBEXEC_BENCH_WORKERS", 50, 5).max(1),
+            rounds: number("JOBEXEC_BENCH_ROUNDS", 21, 3),
+            all: number("JOBEXEC_BENCH_ALL", 1000, 20),
+            workers: number("JOBEXEC_BENCH_WORKERS", 50, 5),
         }
     }
-}
-
-/// The binary that is measured.
-fn binary() -> PathBuf {
-    if let Some(given) = std::env::var_os("JOBEXEC_BENCH_BINARY") {
-        return PathBuf::from(given).canonicalize().expect("JOBEXEC_BENCH_BINARY");
-    }
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    let built = ["x86_64-unknown-linux-musl/release/jobexec", "release/jobexec"].map(|path| target.join(path));
-    let found = built.into_iter().find(|path| path.is_file());
-    found.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_jobexec")))
 }
 
 /// An executor of its own; what runs in it is stopped at the end.
@@ -149,26 +137,6 @@ fn nothing() -> Duration {
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     assert!(command.status().unwrap().success());
     start.elapsed()
-}
-
-/// Several measurements of the same.
-#[derive(Default)]
-struct Times(Vec<f64>);
-
-impl Times {
-    fn push(&mut self, time: Duration) {
-        self.0.push(time.as_secs_f64() * 1e3);
-        self.0.sort_by(f64::total_cmp);
-    }
-
-    fn median(&self) -> f64 {
-        self.0[self.0.len() / 2]
-    }
-
-    /// What else runs on the machine can only add: the least is the most comparable.
-    fn least(&self) -> f64 {
-        self.0[0]
-    }
 }
 
 /// Rounds of `/bin/true` and of something else in turn, so that both see the same machine.
@@ -263,18 +231,6 @@ fn memory(binary: &Path, counts: &Counts, table: &mut Table) {
     table.row(what, weights, String::new(), "≤ 60 KiB".to_owned());
 }
 
-fn parent(pid: i64) -> i64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// In KiB: its own pages, and its share of those that it has in common with others.
-fn proportional_set_size(pid: i64) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().trim().parse().unwrap()
-}
-
 #[derive(Default)]
 struct Table {
     rows: Vec<[String; 5]>,
@@ -306,8 +262,4 @@ impl Table {
             println!("| {} |", row.join(" | "));
         }
     }
-}
-
-fn short(number: f64) -> String {
-    if number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.1}") }
 }

@@ -287,9 +287,9 @@ impl Store {
             .map_err(StoreError::sql("change when checkpoints are made"))
     }
 
-    /// Moves what was committed into the database's file when it has become much, as far as no reader is in the way;
-    /// whether it was much.
-    pub fn checkpoint(&self) -> Result<bool, StoreError> {
+    /// Moves what was committed into the database's file if it is at least so many pages, as far as no reader is in the
+    /// way; whether it was.
+    pub fn checkpoint(&self, least: i64) -> Result<bool, StoreError> {
         let checkpoint = |how: &str| {
             let pages = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
             let sql = format!("PRAGMA wal_checkpoint({how})");
@@ -297,7 +297,7 @@ impl Store {
         };
         // It only counts.
         let (written, moved) = checkpoint("NOOP")?;
-        let much = written - moved >= i64::from(MANY_PAGES);
+        let much = written - moved >= least;
         if much {
             checkpoint("PASSIVE")?;
         }
@@ -389,7 +389,7 @@ pub(crate) mod tests {
     fn what_has_become_much_is_moved_into_the_database_and_nothing_before() {
         let (_temp, mut store) = store();
         store.checkpoint_by_hand().unwrap();
-        assert!(!store.checkpoint().unwrap());
+        assert!(!store.checkpoint(128).unwrap());
         let size = std::fs::metadata(store.home.database()).unwrap().len();
         store
             .write(Durability::Committed, |tx| {
@@ -398,9 +398,9 @@ pub(crate) mod tests {
             })
             .unwrap();
         assert_eq!(std::fs::metadata(store.home.database()).unwrap().len(), size);
-        assert!(store.checkpoint().unwrap());
+        assert!(store.checkpoint(128).unwrap());
         assert!(std::fs::metadata(store.home.database()).unwrap().len() > size + 1_000_000);
-        assert!(!store.checkpoint().unwrap());
+        assert!(!store.checkpoint(128).unwrap());
     }
 
     #[test]

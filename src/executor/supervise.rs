@@ -16,7 +16,7 @@ use crate::domain::task::Task;
 use crate::home::Home;
 use crate::process::asking::WorkerHandle;
 use crate::process::tagged;
-use crate::process::{clock, lifelock};
+use crate::process::{clock, lifelock, record};
 use crate::store::runs::{self, RunRow};
 use crate::store::supervisor::{self, Supervisor};
 use crate::store::{Durability, events, jobs, tasks};
@@ -183,6 +183,15 @@ impl Executor {
         })
     }
 
+    /// Whether the worker of a run lives.
+    pub fn has_worker(&self, run: RunId) -> Result<bool, ExecutorError> {
+        let source = match record::is_held(&self.home.record(run)) {
+            Ok(held) => return Ok(held),
+            Err(source) => source,
+        };
+        Err(ExecutorError::System { doing: "look at a run's record", source })
+    }
+
     /// Brings runs that have ended into the database. Their records stay until [`Executor::forget_records_of`].
     pub fn settle(&mut self, ended: Vec<(RunRow, Record, Ended)>) -> Result<Vec<RunId>, ExecutorError> {
         let ended: Vec<EndedRun> = ended;
@@ -192,8 +201,12 @@ impl Executor {
 
     /// Flushes what was committed, and removes the records of runs that it tells the end of.
     pub fn forget_records_of(&mut self, runs: Vec<RunId>) -> Result<(), ExecutorError> {
-        self.forget_records(runs)?;
-        self.store.checkpoint()?;
+        self.forget_records(runs)
+    }
+
+    /// Moves what was committed into the database's file, if it is so many pages.
+    pub fn checkpoint(&self, pages: i64) -> Result<(), ExecutorError> {
+        self.store.checkpoint(pages)?;
         Ok(())
     }
 

@@ -93,6 +93,22 @@ pub fn limits() -> Vec<(u64, u64)> {
     LIMITS.iter().map(|kind| getrlimit(*kind).unwrap_or((u64::MAX, u64::MAX))).collect()
 }
 
+/// How many descriptors a worker always has enough with.
+const PLENTY: u64 = 64;
+
+/// Whether this process has these limits. Its number of descriptors it takes on where it can do with so many: whoever
+/// watches a thousand runs may have more of them than the scripts, and so has its worker.
+pub fn shares(wanted: &[(u64, u64)]) -> bool {
+    let mut own = limits();
+    for ((kind, own), wanted) in LIMITS.iter().zip(&mut own).zip(wanted) {
+        let fits = own.1 == wanted.1 && (PLENTY..own.0).contains(&wanted.0);
+        if *kind == Resource::RLIMIT_NOFILE && fits && setrlimit(*kind, wanted.0, wanted.1).is_ok() {
+            *own = *wanted;
+        }
+    }
+    own == wanted
+}
+
 /// Sets umask and limits of this process. A hard limit that may not be raised is taken as high as it is.
 pub fn adopt(mask: u32, wanted: &[(u64, u64)]) {
     nix::sys::stat::umask(Mode::from_bits_truncate(mask));

@@ -15,7 +15,7 @@ use crate::domain::task::{Restart, Task};
 use crate::executor::{Asker, Executor, ExecutorError};
 use crate::process::clock;
 use crate::process::environment::Inherited;
-use crate::process::watch::WatchSet;
+use crate::process::watch::{Token, WatchSet};
 use crate::store::runs::RunRow;
 
 use super::agenda::Agenda;
@@ -29,6 +29,10 @@ const ROUNDS: usize = 64;
 
 /// What is committed survives a power cut after this at the latest.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
+
+/// How many pages are committed before they are moved into the database's file. The next change after that begins the
+/// log anew, which waits for the disk: too long for every restart.
+const CHECKPOINT_AFTER: i64 = 1000;
 
 /// How long an edited registry rests before it is read: an editor may write it in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -109,6 +113,10 @@ pub(super) struct Keeper {
     pub(super) steady: HashMap<String, (TaskName, Timestamp)>,
     pub(super) runs: BTreeMap<RunId, Watched>,
     pub(super) watch: WatchSet,
+    /// Which run a watched process belongs to.
+    pub(super) tokens: HashMap<Token, RunId>,
+    /// Which run has which main process.
+    pub(super) scripts_of: HashMap<i32, RunId>,
     pub(super) suspects: BTreeSet<RunId>,
     pub(super) agenda: Agenda<Item>,
     pub(super) scripts: Scripts,
@@ -140,6 +148,8 @@ impl Keeper {
             steady: HashMap::new(),
             runs: BTreeMap::new(),
             watch: WatchSet::new()?,
+            tokens: HashMap::new(),
+            scripts_of: HashMap::new(),
             suspects: BTreeSet::new(),
             agenda: Agenda::new(),
             scripts: Scripts::new()?,
@@ -175,7 +185,8 @@ impl Keeper {
 
     /// Flushes what is not flushed yet: the last thing that it does.
     pub(super) fn end(&mut self) -> Result<(), ExecutorError> {
-        self.flush()
+        self.flush()?;
+        self.executor.checkpoint(1)
     }
 
     fn take_in(&mut self, event: Event) -> Result<(), ExecutorError> {
@@ -190,8 +201,7 @@ impl Keeper {
             }
             Event::ProcessEnded => {
                 for token in self.watch.ended()? {
-                    let run = self.run_of(token);
-                    self.suspects.extend(run);
+                    self.has_ended(token);
                 }
                 self.catch_up()
             }
@@ -348,6 +358,7 @@ impl Keeper {
         self.agenda.cancel(&Item::Flush);
         let settled = std::mem::take(&mut self.settled);
         self.executor.forget_records_of(settled)?;
+        self.executor.checkpoint(CHECKPOINT_AFTER)?;
         for key in std::mem::take(&mut self.started) {
             if let Some(task) = self.tasks.get(&key) {
                 self.executor.retain(task)?;

@@ -37,6 +37,8 @@ pub(super) struct Watched {
     child: Option<i32>,
     worker: Option<Token>,
     script: Option<(ProcessId, Token)>,
+    /// Its main process has ended and its worker is about to say how.
+    ending: bool,
     /// What is left of it besides, once its worker is dead.
     others: Vec<Token>,
     /// How its main process ended, where we waited for it.
@@ -86,6 +88,7 @@ impl Keeper {
                 child: None,
                 worker: None,
                 script: None,
+                ending: false,
                 others: Vec::new(),
                 exit: None,
                 unseen_since: None,
@@ -105,18 +108,18 @@ impl Keeper {
             watched.child = Some(worker);
             // Without a descriptor left for it, its bell tells.
             watched.worker = token.ok();
+            self.tokens.extend(watched.worker.map(|token| (token, run)));
         }
         Ok(())
     }
 
-    /// The run that a watched process belongs to.
-    pub(super) fn run_of(&self, token: Token) -> Option<RunId> {
-        let is_its = |watched: &Watched| {
-            watched.worker == Some(token)
-                || watched.script.is_some_and(|(_, script)| script == token)
-                || watched.others.contains(&token)
-        };
-        self.runs.iter().find(|(_, watched)| is_its(watched)).map(|(run, _)| *run)
+    /// A watched process has ended: its run is to be looked at.
+    pub(super) fn has_ended(&mut self, token: Token) {
+        let Some(run) = self.tokens.get(&token) else { return };
+        if let Some(watched) = self.runs.get_mut(run) {
+            watched.ending |= watched.script.is_some_and(|(_, script)| script == token);
+            self.suspects.insert(*run);
+        }
     }
 
     /// Watches a run no longer.
@@ -126,8 +129,14 @@ impl Keeper {
             self.agenda.cancel(&item);
         }
         if let Some(watched) = self.runs.remove(&run) {
+            if let Some((script, _)) = watched.script
+                && self.scripts_of.get(&script.pid) == Some(&run)
+            {
+                self.scripts_of.remove(&script.pid);
+            }
             let script = watched.script.map(|(_, token)| token);
             for token in watched.worker.into_iter().chain(script).chain(watched.others) {
+                self.tokens.remove(&token);
                 self.watch.forget(token);
             }
         }
@@ -162,8 +171,10 @@ impl Keeper {
     }
 
     fn inspect_one(&mut self, run: RunId) -> Result<Inspected, ExecutorError> {
-        if !self.runs.contains_key(&run) {
-            return Ok(Inspected::Quiet);
+        let Some(watched) = self.runs.get(&run) else { return Ok(Inspected::Quiet) };
+        // Looked at again with every bell: where a thousand end at once, that has to be cheap.
+        if watched.ending && watched.worker.is_some() && self.executor.has_worker(run)? {
+            return Ok(Inspected::Suspect);
         }
         match self.executor.observe(run)? {
             Observed::Alive(record) => self.inspect_alive(run, &record),
@@ -183,6 +194,7 @@ impl Keeper {
             && let Some((worker, _)) = &record.starting
         {
             watched.worker = self.watch.add(worker)?;
+            self.tokens.extend(watched.worker.map(|token| (token, run)));
             if watched.worker.is_none() {
                 // It is just dying.
                 self.agenda.set(Item::Look(run), clock::since_boot() + GLANCE);
@@ -191,7 +203,11 @@ impl Keeper {
         let Some((script, _)) = record.started else { return Ok(Inspected::Suspect) };
         if watched.script.is_none() && record.ended.is_none() {
             match self.watch.add(&script)? {
-                Some(token) => watched.script = Some((script, token)),
+                Some(token) => {
+                    watched.script = Some((script, token));
+                    self.tokens.insert(token, run);
+                    self.scripts_of.insert(script.pid, run);
+                }
                 None => return Ok(Inspected::Suspect),
             }
             let row = &watched.open.row;
@@ -205,8 +221,8 @@ impl Keeper {
             self.watch_for_life(run);
             return Ok(Inspected::Quiet);
         }
-        let over = record.ended.is_some() || !identity::is_alive(&script);
-        Ok(if over { Inspected::Suspect } else { Inspected::Quiet })
+        watched.ending |= record.ended.is_some() || !identity::is_alive(&script);
+        Ok(if watched.ending { Inspected::Suspect } else { Inspected::Quiet })
     }
 
     /// Its worker is dead and something of it lives: it is watched until it ends, and its time limit is ours.
@@ -214,14 +230,21 @@ impl Keeper {
         let Some(watched) = self.runs.get_mut(&run) else { return Ok(Inspected::Quiet) };
         if let (None, Some((script, _))) = (watched.script, record.started) {
             watched.script = self.watch.add(&script)?.map(|token| (script, token));
+            if let Some((script, token)) = watched.script {
+                self.tokens.insert(token, run);
+                self.scripts_of.insert(script.pid, run);
+            }
         }
         for token in std::mem::take(&mut watched.others) {
+            self.tokens.remove(&token);
             self.watch.forget(token);
         }
         let script = watched.script.map(|(script, _)| script.pid);
         for pid in pids.iter().filter(|pid| Some(**pid) != script) {
             let token = identity::identify(*pid).and_then(|other| self.watch.add(&other));
-            watched.others.extend(token.ok().flatten());
+            let token = token.ok().flatten();
+            watched.others.extend(token);
+            self.tokens.extend(token.map(|token| (token, run)));
         }
         if watched.others.is_empty() && (watched.script.is_none() || !pids.iter().any(|pid| Some(*pid) == script)) {
             self.agenda.set(Item::Look(run), clock::since_boot() + LOOK_AGAIN);
@@ -263,20 +286,17 @@ impl Keeper {
     /// Takes every child that has ended. A script whose worker is dead is our child: how it ended is kept first.
     pub(super) fn take_children(&mut self) -> Result<(), ExecutorError> {
         while let wait::Peeked::Ended(child) = wait::peek()? {
-            let is_its = |watched: &Watched| watched.script.is_some_and(|(script, _)| script.pid == child.pid);
-            let orphan = self.runs.iter_mut().find(|(_, watched)| is_its(watched));
-            if let Some((run, watched)) = orphan {
-                watched.exit = Some(child.exit);
-                self.suspects.insert(*run);
-            }
             debug!("child {} has ended: {}", child.pid, child.exit.describe());
-            // Settled while the zombie still says it to everybody.
-            if !self.suspects.is_empty() {
+            let orphan = self.scripts_of.get(&child.pid).copied();
+            if let Some((run, watched)) = orphan.and_then(|run| Some((run, self.runs.get_mut(&run)?))) {
+                watched.exit = Some(child.exit);
+                self.suspects.insert(run);
+                // Settled while the zombie still says it to everybody.
                 self.catch_up()?;
             }
             wait::reap(child.pid)?;
         }
-        Ok(())
+        if self.suspects.is_empty() { Ok(()) } else { self.catch_up() }
     }
 
     /// The time limit of an orphan: it is asked to end, and after its grace it is killed.

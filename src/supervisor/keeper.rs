@@ -150,8 +150,16 @@ impl Keeper {
 
     /// Begins: reads everything, adopts what runs, starts what is due.
     pub(super) fn begin(&mut self) {
-        let done = self.reload().and_then(|()| self.survey());
+        let done = self.reload().and_then(|()| self.survey()).and_then(|()| self.take_over_records());
         self.afterwards(done);
+    }
+
+    /// Records whose runs were settled by somebody who was killed before they were removed go with the next flush.
+    fn take_over_records(&mut self) -> Result<(), ExecutorError> {
+        let left = self.executor.settled_records()?;
+        self.settled.extend(left);
+        self.agenda.set_if_unset(Item::Flush, clock::since_boot() + FLUSH_AFTER);
+        Ok(())
     }
 
     /// Takes in what has happened.

@@ -412,7 +412,7 @@ impl Idle {
         let (took, time_after, woken_after) = (start.elapsed(), time(), woken());
         let woken: Vec<u64> = woken_after.iter().zip(woken_before).map(|(after, before)| after - before).collect();
         Self {
-            percent: (time_after - time_before).as_secs_f64() / took.as_secs_f64() * 100.0,
+            percent: time_after.saturating_sub(time_before).as_secs_f64() / took.as_secs_f64() * 100.0,
             last: *woken.last().unwrap(),
             woken: woken.iter().sum(),
         }

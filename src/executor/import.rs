@@ -144,6 +144,21 @@ impl Executor {
         Ok(())
     }
 
+    /// The runs that the database tells the end of and whose records are still there: whoever imported them was killed
+    /// before the records were removed.
+    pub fn settled_records(&self) -> Result<Vec<RunId>, ExecutorError> {
+        let Ok(entries) = fs::read_dir(self.home.runs()) else { return Ok(Vec::new()) };
+        let mut settled = Vec::new();
+        for entry in entries.flatten() {
+            let Some(run) = entry.file_name().to_str().and_then(|name| RunId::parse(name).ok()) else { continue };
+            let ended = runs::find(self.store.reader(), run)?.is_some_and(|row| row.outcome.is_some());
+            if ended && !record::is_held(&entry.path()).unwrap_or(true) {
+                settled.push(run);
+            }
+        }
+        Ok(settled)
+    }
+
     /// Removes records that nobody will ever import: of runs that were prepared and never recorded, and of runs whose
     /// import was cut off after its commit. One that is locked or younger than an hour is left.
     pub(super) fn tidy_records(&self) -> Result<(), ExecutorError> {

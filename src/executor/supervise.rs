@@ -1,6 +1,7 @@
 //! What the supervisor asks of the executor: which tasks have changed, how each stands, what has become of a run.
 //! Nothing of it is decided here, and nothing is waited for.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use crate::domain::task::Task;
 use crate::home::Home;
 use crate::process::asking::WorkerHandle;
 use crate::process::tagged;
-use crate::process::{clock, lifelock, record};
+use crate::process::{clock, identity, lifelock, record};
 use crate::store::runs::{self, RunRow};
 use crate::store::supervisor::{self, Supervisor};
 use crate::store::{Durability, events, jobs, tasks};
@@ -72,13 +73,29 @@ pub struct OpenRun {
     pub definition: Task,
 }
 
+/// How long the lock of a supervisor that is dead is waited for: one that was killed while it spawned a process leaves
+/// the lock to that one, until its exec closes it.
+const HEIR_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The time between two looks at it.
+const GLANCE: Duration = Duration::from_millis(5);
+
 impl Executor {
     /// Tries to become the supervisor of this folder; `None` where another one is. The lock holds for as long as what
     /// is returned lives.
     pub fn take_supervision(&mut self) -> Result<Option<lifelock::LifeLock>, ExecutorError> {
         let note = format!("pid {}", std::process::id());
-        let taken = lifelock::LifeLock::take(&self.home.supervisor_lock(), &note);
-        let taken = taken.map_err(|source| ExecutorError::System { doing: "take the supervisor's lock", source })?;
+        let path = self.home.supervisor_lock();
+        let start = clock::since_boot();
+        let taken = loop {
+            let taken = lifelock::LifeLock::take(&path, &note)
+                .map_err(|source| ExecutorError::System { doing: "take the supervisor's lock", source })?;
+            let waits = clock::since_boot().saturating_sub(start) < HEIR_PATIENCE;
+            if taken.is_some() || !waits || holder_is_alive(&path) {
+                break taken;
+            }
+            std::thread::sleep(GLANCE);
+        };
         self.supervises = taken.is_some();
         Ok(taken)
     }
@@ -294,6 +311,12 @@ fn supervisor_event(
     let data = json!({ "pid": supervisor.pid, "place": supervisor.place, "sleep": supervisor.sleep.as_secs_f64() });
     let event = events::NewEvent { job: None, task: None, states: None, cause, data };
     Ok(events::record(tx, &event, now)?)
+}
+
+/// Whether whoever has written down that they hold the lock is alive. Where that cannot be read they are taken to be.
+fn holder_is_alive(lock: &Path) -> bool {
+    let pid = lifelock::note(lock).strip_prefix("pid ").and_then(|pid| pid.parse().ok());
+    pid.is_none_or(|pid| identity::identify(pid).is_ok_and(|holder| identity::is_alive(&holder)))
 }
 
 /// Who holds the supervisor's lock, as far as they wrote it down.

@@ -168,8 +168,16 @@ impl Keeper {
         let s = if tasks == 1 { "" } else { "s" };
         let folder = self.executor.home().root().display();
         info!("supervising {} in {folder} (pid {pid}): {tasks} task{s}", self.exec_id);
-        let done = read.and_then(|()| self.survey());
+        let done = read.and_then(|()| self.survey()).and_then(|()| self.take_over_records());
         self.afterwards(done);
+    }
+
+    /// Records whose runs were settled by somebody who was killed before they were removed go with the next flush.
+    fn take_over_records(&mut self) -> Result<(), ExecutorError> {
+        let left = self.executor.settled_records()?;
+        self.settled.extend(left);
+        self.agenda.set_if_unset(Item::Flush, clock::since_boot() + FLUSH_AFTER);
+        Ok(())
     }
 
     /// Takes in what has happened.

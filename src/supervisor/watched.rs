@@ -24,7 +24,7 @@ const GLANCE: Duration = Duration::from_millis(5);
 /// How long the kernel is asked how a run ended that somebody else waits for.
 const ASKED_FOR: Duration = Duration::from_secs(1);
 
-/// How soon an orphan is looked at again that cannot be watched.
+/// How soon a run is looked at again whose end cannot be watched for: an orphan, or one that is only being started.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// One unfinished run.
@@ -200,7 +200,11 @@ impl Keeper {
                 self.agenda.set(Item::Look(run), clock::since_boot() + GLANCE);
             }
         }
-        let Some((script, _)) = record.started else { return Ok(Inspected::Suspect) };
+        let Some((script, _)) = record.started else {
+            // Whoever is starting it may be killed before it is known whose end to watch for, and that rings no bell.
+            self.agenda.set_if_unset(Item::Look(run), clock::since_boot() + LOOK_AGAIN);
+            return Ok(Inspected::Suspect);
+        };
         if watched.script.is_none() && record.ended.is_none() {
             match self.watch.add(&script)? {
                 Some(token) => {

@@ -76,6 +76,8 @@ pub(super) enum Item {
     Stall(RunId),
     /// Look again at a run that nothing reports of.
     Look(RunId),
+    /// Look at the runs that something has happened about: there are many.
+    Inspect,
     /// The time limit of an orphan, or the grace after that.
     Limit(RunId),
     /// Deliver messages.
@@ -118,6 +120,8 @@ pub(super) struct Keeper {
     /// Which run has which main process.
     pub(super) scripts_of: HashMap<i32, RunId>,
     pub(super) suspects: BTreeSet<RunId>,
+    /// When many suspects may be looked at again.
+    pub(super) rested: Duration,
     pub(super) agenda: Agenda<Item>,
     pub(super) scripts: Scripts,
     /// Runs that are settled and whose records go with the next flush.
@@ -151,6 +155,7 @@ impl Keeper {
             tokens: HashMap::new(),
             scripts_of: HashMap::new(),
             suspects: BTreeSet::new(),
+            rested: Duration::ZERO,
             agenda: Agenda::new(),
             scripts: Scripts::new()?,
             settled: Vec::new(),
@@ -245,6 +250,7 @@ impl Keeper {
                 self.suspects.insert(run);
                 self.catch_up()
             }
+            Item::Inspect => self.catch_up(),
             Item::Limit(run) => self.enforce_limit(run),
             Item::Deliver => self.deliver(),
             Item::Flush => self.flush(),

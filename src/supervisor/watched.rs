@@ -27,12 +27,17 @@ const ASKED_FOR: Duration = Duration::from_secs(1);
 /// How soon a run is looked at again whose end cannot be watched for: an orphan, or one that is only being started.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// So many runs are looked at with every bell. Where there are more, half of the time goes to whoever rings.
+const FEW: usize = 16;
+
 /// One unfinished run.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) open: OpenRun,
     /// The key of its task; none for a run that only tells of one.
     pub(super) key: Option<String>,
+    /// Since when it is watched.
+    adopted: Duration,
     /// Its worker is our child.
     child: Option<i32>,
     worker: Option<Token>,
@@ -85,6 +90,7 @@ impl Keeper {
             Watched {
                 open,
                 key,
+                adopted: clock::since_boot(),
                 child: None,
                 worker: None,
                 script: None,
@@ -144,6 +150,11 @@ impl Keeper {
 
     /// Looks at every run about which something has happened; those that have ended.
     pub(super) fn inspect(&mut self) -> Result<Vec<(RunRow, Record, Ended)>, ExecutorError> {
+        let begin = clock::since_boot();
+        if self.suspects.len() > FEW && begin < self.rested {
+            self.agenda.set_if_unset(Item::Inspect, self.rested);
+            return Ok(Vec::new());
+        }
         let mut ended = Vec::new();
         for run in std::mem::take(&mut self.suspects) {
             match self.inspect_one(run) {
@@ -167,6 +178,8 @@ impl Keeper {
         }
         // What is not settled after all is to be found again.
         self.suspects.extend(ended.iter().map(|(row, _, _)| row.id));
+        let now = clock::since_boot();
+        self.rested = now + now.saturating_sub(begin);
         Ok(ended)
     }
 
@@ -201,9 +214,12 @@ impl Keeper {
             }
         }
         let Some((script, _)) = record.started else {
-            // Whoever is starting it may be killed before it is known whose end to watch for, and that rings no bell.
-            self.agenda.set_if_unset(Item::Look(run), clock::since_boot() + LOOK_AGAIN);
-            return Ok(Inspected::Suspect);
+            // Looked at by the clock, less and less often: a thousand that start ring a thousand bells, and one whose
+            // starter is killed rings none.
+            let now = clock::since_boot();
+            let so_far = now.saturating_sub(watched.adopted);
+            self.agenda.set(Item::Look(run), now + so_far.clamp(GLANCE, LOOK_AGAIN));
+            return Ok(Inspected::Quiet);
         };
         if watched.script.is_none() && record.ended.is_none() {
             match self.watch.add(&script)? {

@@ -28,7 +28,10 @@ impl Keeper {
     pub(super) fn reload(&mut self) -> Result<(), ExecutorError> {
         self.agenda.cancel(&Item::Reload);
         let Definitions { exec_id, tasks, mistake } = self.executor.definitions()?;
-        let mistake = mistake.map(|mistake| mistake.to_string());
+        let mistake = mistake.map(|mistake| {
+            let hints = mistake.hints().into_iter().map(|hint| format!("\nhint: {hint}"));
+            format!("{mistake}{}", hints.collect::<String>())
+        });
         if mistake != self.mistake {
             if let Some(mistake) = &mistake {
                 error!("{mistake}\ngoing on with the last definitions without a mistake");

@@ -36,8 +36,8 @@ pub struct Upkeep {
     pub due: Due,
     /// Its newest job and how often that has been started: what a wait belongs to.
     pub attempt: Option<(JobId, u32)>,
-    /// Whether it waits because starting it again is no use before something has changed.
-    pub permanent: bool,
+    /// When it ended, if it waits because starting it again is no use before something has changed.
+    pub permanent: Option<Timestamp>,
     /// Its unfinished run.
     pub run: Option<RunId>,
     /// Since when it is crash-looping.
@@ -137,8 +137,10 @@ impl Executor {
         Ok(Some(Upkeep {
             due,
             attempt: job.as_ref().map(|job| (job.id, job.attempt)),
-            permanent: last.is_some_and(|run| {
-                run.outcome.as_deref() == Some("could_not_start") || run.exit == Some(Exit::Code(PERMANENT))
+            permanent: last.and_then(|run| {
+                let permanent =
+                    run.outcome.as_deref() == Some("could_not_start") || run.exit == Some(Exit::Code(PERMANENT));
+                run.ended.filter(|_| permanent)
             }),
             run,
             looping_since: row.form.looping_since,

@@ -89,16 +89,21 @@ impl Keeper {
             self.scripts.forget(&key);
             return Ok(());
         };
-        match task.filter(|_| upkeep.permanent) {
-            Some(task) => self.scripts.watch(&key, &task),
-            None => self.scripts.forget(&key),
-        }
+        let changed = if let Some((task, ended)) = task.zip(upkeep.permanent) {
+            self.scripts.watch(&key, &task, ended)
+        } else {
+            self.scripts.forget(&key);
+            false
+        };
         let wait = Wait { attempt: upkeep.attempt, not_before };
         if self.waits.get(&key) != Some(&wait) {
             // From here on the wait is measured on a clock that nobody sets.
             let left = not_before.map_or(Duration::ZERO, until);
             self.agenda.set(Item::Start(key.clone()), clock::since_boot() + left);
-            self.waits.insert(key, wait);
+            self.waits.insert(key.clone(), wait);
+        }
+        if changed {
+            self.try_soon(key);
         }
         Ok(())
     }

@@ -241,10 +241,10 @@ impl Executor {
     }
 }
 
-/// The end of a run that nobody of ours saw, with the exit that the kernel told afterwards.
-pub fn seen_end(end: &Ended, exit: Exit) -> Ended {
+/// The end of a run that no worker saw, with the exit that the kernel told afterwards, and what it came from.
+pub fn seen_end(end: &Ended, exit: Exit, cause: Cause) -> Ended {
     match end.outcome {
-        Outcome::Lost(_) => Ended { outcome: Outcome::Ended { exit, cause: Cause::Itself }, ..end.clone() },
+        Outcome::Lost(_) => Ended { outcome: Outcome::Ended { exit, cause }, ..end.clone() },
         Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::NeverStarted => end.clone(),
     }
 }

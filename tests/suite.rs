@@ -31,4 +31,5 @@ mod suite {
     mod service;
     mod status;
     mod stop;
+    mod supervisor;
 }

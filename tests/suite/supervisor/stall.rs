@@ -52,6 +52,21 @@ fn a_stall_of_what_runs_once_is_a_failure() {
 }
 
 #[test]
+fn a_stall_is_a_failure_even_where_the_script_ends_well_when_it_is_asked_to() {
+    let env = TestEnv::new();
+    let night = Night::begin(&env);
+    let script =
+        "#!/bin/sh\n[ -e second ] && exec sleep 600\ntouch second\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n";
+    let flags = ["--restart", "on-failure", "--stall-after", "300ms", "--stall-action", "restart"];
+    started(&env, "A", script, &[&flags[..], &FAST].concat());
+    until("it to be started again", || env.history("A").len() >= 2);
+    let first = runs_ended(&env, "A", 1).pop().unwrap();
+    assert_eq!(first["exit_code"], 0, "{first}");
+    assert!(first["reason"].as_str().unwrap().contains("no output for 300ms"), "{first}");
+    drop(night);
+}
+
+#[test]
 fn a_file_that_is_touched_is_a_sign_of_life() {
     let env = TestEnv::new();
     let night = Night::begin(&env);

@@ -25,7 +25,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use crate::domain::name::TaskName;
@@ -33,6 +33,7 @@ use crate::executor::{self, Afterwards, Asker, Executor, ExecutorError};
 use crate::home::Home;
 use crate::home::bell::{Ear, Heard};
 use crate::process::asking::ManyDescriptors;
+use crate::process::clock;
 use crate::process::environment::Inherited;
 use crate::process::spawn::{POST_DOOR, SUPERVISOR_DOOR};
 use crate::process::wait;
@@ -45,6 +46,10 @@ pub use detach::detach;
 
 /// The name under which the supervisor starts tasks.
 const ASKER: &str = "keep-restarting";
+
+/// How long a supervisor that has just begun is given to write down who it is, and the time between two looks.
+const NAMES_ITSELF: Duration = Duration::from_secs(2);
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// How a supervisor is to work.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -122,12 +127,15 @@ pub fn run(folder: &Path, options: &Options, place: &str) -> Result<bool, Superv
 /// As [`run`]; whoever waits for it to begin is told through `begun`.
 fn supervise(folder: &Path, options: &Options, place: &str, begun: Option<OwnedFd>) -> Result<bool, SupervisorError> {
     let inherited = Inherited::capture();
+    let filter = diary::filter(options.verbose, options.log.as_deref()).map_err(SupervisorError::Log)?;
     let mut executor = Executor::open(folder)?;
     let home = executor.home().clone();
     let Some(_lock) = executor.take_supervision()? else { return Err(second(&executor)?) };
-    diary::begin(&home.supervisor_log(), begun.is_some(), options.verbose, options.log.as_deref())
-        .map_err(SupervisorError::Log)?;
+    diary::begin(&home.supervisor_log(), begun.is_some(), filter);
     let system = |doing| move |source| SupervisorError::System { doing, source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let runtime = runtime.map_err(system("set up the event loop"))?;
+    let signals = runtime.block_on(async { Signals::catch() }).map_err(system("catch signals"))?;
     // The exit of a script whose worker was killed comes to us.
     wait::become_subreaper().map_err(system("become the one that inherits orphans"))?;
     let _many = ManyDescriptors::allow();
@@ -137,9 +145,7 @@ fn supervise(folder: &Path, options: &Options, place: &str, begun: Option<OwnedF
     }
     let asker = Asker { name: ASKER.to_owned(), job: None };
     let mut keeper = Keeper::new(executor, asker.clone(), inherited)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-    let runtime = runtime.map_err(system("set up the event loop"))?;
-    let why = runtime.block_on(night(&mut keeper, &home, options)).map_err(system("wait for events"))?;
+    let why = runtime.block_on(night(&mut keeper, &home, options, signals)).map_err(system("wait for events"))?;
     drop(runtime);
     keeper.end()?;
     let failed = keeper.failed;
@@ -152,8 +158,40 @@ fn supervise(folder: &Path, options: &Options, place: &str, begun: Option<OwnedF
     Ok(failed)
 }
 
-/// What to say to a second supervisor.
+/// The signals that matter to a supervisor. They are caught before anybody is told that it has begun.
+struct Signals {
+    children: Signal,
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on they no longer end this process.
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            children: signal(SignalKind::child())?,
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+}
+
+/// What to say to a second supervisor. The first one may be about to write down who it is.
 fn second(executor: &Executor) -> Result<SupervisorError, ExecutorError> {
+    let start = clock::since_boot();
+    loop {
+        let error = refusal(executor)?;
+        let is_named = matches!(error, SupervisorError::Second { .. });
+        if is_named || !executor.is_supervised() || clock::since_boot().saturating_sub(start) >= NAMES_ITSELF {
+            return Ok(error);
+        }
+        std::thread::sleep(GLANCE);
+    }
+}
+
+fn refusal(executor: &Executor) -> Result<SupervisorError, ExecutorError> {
     let folder = executor.home().root().to_path_buf();
     let holder = executor::holder(executor.home());
     let first = executor.supervisor()?.filter(|first| holder == format!("pid {}", first.pid));
@@ -164,17 +202,14 @@ fn second(executor: &Executor) -> Result<SupervisorError, ExecutorError> {
 }
 
 /// Waits for events and hands them on, until the end is asked for; the sentence that says why.
-async fn night(keeper: &mut Keeper, home: &Home, options: &Options) -> io::Result<String> {
+async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Signals) -> io::Result<String> {
     let ear = Ear::open(home)?;
     let alarm = Alarm::new()?;
     let bell = readable(&ear)?;
     let ends = readable(&keeper.watch)?;
     let files = readable(&keeper.scripts)?;
     let moments = readable(&alarm)?;
-    let mut children = signal(SignalKind::child())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let Signals { mut children, mut hangup, mut interrupt, mut terminate } = signals;
     keeper.begin();
     loop {
         if options.until_idle && keeper.is_idle().unwrap_or(false) {

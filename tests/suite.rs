@@ -32,4 +32,5 @@ mod suite {
     mod service;
     mod status;
     mod stop;
+    mod supervisor;
 }

@@ -40,6 +40,15 @@ const ITS_TURN: Duration = Duration::from_secs(1);
 /// The time between two looks at whether it has.
 const GLANCE: Duration = Duration::from_millis(5);
 
+/// Whether no worker saw this end, so that a supervisor may know more of it.
+fn is_unseen(end: &Ended) -> bool {
+    match end.outcome {
+        Outcome::Lost(unseen) => unseen == Unseen::WorkerDied,
+        Outcome::Ended { .. } => end.time.is_none(),
+        Outcome::CouldNotStart { .. } | Outcome::NeverStarted => false,
+    }
+}
+
 /// An end that nobody saw, with what the process itself still says where nobody has waited for it yet.
 fn with_exit_of_zombie(ended: Ended, script: Option<&ProcessId>) -> Ended {
     let exit = script.filter(|_| matches!(ended.outcome, Outcome::Lost(_))).and_then(identity::exit_of_zombie);
@@ -101,8 +110,7 @@ impl Executor {
         let mut ended = Vec::new();
         for run in of {
             if let Found::Ended(record, end) = self.examine(run.id)? {
-                let unseen = matches!(end.outcome, Outcome::Lost(Unseen::WorkerDied));
-                if unseen && !self.supervises && self.is_supervised() && self.is_settled_meanwhile(run.id)? {
+                if is_unseen(&end) && !self.supervises && self.is_supervised() && self.is_settled_meanwhile(run.id)? {
                     continue;
                 }
                 ended.push((run.clone(), record, end));

@@ -41,8 +41,8 @@ pub struct Upkeep {
     pub due: Due,
     /// Its newest job and how often that has been started: what a wait belongs to.
     pub attempt: Option<(JobId, u32)>,
-    /// Whether it waits because starting it again is no use before something has changed.
-    pub permanent: bool,
+    /// When it ended, if it waits because starting it again is no use before something has changed.
+    pub permanent: Option<Timestamp>,
     /// Its unfinished run.
     pub run: Option<RunId>,
     /// Since when it is crash-looping.
@@ -164,7 +164,7 @@ impl Executor {
         Ok(Some(Upkeep {
             due,
             attempt: job.as_ref().map(|job| (job.id, job.attempt)),
-            permanent: last.is_some_and(|run| is_permanent(&run)),
+            permanent: last.filter(is_permanent).and_then(|run| run.ended),
             run,
             looping_since: row.form.looping_since,
             steady_since: row.form.steady_since,
@@ -294,10 +294,10 @@ impl Executor {
     }
 }
 
-/// The end of a run that nobody of ours saw, with the exit that the kernel told afterwards.
-pub fn seen_end(end: &Ended, exit: Exit) -> Ended {
+/// The end of a run that no worker saw, with the exit that the kernel told afterwards, and what it came from.
+pub fn seen_end(end: &Ended, exit: Exit, cause: Cause) -> Ended {
     match end.outcome {
-        Outcome::Lost(_) => Ended { outcome: Outcome::Ended { exit, cause: Cause::Itself }, ..end.clone() },
+        Outcome::Lost(_) => Ended { outcome: Outcome::Ended { exit, cause }, ..end.clone() },
         Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::NeverStarted => end.clone(),
     }
 }

@@ -1,11 +1,11 @@
 //! The bell: whoever has changed a fact writes one byte, after the commit; whoever waits watches for it.
 
-use std::ffi::{OsStr, OsString};
+use std::cell::{Cell, RefCell};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
@@ -30,10 +30,25 @@ pub struct Heard {
 #[derive(Debug)]
 pub struct Ear {
     inotify: Inotify,
-    bell: Option<WatchDescriptor>,
-    /// The registry's name, and that of what it links to.
-    names: Vec<OsString>,
+    home: Home,
+    bell: Cell<Option<WatchDescriptor>>,
+    /// The folder; not watched by whoever hears the bell alone.
+    root: Option<WatchDescriptor>,
+    target: RefCell<Target>,
 }
+
+/// Where the registry lies: in another folder, if it is a link.
+#[derive(Debug)]
+struct Target {
+    path: PathBuf,
+    folder: Option<WatchDescriptor>,
+}
+
+/// What is watched for in a folder.
+const CHANGES: AddWatchFlags = AddWatchFlags::IN_MOVED_TO
+    .union(AddWatchFlags::IN_CLOSE_WRITE)
+    .union(AddWatchFlags::IN_CREATE)
+    .union(AddWatchFlags::IN_DELETE);
 
 impl Ear {
     /// Begins to listen. What happened before is not heard: read the facts afterwards.
@@ -43,25 +58,38 @@ impl Ear {
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(home.bell());
         drop(made);
         let bell = inotify.add_watch(&home.bell(), AddWatchFlags::IN_MODIFY).ok();
-        let changes = AddWatchFlags::IN_MOVED_TO
-            | AddWatchFlags::IN_CLOSE_WRITE
-            | AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_DELETE;
-        inotify.add_watch(home.root(), changes)?;
-        let registry = home.registry();
-        let target = registry.canonicalize().unwrap_or_else(|_| registry.clone());
-        if let Some(folder) = target.parent().filter(|folder| *folder != home.root()) {
-            inotify.add_watch(folder, changes)?;
+        let root = inotify.add_watch(home.root(), CHANGES)?;
+        let target = RefCell::new(Target { path: home.registry(), folder: None });
+        let ear = Self { inotify, home: home.clone(), bell: Cell::new(bell), root: Some(root), target };
+        ear.aim()?;
+        Ok(ear)
+    }
+
+    /// Watches the folder that the registry lies in now.
+    fn aim(&self) -> io::Result<()> {
+        let path = self.home.registry().canonicalize().unwrap_or_else(|_| self.home.registry());
+        let mut target = self.target.borrow_mut();
+        if path == target.path {
+            return Ok(());
         }
-        let names = [registry, target].iter().filter_map(|path| path.file_name()).map(OsStr::to_owned).collect();
-        Ok(Self { inotify, bell, names })
+        let folder = path.parent().filter(|folder| *folder != self.home.root());
+        let new = folder.map(|folder| self.inotify.add_watch(folder, CHANGES)).transpose()?;
+        // A folder has one watch, under whatever names it was given.
+        let new = new.filter(|new| Some(*new) != self.root);
+        if let Some(old) = target.folder.filter(|old| Some(*old) != new) {
+            // One whose folder is gone takes its watch along.
+            let _ = self.inotify.rm_watch(old);
+        }
+        *target = Target { path, folder: new };
+        Ok(())
     }
 
     /// Begins to listen to the bell alone, for somebody to whom the registry does not matter.
     pub fn of_bell(home: &Home) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        let bell = Some(inotify.add_watch(&home.bell(), AddWatchFlags::IN_MODIFY)?);
-        Ok(Self { inotify, bell, names: Vec::new() })
+        let bell = inotify.add_watch(&home.bell(), AddWatchFlags::IN_MODIFY)?;
+        let target = RefCell::new(Target { path: home.registry(), folder: None });
+        Ok(Self { inotify, home: home.clone(), bell: Cell::new(Some(bell)), root: None, target })
     }
 
     /// Takes what has been heard; whether any of it matters.
@@ -70,7 +98,7 @@ impl Ear {
         Ok(heard.bell || heard.registry)
     }
 
-    /// Takes what has been heard.
+    /// Takes what has been heard. What comes from now on is heard also where the registry has become another link.
     pub fn listen(&self) -> io::Result<Heard> {
         let mut heard = Heard::default();
         loop {
@@ -79,14 +107,24 @@ impl Ear {
                     for event in events {
                         // More has happened than the kernel has kept.
                         let everything = event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
-                        heard.bell |= everything || Some(event.wd) == self.bell;
-                        heard.registry |= everything || event.name.is_some_and(|name| self.names.contains(&name));
+                        let is = |path: &Path| event.name.as_deref().is_some_and(|name| path.file_name() == Some(name));
+                        if Some(event.wd) == self.root && is(&self.home.bell()) {
+                            // Another one hangs in its place.
+                            self.bell.set(self.inotify.add_watch(&self.home.bell(), AddWatchFlags::IN_MODIFY).ok());
+                            heard.bell = true;
+                        }
+                        heard.bell |= everything || Some(event.wd) == self.bell.get();
+                        heard.registry |= everything || is(&self.home.registry()) || is(&self.target.borrow().path);
                     }
                 }
-                Err(Errno::EAGAIN) => return Ok(heard),
+                Err(Errno::EAGAIN) => break,
                 Err(errno) => return Err(errno.into()),
             }
         }
+        if heard.registry {
+            self.aim()?;
+        }
+        Ok(heard)
     }
 }
 

@@ -9,13 +9,14 @@ use crate::executor::Executor;
 use crate::process::spawn;
 use tracing::error;
 
-use super::{Options, SupervisorError, second, supervise, told};
+use super::{Options, SupervisorError, diary, second, supervise, told};
 
 /// The place of a supervisor that has no terminal.
 const PLACE: &str = "in the background";
 
 /// Starts a supervisor in the background and waits until it has begun; its pid.
 pub fn detach(folder: &Path, options: &Options) -> Result<i32, SupervisorError> {
+    diary::filter(options.verbose, options.log.as_deref()).map_err(SupervisorError::Log)?;
     let executor = Executor::open(folder)?;
     if executor.is_supervised() {
         return Err(second(&executor)?);

@@ -21,24 +21,27 @@ use crate::process::clock;
 /// The size at which the file is set aside, in bytes: one earlier file is kept.
 const LARGEST: u64 = 4 << 20;
 
-/// Begins to write the diary. `background` is true where standard error is the file itself; `verbose` counts `-v`, and
-/// `directive` is `JOBEXEC_LOG`, which wins; an error says what is wrong with it.
-pub(super) fn begin(log: &Path, background: bool, verbose: u8, directive: Option<&str>) -> Result<(), String> {
+/// What the diary is to say: `verbose` counts `-v`, and `directive` is `JOBEXEC_LOG`, which wins; an error says what is
+/// wrong with it.
+pub(super) fn filter(verbose: u8, directive: Option<&str>) -> Result<Targets, String> {
     let level = match verbose {
         0 => Level::INFO,
         1 => Level::DEBUG,
         _ => Level::TRACE,
     };
-    let filter = match directive.filter(|text| !text.trim().is_empty()) {
-        Some(text) => text.parse::<Targets>().map_err(|error| format!("JOBEXEC_LOG=`{text}`: {error}"))?,
-        None => Targets::new().with_target("jobexec", level),
-    };
+    match directive.filter(|text| !text.trim().is_empty()) {
+        Some(text) => text.parse::<Targets>().map_err(|error| format!("JOBEXEC_LOG=`{text}`: {error}")),
+        None => Ok(Targets::new().with_target("jobexec", level)),
+    }
+}
+
+/// Begins to write the diary. `background` is true where standard error is the file itself.
+pub(super) fn begin(log: &Path, background: bool, filter: Targets) {
     let terminal = !background && io::stderr().is_terminal();
     let pages = Pages { log: log.to_path_buf(), stderr: !background, file: if terminal { None } else { open(log) } };
     let layer = tracing_subscriber::fmt::layer().event_format(Line).with_writer(Diary(Mutex::new(pages)));
     // A second one in the same process is a test's; the first goes on.
     let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
-    Ok(())
 }
 
 fn open(log: &Path) -> Option<File> {

@@ -220,13 +220,8 @@ impl Keeper {
             }
             Event::ChildEnded => self.take_children(),
             Event::ScriptChanged => {
-                let now = clock::since_boot();
                 for key in self.scripts.changed()? {
-                    debug!("a file of {key} has changed");
-                    let soon = self.agenda.moment(&Item::Start(key.clone())).map(|at| at.min(now + AFTER_CHANGE));
-                    if let Some(soon) = soon {
-                        self.agenda.set(Item::Start(key), soon);
-                    }
+                    self.try_soon(key);
                 }
                 Ok(())
             }
@@ -235,6 +230,15 @@ impl Keeper {
                 due.into_iter().try_for_each(|item| self.attend(item))
             }
             Event::ReadAnew => self.reload().and_then(|()| self.survey()),
+        }
+    }
+
+    /// A file of a task that waits for that has changed.
+    pub(super) fn try_soon(&mut self, key: String) {
+        debug!("a file of {key} has changed");
+        let soon = clock::since_boot() + AFTER_CHANGE;
+        if let Some(at) = self.agenda.moment(&Item::Start(key.clone())) {
+            self.agenda.set(Item::Start(key), at.min(soon));
         }
     }
 

@@ -4,10 +4,13 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
@@ -29,11 +32,12 @@ impl Scripts {
         Ok(Self { inotify, waiting: HashMap::new(), of_task: HashMap::new() })
     }
 
-    /// Watches the files that a task needs in order to start. What cannot be watched is tried again in time anyway.
-    pub(super) fn watch(&mut self, key: &str, task: &Task) {
+    /// Watches the files that a task needs in order to start; whether one has changed already since its last run
+    /// `ended`. What cannot be watched is tried again in time anyway.
+    pub(super) fn watch(&mut self, key: &str, task: &Task, ended: Timestamp) -> bool {
         let files = files(task);
         if self.of_task.get(key) == Some(&files) {
-            return;
+            return false;
         }
         self.forget(key);
         for file in &files {
@@ -47,7 +51,9 @@ impl Scripts {
                 self.waiting.entry((descriptor, name)).or_default().push(key.to_owned());
             }
         }
+        let changed = files.iter().any(|file| is_newer(file, ended));
         self.of_task.insert(key.to_owned(), files);
+        changed
     }
 
     /// Watches the files of a task no longer.
@@ -108,6 +114,13 @@ fn files(task: &Task) -> Vec<PathBuf> {
     };
     let env_file = task.env_file.as_ref().map(|file| task.wd.join(file));
     [Some(task.wd.clone()), program, env_file].into_iter().flatten().collect()
+}
+
+/// Whether a file has changed since. Of a directory that is not asked: it changes with everything that is in it.
+fn is_newer(file: &Path, than: Timestamp) -> bool {
+    let Ok(found) = fs::metadata(file) else { return false };
+    let changed = (found.ctime(), found.ctime_nsec());
+    !found.is_dir() && changed > (than.as_second(), i64::from(than.subsec_nanosecond()))
 }
 
 /// The nearest directory above a file that exists, and the name in it that leads to the file.

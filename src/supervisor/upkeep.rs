@@ -28,7 +28,10 @@ impl Keeper {
     pub(super) fn reload(&mut self) -> Result<(), ExecutorError> {
         self.agenda.cancel(&Item::Reload);
         let Definitions { exec_id, tasks, mistake } = self.executor.definitions()?;
-        let mistake = mistake.map(|mistake| mistake.to_string());
+        let mistake = mistake.map(|mistake| {
+            let hints = mistake.hints().into_iter().map(|hint| format!("\nhint: {hint}"));
+            format!("{mistake}{}", hints.collect::<String>())
+        });
         if mistake != self.mistake {
             if let Some(mistake) = &mistake {
                 error!("{mistake}\ngoing on with the last definitions without a mistake");
@@ -86,16 +89,21 @@ impl Keeper {
             self.scripts.forget(&key);
             return Ok(());
         };
-        match task.filter(|_| upkeep.permanent) {
-            Some(task) => self.scripts.watch(&key, &task),
-            None => self.scripts.forget(&key),
-        }
+        let changed = if let Some((task, ended)) = task.zip(upkeep.permanent) {
+            self.scripts.watch(&key, &task, ended)
+        } else {
+            self.scripts.forget(&key);
+            false
+        };
         let wait = Wait { attempt: upkeep.attempt, not_before };
         if self.waits.get(&key) != Some(&wait) {
             // From here on the wait is measured on a clock that nobody sets.
             let left = not_before.map_or(Duration::ZERO, until);
             self.agenda.set(Item::Start(key.clone()), clock::since_boot() + left);
-            self.waits.insert(key, wait);
+            self.waits.insert(key.clone(), wait);
+        }
+        if changed {
+            self.try_soon(key);
         }
         Ok(())
     }

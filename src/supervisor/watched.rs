@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use crate::domain::evidence::{Ended, ProcessId, Record};
 use crate::domain::name::RunId;
-use crate::domain::outcome::{Exit, Outcome};
+use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::signal::Signal;
 use crate::executor::{ExecutorError, Observed, OpenRun, seen_end};
 use crate::process::watch::Token;
@@ -286,12 +286,13 @@ impl Keeper {
     /// Nothing of it is left. How it ended the record says, or we saw it, or the kernel still knows.
     fn inspect_ended(&mut self, run: RunId, (record, end): (Record, Ended)) -> Inspected {
         let Some(watched) = self.runs.get_mut(&run) else { return Inspected::Quiet };
+        let cause = if watched.orphan == Orphan::Asked { Cause::TimedOut } else { Cause::Itself };
         if !matches!(end.outcome, Outcome::Lost(_)) {
-            return Inspected::Ended(Box::new((record, end)));
+            return Inspected::Ended(Box::new((record, with_cause(end, cause))));
         }
         let told = watched.script.and_then(|(_, token)| self.watch.exit(token));
         if let Some(exit) = watched.exit.or(told) {
-            return Inspected::Ended(Box::new((record, seen_end(&end, exit))));
+            return Inspected::Ended(Box::new((record, seen_end(&end, exit, cause))));
         }
         let now = clock::since_boot();
         let since = *watched.unseen_since.get_or_insert(now);
@@ -386,5 +387,13 @@ impl Keeper {
             Some((task, _)) => task.to_string(),
             None => format!("run {run}"),
         }
+    }
+}
+
+/// An end that no worker saw, with what it came from.
+fn with_cause(end: Ended, cause: Cause) -> Ended {
+    match end.outcome {
+        Outcome::Ended { exit, .. } if end.time.is_none() => Ended { outcome: Outcome::Ended { exit, cause }, ..end },
+        Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::NeverStarted | Outcome::Lost(_) => end,
     }
 }

@@ -156,7 +156,7 @@ impl TestEnv {
         self.json(&["history", task, "-n", "1000"]).as_array().unwrap().clone()
     }
 
-    /// The living processes of this test: those that carry its marker, and the workers of its folder.
+    /// The living processes of this test: those that carry its marker, and the workers and supervisors of its folder.
     pub fn processes(&self) -> Vec<i32> {
         let mark = format!("{MARKER}={}", self.marker);
         let folder = self.temp.path().to_str().unwrap();
@@ -165,10 +165,19 @@ impl TestEnv {
             let read = |what: &str| fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
             let marked = read("environ").split(|b| *b == 0).any(|variable| variable == mark.as_bytes());
             let line = String::from_utf8_lossy(&read("cmdline")).into_owned();
-            let worker = line.contains("--jobexec-worker") && line.contains(folder);
-            (marked || worker) && alive(*pid)
+            let door = ["--jobexec-worker", "--jobexec-supervisor"].into_iter().any(|door| line.contains(door));
+            (marked || (door && line.contains(folder))) && alive(*pid)
         })
         .collect()
+    }
+
+    /// No supervisor of this test may have panicked, or may have learnt of anything by its safety net.
+    fn check_diaries(&self) {
+        for name in ["supervisor.log", "supervisor.log.1"] {
+            let diary = self.read(name);
+            let bad = diary.contains("safety net") || diary.contains("panicked");
+            assert!(!bad || std::thread::panicking(), "the diary of the supervisor:\n{diary}");
+        }
     }
 
     /// The pid of the worker of a task's run.
@@ -184,7 +193,7 @@ impl Drop for TestEnv {
         loop {
             let left = self.processes();
             if left.is_empty() {
-                return;
+                return self.check_diaries();
             }
             for pid in left {
                 kill(pid, 9);

@@ -26,10 +26,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::domain::name::TaskName;
-use crate::executor::{self, Afterwards, Asker, Executor, ExecutorError};
+use crate::executor::{self, Afterwards, Asker, Executor, ExecutorError, Stopped};
 use crate::home::Home;
 use crate::home::bell::{Ear, Heard};
 use crate::process::asking::ManyDescriptors;
@@ -144,17 +144,16 @@ fn supervise(folder: &Path, options: &Options, place: &str, begun: Option<OwnedF
         detach::tell_begun(begun, supervisor.pid);
     }
     let asker = Asker { name: ASKER.to_owned(), job: None };
-    let mut keeper = Keeper::new(executor, asker.clone(), inherited)?;
+    let mut keeper = Keeper::new(executor, asker.clone(), inherited, options.sleep)?;
     let why = runtime.block_on(night(&mut keeper, &home, options, signals)).map_err(system("wait for events"))?;
     drop(runtime);
-    keeper.end()?;
+    let flushed = keeper.end();
     let failed = keeper.failed;
     let mut executor = keeper.executor;
-    if options.stop_tasks {
-        stop_tasks(&mut executor, &asker)?;
-    }
-    executor.end_supervision(&supervisor)?;
+    let stopped = if options.stop_tasks { stop_tasks(&mut executor, &asker) } else { Ok(()) };
+    let told = executor.end_supervision(&supervisor);
     info!("{why}");
+    flushed.and(stopped).and(told)?;
     Ok(failed)
 }
 
@@ -217,11 +216,16 @@ async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Sig
         }
         alarm.set(keeper.next_moment())?;
         let event = tokio::select! {
-            heard = hear(&bell, &ear) => match heard? {
-                Heard { registry: true, .. } => Event::RegistryChanged,
-                Heard { bell: true, .. } => Event::Rang,
-                Heard { .. } => continue,
-            },
+            heard = hear(&bell, &ear) => {
+                let heard = heard?;
+                if heard.registry {
+                    keeper.handle(Event::RegistryChanged);
+                }
+                if !heard.bell {
+                    continue;
+                }
+                Event::Rang
+            }
             woken = clear(&ends) => woken.map(|()| Event::ProcessEnded)?,
             woken = clear(&files) => woken.map(|()| Event::ScriptChanged)?,
             woken = clear(&moments) => woken.map(|()| Event::MomentCame)?,
@@ -263,6 +267,13 @@ fn stop_tasks(executor: &mut Executor, asker: &Asker) -> Result<(), ExecutorErro
     let names: Vec<TaskName> =
         statuses.into_iter().filter(|status| status.live.is_some()).map(|status| status.name).collect();
     info!("stopping {} tasks", names.len());
-    executor.stop(&names, Afterwards::Restart, asker, &mut |text| info!("{text}"))?;
+    for (name, stopped) in executor.stop(&names, Afterwards::Restart, asker, &mut |text| info!("{text}"))? {
+        match stopped {
+            Stopped::Ended(reason) => info!("{name} ended: {reason}"),
+            Stopped::NotRunning(_) => {}
+            Stopped::Elsewhere => warn!("{name} runs on another machine or in another container; stop it there"),
+            Stopped::Left(pids) => warn!("{name} has not ended yet; still there: pid {pids:?}"),
+        }
+    }
     Ok(())
 }

@@ -20,6 +20,9 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 /// A message that could not be delivered for so long is given up.
 pub const EXPIRES: Duration = Duration::from_hours(24);
 
+/// And that was tried so often.
+pub const FEWEST: u32 = 20;
+
 /// The waits between attempts to deliver: the first, and the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_mins(15);

@@ -106,6 +106,9 @@ impl Backoff {
     /// supervisor's cap for tasks that have none.
     pub fn wait(&self, streak: u32, sleep: Duration, chance: u64) -> Duration {
         let cap = self.cap(sleep);
+        if self.first.is_zero() {
+            return Duration::ZERO;
+        }
         let doublings = i32::try_from(streak.saturating_sub(1)).unwrap_or(i32::MAX);
         // The precision lost here is far below a microsecond of any wait.
         #[allow(clippy::cast_precision_loss)]
@@ -161,8 +164,9 @@ impl FailedEnds {
         let needed = usize::try_from(window.failures).unwrap_or(usize::MAX).max(1);
         let first = self.0.len().checked_sub(needed).and_then(|at| self.0.get(at));
         match (first, self.0.last()) {
+            // Where the clock was set back in between, nobody knows.
             (Some(first), Some(last)) => {
-                Duration::try_from(last.duration_since(*first)).unwrap_or_default() <= window.within
+                Duration::try_from(last.duration_since(*first)).is_ok_and(|span| span <= window.within)
             }
             (_, _) => false,
         }
@@ -208,7 +212,12 @@ pub struct Standing {
     pub job: Option<State>,
     /// The moment before which that job is not to run again.
     pub not_before: Option<Timestamp>,
+    /// When that job ended.
+    pub ended: Option<Timestamp>,
 }
+
+/// How long a job that was cancelled is left to whoever did that in order to start the task anew.
+pub const LET_OTHERS_FINISH: Duration = Duration::from_secs(5);
 
 /// What is to be done with a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,16 +230,21 @@ pub enum Due {
 
 /// Whether, and when, a task is to be started by the supervisor.
 pub fn due(task: &Standing) -> Due {
-    if !task.wanted || !task.defined || task.scheduled || task.runs {
+    if !task.wanted || !task.defined || task.runs {
         return Due::Nothing;
     }
     match task.job {
+        // A retry is the job's, also where a schedule fires the task.
         Some(State::RestartReady) => Due::Start(task.not_before),
-        // Stopped in order to be started again, and whoever meant to do that is gone; or wanted and never begun.
         Some(State::JobFinished) if task.restart == Restart::OnFailure => Due::Nothing,
         Some(State::JobFinished | State::Failed | State::Cancelled) | None => match task.restart {
-            Restart::Always | Restart::OnFailure => Due::Start(None),
-            Restart::Never => Due::Nothing,
+            Restart::Always | Restart::OnFailure if !task.scheduled => {
+                // Stopped in order to be started again, or to come back with the next supervisor: whoever stopped it
+                // comes first.
+                let cancelled = task.ended.filter(|_| task.job == Some(State::Cancelled));
+                Due::Start(cancelled.and_then(|ended| ended.checked_add(LET_OTHERS_FINISH).ok()))
+            }
+            Restart::Always | Restart::OnFailure | Restart::Never => Due::Nothing,
         },
         Some(
             State::Created
@@ -325,6 +339,7 @@ mod tests {
         restart: Restart::Always,
         job: Some(State::RestartReady),
         not_before: None,
+        ended: None,
     };
 
     #[track_caller]
@@ -339,7 +354,26 @@ mod tests {
         check(Standing { wanted: false, ..CRASHED }, Due::Nothing);
         check(Standing { defined: false, ..CRASHED }, Due::Nothing);
         check(Standing { runs: true, ..CRASHED }, Due::Nothing);
-        check(Standing { scheduled: true, ..CRASHED }, Due::Nothing);
+        check(Standing { scheduled: true, ..CRASHED }, Due::Start(None));
+        check(Standing { scheduled: true, job: Some(State::Failed), ..CRASHED }, Due::Nothing);
+        // Who stops it in order to start it again is left the time to do that.
+        let cancelled = Standing { job: Some(State::Cancelled), ended: Some(at(7)), ..CRASHED };
+        check(cancelled, Due::Start(Some(at(12))));
+    }
+
+    #[test]
+    fn no_wait_at_all_stays_none_however_often() {
+        let backoff = Backoff { first: Duration::ZERO, factor: Thousandths(1_000_000), ..Backoff::default() };
+        assert_eq!(backoff.wait(u32::MAX, SLEEP, MIDDLE), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_crash_loop() {
+        let mut ends = FailedEnds::default();
+        for second in [1000, 1000, 1000, 1000, 10] {
+            ends.push(at(second), &[CRASH_LOOP]);
+        }
+        assert!(!ends.fill(CRASH_LOOP));
     }
 
     #[test]

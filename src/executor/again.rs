@@ -44,18 +44,19 @@ enum Looked<'a> {
 }
 
 impl Executor {
-    /// Starts tasks that are due again.
+    /// Starts tasks that are due again. What a task inherits that has never had a job is `ours`.
     pub fn start_again(
         &mut self,
         these: &[Arc<Task>],
         exec_id: &str,
+        ours: &Inherited,
         asker: &Asker,
     ) -> Result<Vec<(TaskName, Again)>, ExecutorError> {
         let mut told = Vec::with_capacity(these.len());
         for batch in these.chunks(batch_size()) {
             let looked: Vec<Looked<'_>> = batch
                 .iter()
-                .map(|task| self.look_again(task).unwrap_or_else(|error| Looked::Answered(Again::Failed(error))))
+                .map(|task| self.look_again(task, ours).unwrap_or_else(|error| Looked::Answered(Again::Failed(error))))
                 .collect();
             let claims = self.claim_again(&looked, asker)?;
             for ((task, looked), claim) in batch.iter().zip(looked).zip(claims) {
@@ -65,7 +66,7 @@ impl Executor {
         Ok(told)
     }
 
-    fn look_again<'a>(&self, task: &'a Task) -> Result<Looked<'a>, ExecutorError> {
+    fn look_again<'a>(&self, task: &'a Task, ours: &Inherited) -> Result<Looked<'a>, ExecutorError> {
         let (job, run) = self.current(&task.name)?;
         if run.is_some() {
             return Ok(Looked::Answered(Again::NotDue));
@@ -73,7 +74,7 @@ impl Executor {
         // Whoever made the job wanted it to run in their surroundings, also when another job takes its place.
         let inherited = match &job {
             Some(job) => Inherited::decode(&jobs::environment_of(self.store.reader(), job)?)?,
-            None => Inherited::capture(),
+            None => ours.clone(),
         };
         let run = RunId::from_random(random::bytes()?);
         let candidate = Candidate { task, stored: inherited.encode()?, goes_on: job.map(|job| job.id), run };

@@ -180,5 +180,6 @@ pub(super) fn standing(task: Option<&Task>, row: &TaskRow, job: Option<&JobRow>,
         restart: task.map_or(Restart::Never, |task| task.restart),
         job: job.map(|job| job.state),
         not_before: job.and_then(|job| job.not_before),
+        ended: job.and_then(|job| job.ended),
     }
 }

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::domain::lifecycle::State;
 use crate::domain::name::TaskName;
 use crate::domain::task::Task;
 use crate::domain::url;
 use crate::process::clock;
 use crate::registry::{self, EditError, Setting};
-use crate::store::{Durability, StoreError, events, runs, tasks};
+use crate::store::{Durability, events, runs, tasks};
 
+use super::ledger::Ledger;
 use super::{Asker, Executor, ExecutorError};
 
 /// A task as somebody wants it defined.
@@ -66,7 +68,7 @@ impl Executor {
         }
         if !replace && let Some(appended) = self.append_to_registry(&new.name, &new.settings)? {
             let task = &appended.task;
-            self.record_change(&task.name, "added", Some(task), asker, |tx| appended.cache(tx))?;
+            self.record_change(&task.name, "added", Some(task), asker, |tx| Ok(appended.cache(tx)?))?;
             drop(appended.lock);
             return Ok(Added::New(appended.task));
         }
@@ -128,7 +130,14 @@ impl Executor {
             return Err(ExecutorError::NotDefined(name));
         }
         let edited = if gone { None } else { Some(self.edit_registry(|text| registry::remove(text, &name))?) };
-        self.record_change(&name, "removed", None, asker, |_| Ok(()))?;
+        let home = self.home.clone();
+        self.record_change(&name, "removed", None, asker, |tx| {
+            let ledger = Ledger { tx, home: &home, now: clock::now() };
+            match ledger.newest_job(&name)?.filter(|job| job.state == State::RestartReady) {
+                Some(job) => ledger.cancel(&job, &name, &format!("removed by {}", asker.name)),
+                None => Ok(()),
+            }
+        })?;
         drop(edited);
         let purged = if purge { self.purge_output(&name)? } else { 0 };
         Ok(Removed { name, purged })
@@ -140,7 +149,7 @@ impl Executor {
         cause: &'static str,
         task: Option<&Task>,
         asker: &Asker,
-        besides: impl FnOnce(&rusqlite::Connection) -> Result<(), StoreError>,
+        besides: impl FnOnce(&rusqlite::Connection) -> Result<(), ExecutorError>,
     ) -> Result<(), ExecutorError> {
         let now = clock::now();
         let what = task.map(Task::program_text);
@@ -151,7 +160,7 @@ impl Executor {
             cause,
             data: json!({ "by": asker.name, "what": what }),
         };
-        self.store.write(Durability::Flushed, |tx| -> Result<(), StoreError> {
+        self.store.write(Durability::Flushed, |tx| -> Result<(), ExecutorError> {
             match cause {
                 "added" => tasks::add(tx, name, now)?,
                 _ => tasks::see(tx, name, now)?,
@@ -161,7 +170,7 @@ impl Executor {
                 tasks::want(tx, name, false, &asker.name, now)?;
             }
             besides(tx)?;
-            events::record(tx, &event, now)
+            Ok(events::record(tx, &event, now)?)
         })?;
         Ok(())
     }

@@ -195,6 +195,15 @@ impl Executor {
         super::start::look(task, &crate::process::environment::Inherited::capture()).err()
     }
 
+    /// What tells one state of the registry's file from another; `None` where there is no file.
+    pub fn registry_stamp(&self) -> Result<Option<String>, ExecutorError> {
+        match Fingerprint::of(&self.home.registry()) {
+            Ok(found) => Ok(Some(stamp(&found))),
+            Err(FileError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Where the registry lies.
     pub fn registry_path(&self) -> PathBuf {
         self.home.registry()

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::DirBuilder;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
@@ -32,35 +32,25 @@ const AT_ONCE: usize = 4;
 /// The messages of a folder: what is to be delivered next, and when there will be something again.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// To be delivered now.
+    /// To be delivered now, no more than there is room for.
     pub now: Vec<Notice>,
     /// The moment of the next attempt at one that waits.
     pub next: Option<jiff::Timestamp>,
-    /// How many have not been tried yet, or are being delivered.
-    pub fresh: usize,
+    /// Whether one is being delivered, or has not been tried yet.
+    pub is_busy: bool,
 }
 
 impl Executor {
     /// What is to be delivered.
     pub fn outbox(&self) -> Result<Outbox, ExecutorError> {
-        let now = clock::now();
-        let mut outbox = Outbox::default();
-        let mut busy = 0;
-        for notice in notices::due(self.store.reader())? {
-            let run = notice.run.map(|run| runs::find(self.store.reader(), run)).transpose()?.flatten();
-            let delivering = run.is_some_and(|run| run.outcome.is_none());
-            busy += usize::from(delivering);
-            outbox.fresh += usize::from(delivering || notice.attempts == 0);
-            match notice.not_before {
-                _ if delivering => {}
-                Some(moment) if moment > now => {
-                    outbox.next = Some(outbox.next.map_or(moment, |next| next.min(moment)));
-                }
-                Some(_) | None => outbox.now.push(notice),
-            }
-        }
-        outbox.now.truncate(AT_ONCE.saturating_sub(busy));
-        Ok(outbox)
+        let (reader, now) = (self.store.reader(), clock::now());
+        let busy = runs::count_unfinished(reader, Kind::Notify)?;
+        let room = AT_ONCE.saturating_sub(busy);
+        Ok(Outbox {
+            now: notices::due(reader, now, room)?,
+            next: notices::next_moment(reader, now)?,
+            is_busy: busy > 0 || notices::any_untried(reader)?,
+        })
     }
 
     /// Begins to deliver a message: its run, and the pid of its worker. What the run inherits is given.
@@ -163,9 +153,10 @@ impl Executor {
             ("JOBEXEC_NOTIFY_OUTPUT", text("output").into()),
             ("JOBEXEC_NOTIFY_JSON", notice.message.to_string().into()),
         ];
-        variables.extend(ours.map(|(key, value)| (key.into(), value)));
-        // What the kernel does not take must not keep the message from being told.
-        variables.retain(|_, value| !value.as_bytes().contains(&0));
+        // The kernel takes no zero.
+        let shown = |byte: u8| if byte == 0 { b'?' } else { byte };
+        let clean = |value: OsString| OsString::from_vec(value.into_vec().into_iter().map(shown).collect());
+        variables.extend(ours.map(|(key, value)| (key.into(), clean(value))));
         Ok((plan, variables))
     }
 

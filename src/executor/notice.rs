@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::domain::evidence::Ended;
 use crate::domain::name::JobId;
-use crate::domain::notice::{EXPIRES, Occasion, wait};
+use crate::domain::notice::{EXPIRES, FEWEST, Occasion, wait};
 use crate::domain::outcome::Exit;
 use crate::domain::signal::Signal;
 use crate::domain::task::Task;
@@ -104,12 +104,13 @@ impl Ledger<'_> {
 
     /// A message that was not delivered is tried again later, unless it has become too old for that.
     pub(super) fn postpone_or_give_up(&self, notice: &Notice, reason: &str) -> Result<(), ExecutorError> {
-        if self.now.duration_since(notice.made).unsigned_abs() >= EXPIRES {
+        // Also where somebody has set the clock forward, it was tried for some hours.
+        if notice.attempts >= FEWEST && self.now.duration_since(notice.made).unsigned_abs() >= EXPIRES {
             notices::close(self.tx, notice.id, false, self.now)?;
             return self.record_attempt(notice, "notice_given_up", reason);
         }
-        let until = self.now.checked_add(wait(notice.attempts.max(1))).unwrap_or(self.now);
-        notices::postpone(self.tx, notice.id, until)?;
+        let until = self.now.checked_add(wait(notice.attempts)).unwrap_or(self.now);
+        notices::postpone(self.tx, notice.id, notice.attempts, until)?;
         self.record_attempt(notice, "notice_postponed", reason)
     }
 

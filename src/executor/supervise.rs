@@ -9,18 +9,18 @@ use serde_json::json;
 
 use crate::domain::evidence::{Ended, ProcessId, Record};
 use crate::domain::name::{JobId, RunId, TaskName};
-use crate::domain::notice::Occasion;
+use crate::domain::notice::{self, Occasion};
 use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::restart::{Due, due};
 use crate::domain::signal::Signal;
-use crate::domain::task::Task;
+use crate::domain::task::{StopSequence, Task};
 use crate::home::Home;
 use crate::process::asking::WorkerHandle;
 use crate::process::tagged;
 use crate::process::{clock, identity, lifelock, record};
 use crate::store::runs::{self, RunRow};
 use crate::store::supervisor::{self, Supervisor};
-use crate::store::{Durability, events, jobs, tasks};
+use crate::store::{Durability, StoreError, events, jobs, tasks};
 
 use super::claim::standing;
 use super::explain::is_permanent;
@@ -30,7 +30,7 @@ use super::notice::Message;
 use super::{Executor, ExecutorError, output};
 
 /// The longest wait for the end of a supervisor, which may have tasks to stop.
-const ITS_END: Duration = Duration::from_mins(1);
+const ITS_END: Duration = Duration::from_mins(5);
 
 /// How a task stands, for whoever keeps it running.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +174,16 @@ impl Executor {
 
     /// Every unfinished run.
     pub fn open_runs(&self) -> Result<Vec<OpenRun>, ExecutorError> {
-        runs::unfinished(self.store.reader())?.into_iter().map(|row| self.opened(row)).collect()
+        let mut open = Vec::new();
+        for row in runs::unfinished(self.store.reader())? {
+            match self.opened(row) {
+                Ok(run) => open.push(run),
+                // What the database says something impossible about keeps none of the others from being watched.
+                Err(ExecutorError::Store(StoreError::Impossible(_))) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(open)
     }
 
     /// One unfinished run; `None` where it has ended.
@@ -185,9 +194,14 @@ impl Executor {
 
     fn opened(&self, row: RunRow) -> Result<OpenRun, ExecutorError> {
         let job = jobs::find(self.store.reader(), row.job)?;
-        let job =
-            job.ok_or_else(|| crate::store::StoreError::Impossible(format!("run {} belongs to no job", row.id)))?;
-        Ok(OpenRun { definition: jobs::definition_of(self.store.reader(), &job)?, row })
+        let job = job.ok_or_else(|| StoreError::Impossible(format!("run {} belongs to no job", row.id)))?;
+        let mut definition = jobs::definition_of(self.store.reader(), &job)?;
+        if row.kind == runs::Kind::Notify.as_str() {
+            // It is about the task; its own limits are those of every message.
+            (definition.timeout, definition.stop, definition.stall) =
+                (Some(notice::PATIENCE), StopSequence::default(), None);
+        }
+        Ok(OpenRun { row, definition })
     }
 
     /// Looks at what has become of a run.

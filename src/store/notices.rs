@@ -53,9 +53,29 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Notice> {
     })
 }
 
-/// The messages that are to be delivered, oldest first.
-pub fn due(connection: &Connection) -> Result<Vec<Notice>, StoreError> {
-    select(connection, "WHERE state = 'due' ORDER BY id", [])
+/// The messages that are to be delivered now and that nobody is delivering, oldest first, at most so many.
+pub fn due(connection: &Connection, now: Timestamp, most: usize) -> Result<Vec<Notice>, StoreError> {
+    let rest = "WHERE state = 'due' AND coalesce(not_before, 0) <= ?1
+                AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = notices.run AND outcome IS NULL)
+                ORDER BY id LIMIT ?2";
+    if most == 0 { Ok(Vec::new()) } else { select(connection, rest, (micros(now), most)) }
+}
+
+/// When the next message that waits is to be tried again.
+pub fn next_moment(connection: &Connection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    connection
+        .prepare_cached("SELECT min(not_before) FROM notices WHERE state = 'due' AND not_before > ?1")
+        .and_then(|mut statement| statement.query_row([micros(now)], |row| row.get::<_, Option<i64>>(0)))
+        .map(|moment| moment.map(time))
+        .map_err(StoreError::sql("read the messages"))
+}
+
+/// Whether there is a message whose delivery has not been tried yet.
+pub fn any_untried(connection: &Connection) -> Result<bool, StoreError> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM notices WHERE state = 'due' AND attempts = 0)")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(StoreError::sql("read the messages"))
 }
 
 /// The message that a run was to deliver.
@@ -108,10 +128,10 @@ pub fn attempt(tx: &Connection, notice: i64, run: RunId) -> Result<(), StoreErro
         .map_err(StoreError::sql("record an attempt to deliver a message"))
 }
 
-/// Records that a message is to be tried again, not before a moment.
-pub fn postpone(tx: &Connection, notice: i64, until: Timestamp) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE notices SET not_before = ?2 WHERE id = ?1")
-        .and_then(|mut statement| statement.execute((notice, micros(until))))
+/// Records that a message was tried so often and is to be tried again, not before a moment.
+pub fn postpone(tx: &Connection, notice: i64, attempts: u32, until: Timestamp) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE notices SET attempts = ?2, not_before = ?3 WHERE id = ?1")
+        .and_then(|mut statement| statement.execute((notice, attempts, micros(until))))
         .map(drop)
         .map_err(StoreError::sql("postpone a message"))
 }

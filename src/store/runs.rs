@@ -122,6 +122,14 @@ pub fn unfinished(connection: &Connection) -> Result<Vec<RunRow>, StoreError> {
     select(connection, "WHERE outcome IS NULL ORDER BY rowid", [])
 }
 
+/// How many runs of a kind are unfinished.
+pub fn count_unfinished(connection: &Connection, kind: Kind) -> Result<usize, StoreError> {
+    connection
+        .prepare_cached("SELECT count(*) FROM runs WHERE outcome IS NULL AND kind = ?1")
+        .and_then(|mut statement| statement.query_row([kind.as_str()], |row| row.get(0)))
+        .map_err(StoreError::sql("count the runs"))
+}
+
 /// The unfinished front-door run of a task.
 pub fn unfinished_of(connection: &Connection, task: &TaskName) -> Result<Option<RunRow>, StoreError> {
     let rest = "WHERE outcome IS NULL AND kind <> 'notify' AND job = (SELECT job FROM tasks WHERE name = ?1)";

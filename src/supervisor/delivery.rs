@@ -6,6 +6,7 @@ use tracing::warn;
 
 use crate::executor::ExecutorError;
 use crate::process::clock;
+use crate::store::notices::Notice;
 
 use super::keeper::{Item, Keeper, until};
 use super::told;
@@ -30,7 +31,8 @@ impl Keeper {
                 Err(error @ ExecutorError::Start { .. }) => {
                     let reason = told::chain(&error);
                     warn!("cannot tell about {}: {reason}", notice.task);
-                    self.executor.postpone_notice(&notice, &reason)?;
+                    let tried = Notice { attempts: notice.attempts + 1, ..notice };
+                    self.executor.postpone_notice(&tried, &reason)?;
                 }
                 Err(error) => return Err(error),
             }

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::tz::TimeZone;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
@@ -48,6 +50,13 @@ fn open(log: &Path) -> Option<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(log).ok()
 }
 
+/// Whether standard error takes a line without making us wait.
+fn is_writable() -> bool {
+    let stderr = io::stderr();
+    let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1..))
+}
+
 /// Where the lines go.
 struct Pages {
     log: PathBuf,
@@ -61,10 +70,15 @@ struct Diary(Mutex<Pages>);
 impl Pages {
     /// Writes one line. What cannot be written is lost: the diary must not stop the night.
     fn line(&mut self, line: &[u8]) {
-        if self.stderr && io::stderr().write_all(line).is_err() {
-            // The terminal is gone; the night goes on.
-            self.stderr = false;
-            self.file = self.file.take().or_else(|| open(&self.log));
+        if self.stderr {
+            // A terminal that was stopped with Ctrl-S and a reader that does not read must not stop the night.
+            let shown = is_writable() && {
+                self.stderr = io::stderr().write_all(line).is_ok();
+                self.stderr
+            };
+            if !shown {
+                self.file = self.file.take().or_else(|| open(&self.log));
+            }
         }
         let Some(file) = &mut self.file else { return };
         let _ = file.write_all(line);

@@ -103,6 +103,8 @@ pub(super) struct Keeper {
     pub(super) exec_id: String,
     /// The definitions by the key of their names.
     pub(super) tasks: HashMap<String, Arc<Task>>,
+    /// The state of the registry's file that they were read from.
+    pub(super) registry: Option<String>,
     /// What is wrong with the registry, as it was told.
     pub(super) mistake: Option<String>,
     /// The last event that was looked at.
@@ -120,6 +122,8 @@ pub(super) struct Keeper {
     /// Which run has which main process.
     pub(super) scripts_of: HashMap<i32, RunId>,
     pub(super) suspects: BTreeSet<RunId>,
+    /// Runs of other machines and containers, which was told.
+    pub(super) elsewhere: BTreeSet<RunId>,
     /// When many suspects may be looked at again.
     pub(super) rested: Duration,
     pub(super) agenda: Agenda<Item>,
@@ -130,6 +134,12 @@ pub(super) struct Keeper {
     pub(super) started: BTreeSet<String>,
     /// Tasks that we could not start through no fault of theirs, which was told.
     pub(super) failing: BTreeSet<String>,
+    /// Tasks whose moment has come.
+    pub(super) due: BTreeSet<String>,
+    /// The longest wait of tasks that have none of their own.
+    pub(super) sleep: Duration,
+    /// What went wrong with single runs while all were looked at.
+    pub(super) stumbled: Option<ExecutorError>,
     /// The last trouble that was told.
     trouble: Option<String>,
     /// Whether a job failed for good since the supervisor began.
@@ -137,7 +147,12 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(executor: Executor, asker: Asker, inherited: Inherited) -> Result<Self, ExecutorError> {
+    pub(super) fn new(
+        executor: Executor,
+        asker: Asker,
+        inherited: Inherited,
+        sleep: Duration,
+    ) -> Result<Self, ExecutorError> {
         executor.checkpoint_at_leisure()?;
         Ok(Self {
             event: executor.newest_event()?,
@@ -147,6 +162,7 @@ impl Keeper {
             inherited,
             exec_id: String::new(),
             tasks: HashMap::new(),
+            registry: None,
             mistake: None,
             waits: HashMap::new(),
             steady: HashMap::new(),
@@ -155,12 +171,16 @@ impl Keeper {
             tokens: HashMap::new(),
             scripts_of: HashMap::new(),
             suspects: BTreeSet::new(),
+            elsewhere: BTreeSet::new(),
             rested: Duration::ZERO,
             agenda: Agenda::new(),
             scripts: Scripts::new()?,
             settled: Vec::new(),
             started: BTreeSet::new(),
             failing: BTreeSet::new(),
+            due: BTreeSet::new(),
+            sleep,
+            stumbled: None,
             trouble: None,
             failed: false,
         })
@@ -209,7 +229,8 @@ impl Keeper {
                 self.catch_up()
             }
             Event::RegistryChanged => {
-                self.agenda.set(Item::Reload, clock::since_boot() + SETTLE);
+                // Not put off by further changes: whoever edits for an hour is heard meanwhile.
+                self.agenda.set_if_unset(Item::Reload, clock::since_boot() + SETTLE);
                 Ok(())
             }
             Event::ProcessEnded => {
@@ -225,10 +246,7 @@ impl Keeper {
                 }
                 Ok(())
             }
-            Event::MomentCame => {
-                let due = self.agenda.take_due(clock::since_boot());
-                due.into_iter().try_for_each(|item| self.attend(item))
-            }
+            Event::MomentCame => self.attend_to_all(),
             Event::ReadAnew => self.reload().and_then(|()| self.survey()),
         }
     }
@@ -242,11 +260,28 @@ impl Keeper {
         }
     }
 
+    /// Does everything that is due. What fails is tried again later, and keeps nothing else from being done.
+    fn attend_to_all(&mut self) -> Result<(), ExecutorError> {
+        let mut done = Ok(());
+        for item in self.agenda.take_due(clock::since_boot()) {
+            if let Err(error) = self.attend(item.clone()) {
+                self.agenda.set_if_unset(item, clock::since_boot() + TRY_AGAIN);
+                done = done.and(Err(error));
+            }
+        }
+        let started = if self.due.is_empty() { Ok(()) } else { self.catch_up() };
+        for key in std::mem::take(&mut self.due) {
+            self.agenda.set_if_unset(Item::Start(key), clock::since_boot() + TRY_AGAIN);
+        }
+        done.and(started)
+    }
+
     fn attend(&mut self, item: Item) -> Result<(), ExecutorError> {
         match item {
             Item::Start(key) => {
-                self.agenda.set(Item::Start(key), Duration::ZERO);
-                self.catch_up()
+                // All of them at once, afterwards.
+                self.due.insert(key);
+                Ok(())
             }
             Item::Steady(key) => self.recovered(&key),
             Item::Stall(run) => self.look_for_life(run),
@@ -307,9 +342,10 @@ impl Keeper {
     pub(super) fn catch_up(&mut self) -> Result<(), ExecutorError> {
         for _ in 0..ROUNDS {
             let changed = self.read_events()?;
-            let settled = self.settle_ended()?;
-            let started = self.start_due()?;
-            if !changed && !settled && !started {
+            let settled = self.settle_ended();
+            // What cannot be settled keeps nothing from being started.
+            let started = self.start_due();
+            if !(changed | settled? | started?) {
                 return Ok(());
             }
         }
@@ -327,6 +363,10 @@ impl Keeper {
         let mut names = BTreeMap::new();
         for event in &events {
             told::event(event);
+            // Somebody else may have settled it.
+            if let Some(run) = told::ended_run(event) {
+                self.release(run);
+            }
             self.failed |= event.to == Some(State::Failed);
             if let Some(name) = event.task.as_deref().and_then(|name| TaskName::parse(name).ok()) {
                 names.insert(name.key(), name);
@@ -358,18 +398,21 @@ impl Keeper {
 
     /// Settles every run that has ended; whether there was one.
     fn settle_ended(&mut self) -> Result<bool, ExecutorError> {
-        let ended: Vec<(RunRow, Record, Ended)> = self.inspect()?;
-        if ended.is_empty() {
-            return Ok(false);
+        let ended: Vec<(RunRow, Record, Ended)> = self.inspect();
+        let any = !ended.is_empty();
+        if any {
+            let runs: Vec<RunId> = ended.iter().map(|(run, _, _)| run.id).collect();
+            let settled = self.executor.settle(ended)?;
+            for run in runs {
+                self.release(run);
+            }
+            self.settled.extend(settled);
+            self.agenda.set_if_unset(Item::Flush, clock::since_boot() + FLUSH_AFTER);
         }
-        let runs: Vec<RunId> = ended.iter().map(|(run, _, _)| run.id).collect();
-        let settled = self.executor.settle(ended)?;
-        for run in runs {
-            self.release(run);
+        match self.stumbled.take() {
+            Some(error) => Err(error),
+            None => Ok(any),
         }
-        self.settled.extend(settled);
-        self.agenda.set_if_unset(Item::Flush, clock::since_boot() + FLUSH_AFTER);
-        Ok(true)
     }
 
     fn flush(&mut self) -> Result<(), ExecutorError> {
@@ -390,7 +433,9 @@ impl Keeper {
         let ends = |key: &str| self.tasks.get(key).is_none_or(|task| task.restart != Restart::Always);
         let runs = self.runs.values().any(|run| run.key.as_deref().is_none_or(ends));
         let waits = self.waits.keys().any(|key| ends(key));
-        Ok(!runs && !waits && self.executor.outbox()?.fresh == 0)
+        // After trouble nobody knows before the next look at everything.
+        let unknown = self.agenda.moment(&Item::Survey).is_some();
+        Ok(!runs && !waits && !unknown && !self.executor.outbox()?.is_busy)
     }
 
     /// How many tasks run.

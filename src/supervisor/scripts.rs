@@ -56,6 +56,11 @@ impl Scripts {
         changed
     }
 
+    /// Whether the files of a task are watched.
+    pub(super) fn is_watched(&self, key: &str) -> bool {
+        self.of_task.contains_key(key)
+    }
+
     /// Watches the files of a task no longer.
     pub(super) fn forget(&mut self, key: &str) {
         if self.of_task.remove(key).is_none() {

@@ -44,11 +44,16 @@ pub(super) enum Look {
 }
 
 impl StallWatch {
-    /// Watches a run from now on. `file` is its output, `already` how long it has been silent so far.
-    pub(super) fn new(rule: &Stall, file: PathBuf, now: Duration) -> Self {
-        let mut watch = Self { rule: rule.clone(), file, seen: None, since: now, told: false };
+    /// Watches a run from now on by the changes of a file. `told` says whether it is known to have stalled.
+    pub(super) fn new(rule: &Stall, file: PathBuf, now: Duration, told: bool) -> Self {
+        let mut watch = Self { rule: rule.clone(), file, seen: None, since: now, told };
         watch.seen = watch.sign();
         watch
+    }
+
+    /// What was to be told could not be recorded: it is told again.
+    pub(super) fn tell_again(&mut self) {
+        self.told = false;
     }
 
     /// Looks whether there is a sign of life.
@@ -93,7 +98,7 @@ mod tests {
         fs::write(&file, "a").unwrap();
         let second = Duration::from_secs;
         let rule = Stall { after: second(10), file: None, action: StallAction::Notify };
-        let mut watch = StallWatch::new(&rule, file.clone(), second(100));
+        let mut watch = StallWatch::new(&rule, file.clone(), second(100), false);
         assert_eq!(watch.look(second(104)), Look::Again(second(6)));
         let stalled = || Look::Stalled { reason: "no output for 10s".into(), end: false };
         assert_eq!(watch.look(second(110)), stalled());
@@ -102,7 +107,10 @@ mod tests {
         assert_eq!(watch.look(second(121)), Look::Resumed);
         assert_eq!(watch.look(second(121)), Look::Again(second(10)));
         assert_eq!(watch.look(second(131)), stalled());
+        let mut next = StallWatch::new(&rule, file.clone(), second(131), true);
+        assert_eq!(next.look(second(141)), Look::Again(STALLED_LOOK), "the next supervisor tells it no second time");
         fs::remove_file(&file).unwrap();
         assert_eq!(watch.look(second(132)), Look::Resumed);
+        assert_eq!(next.look(second(142)), Look::Resumed);
     }
 }

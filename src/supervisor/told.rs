@@ -8,6 +8,7 @@ use tracing::{debug, info, warn};
 
 use crate::domain::amount::print_duration;
 use crate::domain::lifecycle::State;
+use crate::domain::name::RunId;
 use crate::store::events::Event;
 
 use super::keeper::until;
@@ -52,6 +53,12 @@ fn ended(event: &Event, task: &str, reason: &str) {
     } else {
         info!("{task} ended: {reason}{next}");
     }
+}
+
+/// The run that an event tells the end of.
+pub(super) fn ended_run(event: &Event) -> Option<RunId> {
+    let run = event.data.get("run").and_then(Value::as_str).filter(|_| event.cause == "ended")?;
+    RunId::parse(run).ok()
 }
 
 /// A wait: `0.7s`, `42s`, `5m`.

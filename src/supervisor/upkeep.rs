@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
 use crate::domain::name::{JobId, TaskName};
-use crate::domain::restart::{CRASH_LOOP, Due};
+use crate::domain::restart::{CRASH_LOOP, Due, LET_OTHERS_FINISH};
 use crate::domain::task::Task;
 use crate::executor::{Again, Definitions, ExecutorError};
 use crate::process::clock;
@@ -27,6 +27,7 @@ impl Keeper {
     /// Reads the registry. A mistake in it is told once and changes nothing.
     pub(super) fn reload(&mut self) -> Result<(), ExecutorError> {
         self.agenda.cancel(&Item::Reload);
+        self.registry = self.executor.registry_stamp()?;
         let Definitions { exec_id, tasks, mistake } = self.executor.definitions()?;
         let mistake = mistake.map(|mistake| {
             let hints = mistake.hints().into_iter().map(|hint| format!("\nhint: {hint}"));
@@ -44,8 +45,13 @@ impl Keeper {
         if !self.exec_id.is_empty() {
             self.tell_changes(&new);
         }
+        let is_new = |key: &String| self.scripts.is_watched(key) && new.get(key) != self.tasks.get(key);
+        let mended: Vec<String> = new.keys().filter(|key| is_new(key)).cloned().collect();
         self.exec_id = exec_id;
         self.tasks = new;
+        for key in mended {
+            self.try_soon(key);
+        }
         Ok(())
     }
 
@@ -89,16 +95,19 @@ impl Keeper {
             self.scripts.forget(&key);
             return Ok(());
         };
-        let changed = if let Some((task, ended)) = task.zip(upkeep.permanent) {
-            self.scripts.watch(&key, &task, ended)
+        let changed = if let Some((task, ended)) = task.as_ref().zip(upkeep.permanent) {
+            self.scripts.watch(&key, task, ended)
         } else {
             self.scripts.forget(&key);
             false
         };
         let wait = Wait { attempt: upkeep.attempt, not_before };
-        if self.waits.get(&key) != Some(&wait) {
-            // From here on the wait is measured on a clock that nobody sets.
-            let left = not_before.map_or(Duration::ZERO, until);
+        let is_armed = self.due.contains(&key) || self.agenda.moment(&Item::Start(key.clone())).is_some();
+        if self.waits.get(&key) != Some(&wait) || !is_armed {
+            // From here on the wait is measured on a clock that nobody sets; if somebody has set the other one back
+            // since it began, it is still no longer than it could have been.
+            let cap = task.map_or(self.sleep, |task| task.backoff.cap(self.sleep)).max(LET_OTHERS_FINISH);
+            let left = not_before.map_or(Duration::ZERO, until).min(cap);
             self.agenda.set(Item::Start(key.clone()), clock::since_boot() + left);
             self.waits.insert(key.clone(), wait);
         }
@@ -111,18 +120,25 @@ impl Keeper {
     /// Starts every task whose moment has come; whether there was one.
     pub(super) fn start_due(&mut self) -> Result<bool, ExecutorError> {
         let now = clock::since_boot();
-        let is_due = |key: &String| self.agenda.moment(&Item::Start(key.clone())).is_some_and(|at| at <= now);
+        let is_due = |key: &String| {
+            self.due.contains(key) || self.agenda.moment(&Item::Start(key.clone())).is_some_and(|at| at <= now)
+        };
         let keys: Vec<String> = self.waits.keys().filter(|key| is_due(key)).cloned().collect();
         if keys.is_empty() {
             return Ok(false);
         }
+        // Whoever edits a task and starts it again means the new one.
+        if self.registry != self.executor.registry_stamp()? {
+            self.reload()?;
+        }
         let tasks: Vec<Arc<Task>> = keys.iter().filter_map(|key| self.tasks.get(key).cloned()).collect();
         for key in &keys {
             self.agenda.cancel(&Item::Start(key.clone()));
+            self.due.remove(key);
             self.waits.remove(key);
             self.scripts.forget(key);
         }
-        let answers = self.executor.start_again(&tasks, &self.exec_id, &self.asker);
+        let answers = self.executor.start_again(&tasks, &self.exec_id, &self.inherited, &self.asker);
         if answers.is_err() {
             // They are still due; the next look at everything finds them.
             self.agenda.set(Item::Survey, now + TRY_AGAIN);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::{debug, info, trace, warn};
 
 use crate::domain::evidence::{Ended, ProcessId, Record};
 use crate::domain::name::RunId;
@@ -72,9 +72,7 @@ enum Inspected {
     /// Something about it is still to come: look at the next bell.
     Suspect,
     /// It has ended.
-    Ended(Box<(Record, Ended)>),
-    /// It is none of ours.
-    Elsewhere,
+    Ended(Box<(RunRow, Record, Ended)>),
 }
 
 impl Keeper {
@@ -149,11 +147,11 @@ impl Keeper {
     }
 
     /// Looks at every run about which something has happened; those that have ended.
-    pub(super) fn inspect(&mut self) -> Result<Vec<(RunRow, Record, Ended)>, ExecutorError> {
+    pub(super) fn inspect(&mut self) -> Vec<(RunRow, Record, Ended)> {
         let begin = clock::since_boot();
         if self.suspects.len() > FEW && begin < self.rested {
             self.agenda.set_if_unset(Item::Inspect, self.rested);
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let mut ended = Vec::new();
         for run in std::mem::take(&mut self.suspects) {
@@ -162,17 +160,11 @@ impl Keeper {
                 Ok(Inspected::Suspect) => {
                     self.suspects.insert(run);
                 }
-                Ok(Inspected::Elsewhere) => self.release(run),
-                Ok(Inspected::Ended(end)) => {
-                    // Fresh, because a wish to stop it may have come since.
-                    match self.executor.open_run(run)? {
-                        Some(open) => ended.push((open.row, end.0, end.1)),
-                        None => self.release(run),
-                    }
-                }
+                Ok(Inspected::Ended(end)) => ended.push(*end),
+                // One that cannot be looked at keeps none of the others from being settled.
                 Err(error) => {
                     self.suspects.insert(run);
-                    return Err(error);
+                    self.stumbled.get_or_insert(error);
                 }
             }
         }
@@ -180,7 +172,7 @@ impl Keeper {
         self.suspects.extend(ended.iter().map(|(row, _, _)| row.id));
         let now = clock::since_boot();
         self.rested = now + now.saturating_sub(begin);
-        Ok(ended)
+        ended
     }
 
     fn inspect_one(&mut self, run: RunId) -> Result<Inspected, ExecutorError> {
@@ -190,27 +182,41 @@ impl Keeper {
             return Ok(Inspected::Suspect);
         }
         match self.executor.observe(run)? {
-            Observed::Alive(record) => self.inspect_alive(run, &record),
-            Observed::Orphaned(record, pids) => self.inspect_orphan(run, &record, &pids),
-            Observed::Ended(end) => Ok(self.inspect_ended(run, *end)),
+            Observed::Alive(record) => Ok(self.inspect_alive(run, &record)),
+            Observed::Orphaned(record, pids) => Ok(self.inspect_orphan(run, &record, &pids)),
+            Observed::Ended(end) => {
+                let Some((record, end)) = self.inspect_ended(run, *end) else { return Ok(Inspected::Quiet) };
+                // Fresh, because a wish to stop it may have come since.
+                if let Some(open) = self.executor.open_run(run)? {
+                    return Ok(Inspected::Ended(Box::new((open.row, record, end))));
+                }
+                self.release(run);
+                Ok(Inspected::Quiet)
+            }
             Observed::Elsewhere => {
-                let name = self.name_of(run);
-                warn!("{name} is on record as running on another machine or in another container; it is left alone");
-                Ok(Inspected::Elsewhere)
+                if self.elsewhere.insert(run) {
+                    let name = self.name_of(run);
+                    warn!(
+                        "{name} is on record as running on another machine or in another container; it is left alone"
+                    );
+                }
+                Ok(Inspected::Quiet)
             }
         }
     }
 
-    fn inspect_alive(&mut self, run: RunId, record: &Record) -> Result<Inspected, ExecutorError> {
-        let Some(watched) = self.runs.get_mut(&run) else { return Ok(Inspected::Quiet) };
+    fn inspect_alive(&mut self, run: RunId, record: &Record) -> Inspected {
+        let Some(watched) = self.runs.get_mut(&run) else { return Inspected::Quiet };
         if watched.worker.is_none()
             && let Some((worker, _)) = &record.starting
         {
-            watched.worker = self.watch.add(worker)?;
+            let added = self.watch.add(worker);
+            watched.worker = added.as_ref().ok().copied().flatten();
             self.tokens.extend(watched.worker.map(|token| (token, run)));
             if watched.worker.is_none() {
-                // It is just dying.
-                self.agenda.set(Item::Look(run), clock::since_boot() + GLANCE);
+                // It is just dying, or there is no descriptor left for it.
+                let soon = if added.is_ok() { GLANCE } else { LOOK_AGAIN };
+                self.agenda.set(Item::Look(run), clock::since_boot() + soon);
             }
         }
         let Some((script, _)) = record.started else {
@@ -219,16 +225,22 @@ impl Keeper {
             let now = clock::since_boot();
             let so_far = now.saturating_sub(watched.adopted);
             self.agenda.set(Item::Look(run), now + so_far.clamp(GLANCE, LOOK_AGAIN));
-            return Ok(Inspected::Quiet);
+            return Inspected::Quiet;
         };
         if watched.script.is_none() && record.ended.is_none() {
-            match self.watch.add(&script)? {
-                Some(token) => {
+            match self.watch.add(&script) {
+                Ok(Some(token)) => {
                     watched.script = Some((script, token));
                     self.tokens.insert(token, run);
                     self.scripts_of.insert(script.pid, run);
                 }
-                None => return Ok(Inspected::Suspect),
+                Ok(None) => return Inspected::Suspect,
+                // No descriptor is left for it: it is looked at now and then instead.
+                Err(error) => {
+                    trace!("cannot watch {}: {error}", script.pid);
+                    self.agenda.set(Item::Look(run), clock::since_boot() + LOOK_AGAIN);
+                    return Inspected::Quiet;
+                }
             }
             let row = &watched.open.row;
             if let Some(task) = &row.task {
@@ -239,17 +251,17 @@ impl Keeper {
                 }
             }
             self.watch_for_life(run);
-            return Ok(Inspected::Quiet);
+            return Inspected::Quiet;
         }
         watched.ending |= record.ended.is_some() || !identity::is_alive(&script);
-        Ok(if watched.ending { Inspected::Suspect } else { Inspected::Quiet })
+        if watched.ending { Inspected::Suspect } else { Inspected::Quiet }
     }
 
     /// Its worker is dead and something of it lives: it is watched until it ends, and its time limit is ours.
-    fn inspect_orphan(&mut self, run: RunId, record: &Record, pids: &[i32]) -> Result<Inspected, ExecutorError> {
-        let Some(watched) = self.runs.get_mut(&run) else { return Ok(Inspected::Quiet) };
+    fn inspect_orphan(&mut self, run: RunId, record: &Record, pids: &[i32]) -> Inspected {
+        let Some(watched) = self.runs.get_mut(&run) else { return Inspected::Quiet };
         if let (None, Some((script, _))) = (watched.script, record.started) {
-            watched.script = self.watch.add(&script)?.map(|token| (script, token));
+            watched.script = self.watch.add(&script).ok().flatten().map(|token| (script, token));
             if let Some((script, token)) = watched.script {
                 self.tokens.insert(token, run);
                 self.scripts_of.insert(script.pid, run);
@@ -280,28 +292,29 @@ impl Keeper {
             let pids = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             warn!("{name} is orphaned: its worker was killed; it is watched until it ends (pid {pids})");
         }
-        Ok(Inspected::Quiet)
+        Inspected::Quiet
     }
 
-    /// Nothing of it is left. How it ended the record says, or we saw it, or the kernel still knows.
-    fn inspect_ended(&mut self, run: RunId, (record, end): (Record, Ended)) -> Inspected {
-        let Some(watched) = self.runs.get_mut(&run) else { return Inspected::Quiet };
+    /// Nothing of it is left. How it ended the record says, or we saw it, or the kernel still knows; `None` where that
+    /// is still to be waited for.
+    fn inspect_ended(&mut self, run: RunId, (record, end): (Record, Ended)) -> Option<(Record, Ended)> {
+        let watched = self.runs.get_mut(&run)?;
         let cause = if watched.orphan == Orphan::Asked { Cause::TimedOut } else { Cause::Itself };
         if !matches!(end.outcome, Outcome::Lost(_)) {
-            return Inspected::Ended(Box::new((record, with_cause(end, cause))));
+            return Some((record, with_cause(end, cause)));
         }
         let told = watched.script.and_then(|(_, token)| self.watch.exit(token));
         if let Some(exit) = watched.exit.or(told) {
-            return Inspected::Ended(Box::new((record, seen_end(&end, exit, cause))));
+            return Some((record, seen_end(&end, exit, cause)));
         }
         let now = clock::since_boot();
         let since = *watched.unseen_since.get_or_insert(now);
         // Whoever waits for it may not have done so yet; afterwards the kernel tells us as well.
         if watched.script.is_some() && now.saturating_sub(since) < ASKED_FOR {
             self.agenda.set(Item::Look(run), now + GLANCE);
-            return Inspected::Quiet;
+            return None;
         }
-        Inspected::Ended(Box::new((record, end)))
+        Some((record, end))
     }
 
     /// Takes every child that has ended. A script whose worker is dead is our child: how it ended is kept first.
@@ -354,27 +367,35 @@ impl Keeper {
             Some(file) => watched.open.definition.wd.join(file),
             None => self.executor.output_path(task),
         };
-        watched.stall = Some(StallWatch::new(rule, file, clock::awake()));
+        let known = watched.open.row.stalled.is_some();
+        watched.stall = Some(StallWatch::new(rule, file, clock::awake(), known));
         self.agenda.set(Item::Stall(run), clock::since_boot() + rule.after);
     }
 
     /// Looks whether a run still shows signs of life.
     pub(super) fn look_for_life(&mut self, run: RunId) -> Result<(), ExecutorError> {
-        let Some(watched) = self.runs.get_mut(&run) else { return Ok(()) };
-        let Some(stall) = &mut watched.stall else { return Ok(()) };
+        // Fresh: somebody may be stopping it already, and what it says to that is no sign of life.
+        let open = self.executor.open_run(run)?;
+        let Some(open) = open.filter(|open| open.row.stop_asked.is_none() && open.row.stall_reason.is_none()) else {
+            return Ok(());
+        };
+        let Some(stall) = self.runs.get_mut(&run).and_then(|watched| watched.stall.as_mut()) else { return Ok(()) };
         match stall.look(clock::awake()) {
             Look::Again(after) => self.agenda.set(Item::Stall(run), clock::since_boot() + after),
             Look::Resumed => {
                 self.agenda.set(Item::Stall(run), clock::since_boot());
-                self.executor.end_stall(&watched.open)?;
+                self.executor.end_stall(&open)?;
                 self.catch_up()?;
             }
             Look::Stalled { reason, end } => {
                 self.agenda.set(Item::Stall(run), clock::since_boot() + STALLED_LOOK);
-                // Fresh: somebody may be stopping it already.
-                if let Some(open) = self.executor.open_run(run)? {
-                    self.executor.stall(&open, &reason, end && open.row.stop_asked.is_none())?;
+                let told = self.executor.stall(&open, &reason, end);
+                if told.is_err()
+                    && let Some(stall) = self.runs.get_mut(&run).and_then(|watched| watched.stall.as_mut())
+                {
+                    stall.tell_again();
                 }
+                told?;
                 self.catch_up()?;
             }
         }

@@ -112,8 +112,9 @@ pub(super) struct Keeper {
     pub(super) suspects: BTreeSet<RunId>,
     pub(super) agenda: Agenda<Item>,
     pub(super) scripts: Scripts,
-    /// Runs that are settled and whose records go with the next flush.
-    settled: Vec<RunId>,
+    /// Runs that are settled, by us or by a command that may be killed before it removes their records: these go with the
+    /// next flush.
+    settled: BTreeSet<RunId>,
     /// Tasks whose old output is looked through with the next flush.
     pub(super) started: BTreeSet<String>,
     /// The last trouble that was told.
@@ -141,7 +142,7 @@ impl Keeper {
             suspects: BTreeSet::new(),
             agenda: Agenda::new(),
             scripts: Scripts::new()?,
-            settled: Vec::new(),
+            settled: BTreeSet::new(),
             started: BTreeSet::new(),
             trouble: None,
             failed: false,
@@ -299,6 +300,7 @@ impl Keeper {
         let mut names = BTreeMap::new();
         for event in &events {
             told::event(event);
+            self.settled.extend(told::ended_run(event));
             self.failed |= event.to == Some(State::Failed);
             if let Some(name) = event.task.as_deref().and_then(|name| TaskName::parse(name).ok()) {
                 names.insert(name.key(), name);
@@ -347,7 +349,7 @@ impl Keeper {
     fn flush(&mut self) -> Result<(), ExecutorError> {
         self.agenda.cancel(&Item::Flush);
         let settled = std::mem::take(&mut self.settled);
-        self.executor.forget_records_of(settled)?;
+        self.executor.forget_records_of(settled.into_iter().collect())?;
         for key in std::mem::take(&mut self.started) {
             if let Some(task) = self.tasks.get(&key) {
                 self.executor.retain(task)?;

@@ -7,6 +7,7 @@ use tracing::{debug, info, warn};
 
 use crate::domain::amount::print_duration;
 use crate::domain::lifecycle::State;
+use crate::domain::name::RunId;
 use crate::store::events::Event;
 
 use super::keeper::until;
@@ -34,6 +35,12 @@ pub(super) fn event(event: &Event) {
         "started" => debug!("{} starts {task}", text("by").unwrap_or("somebody")),
         other => debug!("{other} {task}"),
     }
+}
+
+/// The run whose end an event records.
+pub(super) fn ended_run(event: &Event) -> Option<RunId> {
+    let run = event.data.get("run").filter(|_| event.cause == "ended")?;
+    RunId::parse(run.as_str()?).ok()
 }
 
 fn ended(event: &Event, task: &str, reason: &str) {

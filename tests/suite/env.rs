@@ -156,7 +156,7 @@ impl TestEnv {
         self.json(&["history", task, "-n", "1000"]).as_array().unwrap().clone()
     }
 
-    /// The living processes of this test: those that carry its marker, and the workers of its folder.
+    /// The living processes of this test: those that carry its marker, and the workers and supervisors of its folder.
     pub fn processes(&self) -> Vec<i32> {
         let mark = format!("{MARKER}={}", self.marker);
         let folder = self.temp.path().to_str().unwrap();
@@ -165,8 +165,8 @@ impl TestEnv {
             let read = |what: &str| fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
             let marked = read("environ").split(|b| *b == 0).any(|variable| variable == mark.as_bytes());
             let line = String::from_utf8_lossy(&read("cmdline")).into_owned();
-            let worker = line.contains("--jobexec-worker") && line.contains(folder);
-            (marked || worker) && alive(*pid)
+            let ours = ["--jobexec-worker", "--jobexec-supervisor"].iter().any(|door| line.contains(door));
+            (marked || ours && line.contains(folder)) && alive(*pid)
         })
         .collect()
     }

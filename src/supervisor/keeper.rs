@@ -128,8 +128,9 @@ pub(super) struct Keeper {
     pub(super) rested: Duration,
     pub(super) agenda: Agenda<Item>,
     pub(super) scripts: Scripts,
-    /// Runs that are settled and whose records go with the next flush.
-    settled: Vec<RunId>,
+    /// Runs that are settled, by us or by a command that may be killed before it removes their records: these go with the
+    /// next flush.
+    settled: BTreeSet<RunId>,
     /// Tasks whose old output is looked through with the next flush.
     pub(super) started: BTreeSet<String>,
     /// Tasks that we could not start through no fault of theirs, which was told.
@@ -175,7 +176,7 @@ impl Keeper {
             rested: Duration::ZERO,
             agenda: Agenda::new(),
             scripts: Scripts::new()?,
-            settled: Vec::new(),
+            settled: BTreeSet::new(),
             started: BTreeSet::new(),
             failing: BTreeSet::new(),
             due: BTreeSet::new(),
@@ -363,9 +364,10 @@ impl Keeper {
         let mut names = BTreeMap::new();
         for event in &events {
             told::event(event);
-            // Somebody else may have settled it.
+            // Somebody else may have settled it, and be killed before its record is removed.
             if let Some(run) = told::ended_run(event) {
                 self.release(run);
+                self.settled.insert(run);
             }
             self.failed |= event.to == Some(State::Failed);
             if let Some(name) = event.task.as_deref().and_then(|name| TaskName::parse(name).ok()) {
@@ -418,7 +420,7 @@ impl Keeper {
     fn flush(&mut self) -> Result<(), ExecutorError> {
         self.agenda.cancel(&Item::Flush);
         let settled = std::mem::take(&mut self.settled);
-        self.executor.forget_records_of(settled)?;
+        self.executor.forget_records_of(settled.into_iter().collect())?;
         self.executor.checkpoint(CHECKPOINT_AFTER)?;
         for key in std::mem::take(&mut self.started) {
             if let Some(task) = self.tasks.get(&key) {

@@ -38,6 +38,12 @@ pub(super) fn event(event: &Event) {
     }
 }
 
+/// The run whose end an event records.
+pub(super) fn ended_run(event: &Event) -> Option<RunId> {
+    let run = event.data.get("run").filter(|_| event.cause == "ended")?;
+    RunId::parse(run.as_str()?).ok()
+}
+
 fn ended(event: &Event, task: &str, reason: &str) {
     let not_before = event.data.get("not_before").and_then(Value::as_str).and_then(|time| time.parse().ok());
     let next = match (event.to, not_before) {
@@ -53,12 +59,6 @@ fn ended(event: &Event, task: &str, reason: &str) {
     } else {
         info!("{task} ended: {reason}{next}");
     }
-}
-
-/// The run that an event tells the end of.
-pub(super) fn ended_run(event: &Event) -> Option<RunId> {
-    let run = event.data.get("run").and_then(Value::as_str).filter(|_| event.cause == "ended")?;
-    RunId::parse(run).ok()
 }
 
 /// A wait: `0.7s`, `42s`, `5m`.

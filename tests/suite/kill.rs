@@ -6,6 +6,7 @@
 mod command;
 mod evidence;
 mod random;
+mod supervisor;
 mod tracer;
 mod truth;
 mod worker;

@@ -5,22 +5,20 @@
 //! that anybody else can see happens in between. Only a call that another process answers to has its exit counted too:
 //! there, time passes in which that one acts. So the points are exhaustive without any help from the product.
 
+mod calls;
+mod stops;
+
+use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::LazyLock;
-use std::time::{Duration, Instant};
 
-use nix::sys::ptrace::{self, Event, Options};
+use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::suite::env::PATIENCE;
-
-/// The entry and the exit of every system call is a point, also of those that change nothing, if
-/// `JOBEXEC_KILL_CALLS` is `all`.
-static ALL_CALLS: LazyLock<bool> = LazyLock::new(|| std::env::var_os("JOBEXEC_KILL_CALLS").is_some_and(|v| v == "all"));
+use calls::{ALL_CALLS, ANSWERED, goes_on, is_idle, is_wait, name};
+use stops::{Stop, next};
 
 /// The point at which a child has been born and has not yet done anything.
 pub(super) const BIRTH: &str = "the birth of a child";
@@ -53,6 +51,80 @@ pub(super) struct Traced {
 /// held until it returns.
 pub(super) fn kill_at(mut command: Command, victim: Victim<'_>, nth: usize, at_death: &dyn Fn(&str)) -> Traced {
     let mut said = tempfile::tempfile().unwrap();
+    let pid = begin(&mut command, &said);
+    let (point, code) = match victim {
+        Victim::Command => follow(pid, nth, Span::All, at_death),
+        Victim::WorkerAtStart => {
+            let worker = birth(pid);
+            ptrace::detach(pid, None).unwrap();
+            let (point, _) = follow(worker, nth, Span::UntilWait, at_death);
+            (point, ended(pid))
+        }
+        Victim::WorkerAtEnd(then) => {
+            let worker = birth(pid);
+            ptrace::detach(pid, None).unwrap();
+            let mut code = None;
+            let mut begin = || {
+                code = ended(pid);
+                then();
+            };
+            let (point, _) = follow(worker, nth, Span::FromWait(&mut begin), at_death);
+            (point, code)
+        }
+    };
+    let mut text = String::new();
+    said.rewind().unwrap();
+    said.read_to_string(&mut text).unwrap();
+    Traced { point, code, said: text }
+}
+
+/// What an idle moment of a supervisor is, to whoever watches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// What is watched is yet to come: no points so far.
+    Before,
+    /// From here on there are points.
+    Within,
+    /// What is watched is over.
+    Over,
+}
+
+/// Runs a supervisor and kills it at its `nth` point, or when what is watched is over; the point, if it was one.
+///
+/// There are points from the beginning on if `at_once`, else from the first [`Idle::Within`]. `idle` is asked at each
+/// moment at which the supervisor has nothing to do, and does not go on before it has answered.
+pub(super) fn kill_supervisor_at(
+    mut command: Command,
+    at_once: bool,
+    nth: usize,
+    idle: &dyn Fn() -> Idle,
+    at_death: &dyn Fn(&str),
+) -> Option<String> {
+    let pid = begin(&mut command, &tempfile::tempfile().unwrap());
+    follow(pid, nth, Span::BetweenIdle(at_once, idle), at_death).0
+}
+
+/// Runs a supervisor and kills the first worker that it spawns at its `nth` point: from its birth until it first waits,
+/// or from there on, once the function has been called. The point, and the supervisor's pid.
+pub(super) fn kill_worker_of(
+    mut supervisor: Command,
+    at_end: Option<&dyn Fn()>,
+    nth: usize,
+    at_death: &dyn Fn(&str, Pid),
+) -> (Option<String>, Pid) {
+    let pid = begin(&mut supervisor, &tempfile::tempfile().unwrap());
+    let worker = birth(pid);
+    ptrace::detach(pid, None).unwrap();
+    let at_death = |point: &str| at_death(point, pid);
+    let point = match at_end {
+        Some(then) => follow(worker, nth, Span::FromWait(&mut || then()), &at_death).0,
+        None => follow(worker, nth, Span::UntilWait, &at_death).0,
+    };
+    (point, pid)
+}
+
+/// Starts a command that stops at its exec, and whatever it spawns with it.
+fn begin(command: &mut Command, said: &File) -> Pid {
     command.stdout(said.try_clone().unwrap()).stderr(said.try_clone().unwrap());
     // SAFETY: between fork and exec the closure makes one system call and nothing else.
     #[allow(unsafe_code)]
@@ -69,30 +141,7 @@ pub(super) fn kill_at(mut command: Command, victim: Victim<'_>, nth: usize, at_d
         | Options::PTRACE_O_TRACEEXEC
         | Options::PTRACE_O_EXITKILL;
     ptrace::setoptions(pid, options).unwrap();
-    let (point, code) = match victim {
-        Victim::Command => follow(pid, nth, Wait::Nothing, at_death),
-        Victim::WorkerAtStart => {
-            let worker = birth(pid);
-            ptrace::detach(pid, None).unwrap();
-            let (point, _) = follow(worker, nth, Wait::IsTheEnd, at_death);
-            (point, ended(pid))
-        }
-        Victim::WorkerAtEnd(then) => {
-            let worker = birth(pid);
-            ptrace::detach(pid, None).unwrap();
-            let mut code = None;
-            let mut begin = || {
-                code = ended(pid);
-                then();
-            };
-            let (point, _) = follow(worker, nth, Wait::IsTheBeginning(&mut begin), at_death);
-            (point, code)
-        }
-    };
-    let mut text = String::new();
-    said.rewind().unwrap();
-    said.read_to_string(&mut text).unwrap();
-    Traced { point, code, said: text }
+    pid
 }
 
 /// Lets a command go on to the birth of its worker, and the worker to its first stop.
@@ -112,42 +161,63 @@ fn birth(pid: Pid) -> Pid {
     }
 }
 
-/// What a worker's first wait means for the points.
-enum Wait<'a> {
-    /// Nothing: it is no worker.
-    Nothing,
-    /// The points are those before.
-    IsTheEnd,
-    /// The points are those after this has been done.
-    IsTheBeginning(&'a mut dyn FnMut()),
+/// From where to where there are points.
+enum Span<'a> {
+    /// All of its life.
+    All,
+    /// Until a worker first waits.
+    UntilWait,
+    /// From a worker's first wait on, after this has been done.
+    FromWait(&'a mut dyn FnMut()),
+    /// As the idle moments of a supervisor say; whether from the beginning on.
+    BetweenIdle(bool, &'a dyn Fn() -> Idle),
 }
 
 /// Follows a stopped process to its `nth` point and kills it there; the point and the exit code.
-fn follow(pid: Pid, nth: usize, mut wait: Wait<'_>, at_death: &dyn Fn(&str)) -> (Option<String>, Option<i32>) {
-    let mut counting = !matches!(wait, Wait::IsTheBeginning(_));
+fn follow(pid: Pid, nth: usize, mut span: Span<'_>, at_death: &dyn Fn(&str)) -> (Option<String>, Option<i32>) {
+    let mut counting = !matches!(span, Span::FromWait(_) | Span::BetweenIdle(false, _));
+    let of_supervisor = matches!(span, Span::BetweenIdle(..));
     // Rust's own start-up waits too; the worker's first wait comes after the birth of the script.
     let mut spawned = false;
     let mut seen = 0;
     let mut inside: Option<String> = None;
+    let mut before = None;
     let mut signal = None;
     loop {
         ptrace::syscall(pid, signal.take()).unwrap();
         let (point, born) = match next(pid) {
             Stop::Entry(number, args) => {
-                if spawned && is_wait(number) {
-                    match std::mem::replace(&mut wait, Wait::Nothing) {
-                        Wait::Nothing => {}
-                        Wait::IsTheEnd => {
+                if !of_supervisor && spawned && is_wait(number) {
+                    match std::mem::replace(&mut span, Span::All) {
+                        Span::All | Span::BetweenIdle(..) => {}
+                        Span::UntilWait => {
                             ptrace::detach(pid, None).unwrap();
                             return (None, None);
                         }
-                        Wait::IsTheBeginning(then) => {
+                        Span::FromWait(then) => {
                             then();
                             counting = true;
                         }
                     }
                 }
+                if let Span::BetweenIdle(_, idle) = &span
+                    && is_idle(number, args)
+                {
+                    match idle() {
+                        Idle::Before => {}
+                        Idle::Within => counting = true,
+                        Idle::Over => {
+                            die(pid);
+                            return (None, None);
+                        }
+                    }
+                }
                 inside = name(number, args).filter(|_| counting);
+                if inside.is_some() {
+                    let again = of_supervisor && goes_on(number, args, before);
+                    before = Some((number, args[0]));
+                    inside = inside.filter(|_| !again);
+                }
                 (inside.as_ref().map(|call| format!("the entry of {call}")), None)
             }
             Stop::Exit => {
@@ -194,181 +264,3 @@ fn ended(pid: Pid) -> Option<i32> {
         _ => panic!("a process that is not traced does not stop"),
     }
 }
-
-/// A stop of a traced process, or its end.
-enum Stop {
-    Entry(libc::c_long, [u64; 6]),
-    Exit,
-    Born(Pid),
-    Exec,
-    Signal(Signal),
-    Ended(Option<i32>),
-}
-
-/// Waits for the next stop of a process. Other threads have tracees and children of their own, so never for any.
-fn next(pid: Pid) -> Stop {
-    let start = Instant::now();
-    let mut tries = 0_u32;
-    loop {
-        let status = match waitpid(pid, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL)) {
-            Ok(status) => status,
-            Err(nix::errno::Errno::EINTR) => continue,
-            Err(errno) => panic!("waiting for {pid}: {errno}"),
-        };
-        match status {
-            WaitStatus::StillAlive => {
-                assert!(start.elapsed() < PATIENCE, "waited in vain for {pid}");
-                tries += 1;
-                if tries < 20 {
-                    std::thread::yield_now();
-                } else {
-                    std::thread::sleep(Duration::from_micros(u64::from(tries.min(1000))));
-                }
-            }
-            WaitStatus::PtraceSyscall(_) => return call(pid),
-            WaitStatus::PtraceEvent(_, _, event) if event == Event::PTRACE_EVENT_EXEC as i32 => return Stop::Exec,
-            WaitStatus::PtraceEvent(_, _, _) => {
-                return Stop::Born(Pid::from_raw(i32::try_from(ptrace::getevent(pid).unwrap()).unwrap()));
-            }
-            WaitStatus::Stopped(_, signal) => return Stop::Signal(signal),
-            WaitStatus::Exited(_, code) => return Stop::Ended(Some(code)),
-            WaitStatus::Signaled(_, _, _) => return Stop::Ended(None),
-            WaitStatus::Continued(_) => {}
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn call(pid: Pid) -> Stop {
-    let regs = ptrace::getregs(pid).unwrap();
-    // Until a call has been made its result says that there is no such call.
-    if regs.rax.cast_signed() != -i64::from(libc::ENOSYS) {
-        return Stop::Exit;
-    }
-    Stop::Entry(regs.orig_rax.cast_signed(), [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9])
-}
-
-#[cfg(target_arch = "aarch64")]
-fn call(pid: Pid) -> Stop {
-    let regs = ptrace::getregs(pid).unwrap().regs;
-    // The kernel's mark: 0 at the entry, 1 at the exit.
-    if regs[7] != 0 {
-        return Stop::Exit;
-    }
-    Stop::Entry(regs[8].cast_signed(), [regs[0], regs[1], regs[2], regs[3], regs[4], regs[5]])
-}
-
-/// Whether this is how a worker waits.
-fn is_wait(number: libc::c_long) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    if number == libc::SYS_poll {
-        return true;
-    }
-    number == libc::SYS_ppoll
-}
-
-/// The name of a call that can change something: a file, a name, a lock that others inherit, a process.
-///
-/// `SQLite`'s own locks (`fcntl` without `OFD`) are left out: they die with the process that takes them, so that being
-/// killed around them leaves what being killed before them leaves.
-fn name(number: libc::c_long, args: [u64; 6]) -> Option<String> {
-    let creates = |flags: u64| flags & (libc::O_CREAT | libc::O_TRUNC) as u64 != 0;
-    #[cfg(target_arch = "x86_64")]
-    let open = number == libc::SYS_open && creates(args[1]);
-    #[cfg(not(target_arch = "x86_64"))]
-    let open = false;
-    let known = match number {
-        _ if open => "open",
-        libc::SYS_openat if creates(args[2]) => "open",
-        libc::SYS_fcntl if [libc::F_OFD_SETLK, libc::F_OFD_SETLKW].map(i64::from).contains(&(args[1] as i64)) => {
-            "fcntl"
-        }
-        libc::SYS_prctl if args[0] == libc::PR_SET_CHILD_SUBREAPER as u64 => "prctl",
-        libc::SYS_waitid if args[3] & libc::WNOWAIT as u64 == 0 => "waitid",
-        _ => NAMES.iter().find(|(known, _)| *known == number).map_or("", |(_, name)| name),
-    };
-    match known {
-        "" if *ALL_CALLS => Some(format!("call {number}")),
-        "" => None,
-        known => Some(known.to_owned()),
-    }
-}
-
-/// The calls that another process acts upon.
-const ANSWERED: [&str; 11] = [
-    "clone",
-    "clone3",
-    "fork",
-    "vfork",
-    "execve",
-    "kill",
-    "tkill",
-    "tgkill",
-    "rt_sigqueueinfo",
-    "pidfd_send_signal",
-    "write",
-];
-
-const NAMES: &[(libc::c_long, &str)] = &[
-    (libc::SYS_write, "write"),
-    (libc::SYS_writev, "writev"),
-    (libc::SYS_pwrite64, "pwrite64"),
-    (libc::SYS_pwritev, "pwritev"),
-    (libc::SYS_pwritev2, "pwritev2"),
-    (libc::SYS_sendto, "sendto"),
-    (libc::SYS_sendmsg, "sendmsg"),
-    (libc::SYS_copy_file_range, "copy_file_range"),
-    (libc::SYS_truncate, "truncate"),
-    (libc::SYS_ftruncate, "ftruncate"),
-    (libc::SYS_fallocate, "fallocate"),
-    (libc::SYS_fsync, "fsync"),
-    (libc::SYS_fdatasync, "fdatasync"),
-    (libc::SYS_sync_file_range, "sync_file_range"),
-    (libc::SYS_msync, "msync"),
-    (libc::SYS_flock, "flock"),
-    (libc::SYS_renameat, "renameat"),
-    (libc::SYS_renameat2, "renameat2"),
-    (libc::SYS_linkat, "linkat"),
-    (libc::SYS_symlinkat, "symlinkat"),
-    (libc::SYS_unlinkat, "unlinkat"),
-    (libc::SYS_mkdirat, "mkdirat"),
-    (libc::SYS_mknodat, "mknodat"),
-    (libc::SYS_fchmod, "fchmod"),
-    (libc::SYS_fchmodat, "fchmodat"),
-    (libc::SYS_fchown, "fchown"),
-    (libc::SYS_fchownat, "fchownat"),
-    (libc::SYS_utimensat, "utimensat"),
-    (libc::SYS_memfd_create, "memfd_create"),
-    (libc::SYS_clone, "clone"),
-    (libc::SYS_clone3, "clone3"),
-    (libc::SYS_execve, "execve"),
-    (libc::SYS_setsid, "setsid"),
-    (libc::SYS_setpgid, "setpgid"),
-    (libc::SYS_wait4, "wait4"),
-    (libc::SYS_kill, "kill"),
-    (libc::SYS_tkill, "tkill"),
-    (libc::SYS_tgkill, "tgkill"),
-    (libc::SYS_rt_sigqueueinfo, "rt_sigqueueinfo"),
-    (libc::SYS_pidfd_send_signal, "pidfd_send_signal"),
-    (libc::SYS_exit_group, "exit_group"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_creat, "creat"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_rename, "rename"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_link, "link"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_symlink, "symlink"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_unlink, "unlink"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_mkdir, "mkdir"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_rmdir, "rmdir"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_chmod, "chmod"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_fork, "fork"),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_vfork, "vfork"),
-];

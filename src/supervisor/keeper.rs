@@ -195,6 +195,7 @@ impl Keeper {
         let folder = self.executor.home().root().display();
         info!("supervising {} in {folder} (pid {pid}): {tasks} task{s}", self.exec_id);
         let done = read.and_then(|()| self.survey()).and_then(|()| self.take_over_records());
+        debug!("everything has been looked at");
         self.afterwards(done);
     }
 

@@ -125,7 +125,7 @@ fn killed_with_twenty_children_it_loses_none_and_starts_none_twice() {
     touch(&env, "go");
     let exits = || query(&env, "SELECT exit_code FROM runs WHERE exit_code IS NOT NULL", |row| row.get::<_, i64>(0));
     until("one to end", || pids.iter().filter(|pid| alive(**pid)).count() == 19);
-    Night::begin(&env);
+    let _night = Night::begin(&env);
     until("its exit code to be known", || exits() == [7]);
     until("twenty to run", || {
         let all = env.json(&["status"]);

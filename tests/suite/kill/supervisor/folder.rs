@@ -59,6 +59,7 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn new() -> Self {
         let env = TestEnv::new();
+        env.ringers_are_killed();
         mkfifo(&env.dir().join("go"), Mode::S_IRWXU).unwrap();
         Self { env, supervisors: Cell::new(0) }
     }
@@ -86,7 +87,7 @@ impl Folder {
 
     /// The command of a supervisor.
     pub(super) fn keep(&self) -> Command {
-        self.env.command(&["keep-restarting", "--sleep", "200ms"])
+        self.env.command(&["keep-restarting", "--sleep", "200ms", "-v"])
     }
 
     /// A supervisor that has looked at everything.
@@ -165,8 +166,7 @@ impl Supervisor {
 
     /// Whether it has looked at everything.
     pub(super) fn has_begun(&self) -> bool {
-        let mark = format!("(pid {})", self.pid);
-        self.diary().lines().any(|line| line.contains("supervising") && line.ends_with(&mark))
+        self.diary().lines().any(|line| line.ends_with("everything has been looked at"))
     }
 
     /// Kills it.

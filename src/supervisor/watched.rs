@@ -220,9 +220,13 @@ impl Keeper {
             }
         }
         let Some((script, _)) = record.started else {
-            // Looked at by the clock, less and less often: a thousand that start ring a thousand bells, and one whose
-            // starter is killed rings none.
+            // One whose starter is killed rings no bell.
             let now = clock::since_boot();
+            if self.suspects.len() < FEW {
+                self.agenda.set_if_unset(Item::Look(run), now + LOOK_AGAIN);
+                return Inspected::Suspect;
+            }
+            // A thousand that start ring a thousand bells: they are looked at by the clock, less and less often.
             let so_far = now.saturating_sub(watched.adopted);
             self.agenda.set(Item::Look(run), now + so_far.clamp(GLANCE, LOOK_AGAIN));
             return Inspected::Quiet;

@@ -84,7 +84,7 @@ fn following_goes_on_across_restarts_with_every_line_once() {
     until("the last run", || shown().len() >= all.len());
     assert_eq!(shown(), all);
     env.ok(&["stop", "A"]);
-    kill(i32::try_from(tail.id()).unwrap(), 2);
+    kill(i32::try_from(tail.id()).unwrap(), 15);
     tail.wait().unwrap();
     assert_eq!(shown(), all);
 }

@@ -35,7 +35,7 @@ use crate::process::random;
 use crate::registry::{self, file};
 use crate::store::{Durability, Store, events, tasks};
 
-pub use again::Again;
+pub use again::{Again, AgainAnswers, Spare, Starter};
 pub use define::{Added, Definition, Difference, Removed};
 pub use definitions::Definitions;
 pub use deliver::Outbox;
@@ -43,6 +43,7 @@ pub use error::{ExecutorError, StartError};
 pub use explain::Explanation;
 pub use history::Attempt;
 pub use journal::{Journal, Line};
+pub use ledger::EndedRun;
 pub use night::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
 };

@@ -153,6 +153,8 @@ pub struct Store {
     home: Home,
     /// Whether something was committed that a power cut could still take.
     unflushed: bool,
+    /// How the connection commits, once that was set.
+    durability: Option<Durability>,
 }
 
 impl Store {
@@ -175,7 +177,7 @@ impl Store {
             schema::migrate(&mut connection).map_err(open)?;
             drop(gate);
         }
-        Ok(Self { connection, home: home.clone(), unflushed: false, imagined: None })
+        Ok(Self { connection, home: home.clone(), unflushed: false, durability: None, imagined: None })
     }
 
     /// Opens the database for a command that only looks; `None` where there is none yet. Works in a read-only folder
@@ -199,7 +201,7 @@ impl Store {
                 drop(connection);
                 Self::create(home).map(Some)
             }
-            _ => Ok(Some(Self { connection, home: home.clone(), unflushed: false, imagined: None })),
+            _ => Ok(Some(Self { connection, home: home.clone(), unflushed: false, durability: None, imagined: None })),
         }
     }
 
@@ -228,13 +230,7 @@ impl Store {
     ) -> Result<T, E> {
         self.imagined = None;
         let gate = Lock::take(&self.home.database_lock(), patience).map_err(StoreError::Gate)?;
-        let synchronous = match durability {
-            Durability::Flushed => "FULL",
-            Durability::Committed => "NORMAL",
-        };
-        self.connection
-            .pragma_update(None, "synchronous", synchronous)
-            .map_err(StoreError::sql("set the durability"))?;
+        self.set_durability(durability)?;
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -247,6 +243,19 @@ impl Store {
         // Whoever does not hear it looks again within seconds.
         let _ = bell::ring(&self.home.bell());
         Ok(done)
+    }
+
+    fn set_durability(&mut self, durability: Durability) -> Result<(), StoreError> {
+        if self.durability != Some(durability) {
+            let synchronous = match durability {
+                Durability::Flushed => "FULL",
+                Durability::Committed => "NORMAL",
+            };
+            let set = self.connection.pragma_update(None, "synchronous", synchronous);
+            set.map_err(StoreError::sql("set the durability"))?;
+            self.durability = Some(durability);
+        }
+        Ok(())
     }
 
     /// Makes a change to a copy in memory, which is what is read from now on, until something is written. For looking at

@@ -10,10 +10,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::process::record::RecordFile;
-use crate::process::spawn::{self, LIMITS_DOOR, WORKER_DOOR};
+use crate::process::spawn::{self, Given, LIMITS_DOOR, WORKER_DOOR};
 use crate::process::spec::{Answer, Sealed};
-use crate::process::wait;
+
+use run::Prepared;
 
 /// Goes through a private door, if the first argument names one; the exit code of what was behind it.
 pub fn door(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
@@ -21,20 +21,21 @@ pub fn door(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
     if first.as_bytes() == LIMITS_DOOR.to_bytes() {
         return Some(spawn::limits_door(args));
     }
-    (first.as_bytes() == WORKER_DOOR.to_bytes()).then(|| work(args.next()))
+    (first.as_bytes() == WORKER_DOOR.to_bytes()).then(|| work(args.next(), args.next().is_some()))
 }
 
-/// The whole life of a worker.
-fn work(record: Option<OsString>) -> u8 {
+/// The whole life of a worker; a spare one waits for it to begin.
+fn work(record: Option<OsString>, is_spare: bool) -> u8 {
     let Some(path) = record.map(PathBuf::from) else { return 2 };
-    let Ok(given) = spawn::given() else { return 2 };
-    let answer = given.answer;
-    let prepared = wait::become_subreaper()
-        .and_then(|()| Sealed::open(given.spec))
-        .map_err(|error| error.to_string())
-        .and_then(|spec| Ok((spec, RecordFile::adopt(given.record, &path).map_err(|error| error.to_string())?)));
+    let Ok(Given { record, spec, answer, go }) = spawn::given(is_spare) else { return 2 };
+    // All that can be done before it is needed.
+    let prepared = Prepared::new(record, &path);
+    if go.is_some_and(|go| !spawn::is_needed(go)) {
+        return 0;
+    }
+    let prepared = prepared.and_then(|prepared| Ok((prepared, Sealed::open(spec).map_err(|error| error.to_string())?)));
     match prepared {
-        Ok((spec, record)) => run::run(spec, record, answer),
+        Ok((prepared, spec)) => run::run(spec, prepared, answer),
         Err(error) => {
             Answer::Failed(error).send(answer);
             1

@@ -1,6 +1,8 @@
 //! The supervisor's starts: of what is wanted and due again. Nobody waits for an answer: a worker's record tells how
 //! far it has come, and the bell that it has come further.
 
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::domain::evidence::{Ended, Entry, Record};
@@ -8,12 +10,12 @@ use crate::domain::name::{RunId, TaskName};
 use crate::domain::outcome::Outcome;
 use crate::domain::task::Task;
 use crate::process::environment::Inherited;
-use crate::process::random;
 use crate::process::record::RecordFile;
+use crate::process::{clock, random, spawn};
 use crate::store::{Durability, StoreError, jobs, runs};
 
 use super::claim::{Candidate, Claim, Why};
-use super::ledger::Ledger;
+use super::ledger::{EndedRun, Ledger};
 use super::start::{Ready, batch_size, look};
 use super::{Asker, Executor, ExecutorError};
 
@@ -35,6 +37,37 @@ pub enum Again {
     Failed(ExecutorError),
 }
 
+/// On whose behalf, and with what, the supervisor starts tasks.
+#[derive(Debug, Clone, Copy)]
+pub struct Starter<'a> {
+    /// The executor's id.
+    pub exec_id: &'a str,
+    /// What a task inherits that has never had a job.
+    pub inherited: &'a Inherited,
+    /// Who asks.
+    pub asker: &'a Asker,
+}
+
+/// A run that is only prepared, with a worker that waits to be told what to run: the next start need not wait for the
+/// spawn of one. Nothing is claimed for it; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Spare {
+    run: RunId,
+    record: RecordFile,
+    worker: spawn::Spare,
+}
+
+impl Spare {
+    /// Lets it go; the pid of its worker, which is just ending.
+    pub fn dismiss(self) -> i32 {
+        unneeded(self.record.path());
+        self.worker.pid
+    }
+}
+
+/// The supervisor's answers.
+pub type AgainAnswers = Vec<(TaskName, Again)>;
+
 /// A task that was looked at.
 enum Looked<'a> {
     Ready(Box<Ready<'a>>),
@@ -44,31 +77,106 @@ enum Looked<'a> {
 }
 
 impl Executor {
-    /// Starts tasks that are due again. What a task inherits that has never had a job is `ours`.
+    /// Prepares a run for whatever is started next.
+    pub fn prepare_spare(&self) -> Result<Spare, ExecutorError> {
+        let (run, record) = self.prepare_run()?;
+        match spawn::Spare::spawn(record.as_fd(), record.path()) {
+            Ok(worker) => Ok(Spare { run, record, worker }),
+            Err(error) => {
+                unneeded(record.path());
+                Err(error.into())
+            }
+        }
+    }
+
+    fn prepare_run(&self) -> Result<(RunId, RecordFile), ExecutorError> {
+        let run = RunId::from_random(random::bytes()?);
+        let first = Entry::Prepared { run, place: self.here.clone() };
+        Ok((run, RecordFile::create(&self.home.record(run), &first)?))
+    }
+
+    /// Starts tasks that are due again, the first of them with the spare worker where there is one.
     pub fn start_again(
         &mut self,
         these: &[Arc<Task>],
-        exec_id: &str,
-        ours: &Inherited,
-        asker: &Asker,
-    ) -> Result<Vec<(TaskName, Again)>, ExecutorError> {
+        starter: Starter<'_>,
+        spare: &mut Option<Spare>,
+    ) -> Result<AgainAnswers, ExecutorError> {
         let mut told = Vec::with_capacity(these.len());
         for batch in these.chunks(batch_size()) {
-            let looked: Vec<Looked<'_>> = batch
-                .iter()
-                .map(|task| self.look_again(task, ours).unwrap_or_else(|error| Looked::Answered(Again::Failed(error))))
-                .collect();
-            let claims = self.claim_again(&looked, asker)?;
-            for ((task, looked), claim) in batch.iter().zip(looked).zip(claims) {
-                told.push((task.name.clone(), self.begin_again(looked, claim, exec_id)));
-            }
+            told.extend(self.turn(&[], batch, Why::Due, starter, spare)?.1);
         }
         Ok(told)
     }
 
-    fn look_again<'a>(&self, task: &'a Task, ours: &Inherited) -> Result<Looked<'a>, ExecutorError> {
+    /// Brings runs that have ended into the database, and in the same transaction starts those of these tasks again
+    /// that are due at once. The records of the runs stay until [`Executor::forget_records`].
+    pub fn settle(
+        &mut self,
+        ended: &[EndedRun],
+        these: &[Arc<Task>],
+        starter: Starter<'_>,
+        spare: &mut Option<Spare>,
+    ) -> Result<(Vec<RunId>, AgainAnswers), ExecutorError> {
+        let these = these.get(..batch_size()).unwrap_or(these);
+        match self.turn(ended, these, Why::DueNow, starter, spare) {
+            // What keeps a task from being started keeps no other's end from being known.
+            Err(_) if !these.is_empty() => self.turn(ended, &[], Why::DueNow, starter, spare),
+            other => other,
+        }
+    }
+
+    fn turn(
+        &mut self,
+        ended: &[EndedRun],
+        these: &[Arc<Task>],
+        why: Why,
+        starter: Starter<'_>,
+        spare: &mut Option<Spare>,
+    ) -> Result<(Vec<RunId>, AgainAnswers), ExecutorError> {
+        let mut look = |task| self.look_again(task, ended, starter.inherited, spare);
+        let looked: Vec<Looked<'_>> = these
+            .iter()
+            .map(|task| look(task).unwrap_or_else(|error| Looked::Answered(Again::Failed(error))))
+            .collect();
+        let (home, now) = (&self.home, clock::now());
+        let written = self.store.write(Durability::Committed, |tx| {
+            let ledger = Ledger { tx, home, now };
+            let settled = ledger.settle_all(ended)?;
+            let claim = |looked: &Looked<'_>| match looked {
+                Looked::Ready(ready) => ledger.claim(&ready.candidate, why, starter.asker).map(Some),
+                Looked::Refused(candidate, error) => ledger.refuse(candidate, error, why, starter.asker).map(Some),
+                Looked::Answered(_) => Ok(None),
+            };
+            Ok((settled, looked.iter().map(claim).collect::<Result<Vec<_>, ExecutorError>>()?))
+        });
+        let (settled, claims) = match written {
+            Ok(written) => written,
+            Err(error) => {
+                // Nothing was recorded, so nothing needs the records.
+                for looked in &looked {
+                    if let Looked::Ready(ready) = looked {
+                        unneeded(ready.record.path());
+                    }
+                }
+                return Err(error);
+            }
+        };
+        let answer = |((task, looked), claim): ((&Arc<Task>, _), _)| {
+            (task.name.clone(), self.begin_again(looked, claim, starter.exec_id))
+        };
+        Ok((settled, these.iter().zip(looked).zip(claims).map(answer).collect()))
+    }
+
+    fn look_again<'a>(
+        &self,
+        task: &'a Task,
+        ended: &[EndedRun],
+        ours: &Inherited,
+        spare: &mut Option<Spare>,
+    ) -> Result<Looked<'a>, ExecutorError> {
         let (job, run) = self.current(&task.name)?;
-        if run.is_some() {
+        if run.is_some_and(|run| !ended.iter().any(|(row, _, _)| row.id == run.id)) {
             return Ok(Looked::Answered(Again::NotDue));
         }
         // Whoever made the job wanted it to run in their surroundings, also when another job takes its place.
@@ -76,50 +184,42 @@ impl Executor {
             Some(job) => Inherited::decode(&jobs::environment_of(self.store.reader(), job)?)?,
             None => ours.clone(),
         };
-        let run = RunId::from_random(random::bytes()?);
-        let candidate = Candidate { task, stored: inherited.encode()?, goes_on: job.map(|job| job.id), run };
-        let (plan, variables) = match look(task, &inherited) {
-            Ok(looked) => looked,
-            Err(error) => return Ok(Looked::Refused(candidate, error.to_string())),
-        };
-        let record = RecordFile::create(&self.home.record(run), &Entry::Prepared { run, place: self.here.clone() })?;
-        Ok(Looked::Ready(Box::new(Ready { candidate, plan, variables, inherited, record })))
-    }
-
-    /// One transaction: each task that is ready has a run of its own; one that cannot be run has one that could not
-    /// start.
-    fn claim_again(&mut self, looked: &[Looked<'_>], asker: &Asker) -> Result<Vec<Option<Claim>>, ExecutorError> {
-        let (home, now) = (&self.home, crate::process::clock::now());
-        let claimed = self.store.write(Durability::Committed, |tx| {
-            let ledger = Ledger { tx, home, now };
-            let claim = |looked: &Looked<'_>| match looked {
-                Looked::Ready(ready) => ledger.claim(&ready.candidate, Why::Due, asker).map(Some),
-                Looked::Refused(candidate, error) => ledger.refuse(candidate, error, asker).map(Some),
-                Looked::Answered(_) => Ok(None),
-            };
-            looked.iter().map(claim).collect::<Result<Vec<_>, ExecutorError>>()
-        });
-        if claimed.is_err() {
-            for looked in looked {
-                if let Looked::Ready(ready) = looked {
-                    let _ = std::fs::remove_file(ready.record.path());
-                }
+        let looked = look(task, &inherited);
+        let (run, record, spare) = match (&looked, spare.take()) {
+            (Ok(_), Some(Spare { run, record, worker })) => (run, Some(record), Some(worker)),
+            (Ok(_), None) => self.prepare_run().map(|(run, record)| (run, Some(record), None))?,
+            (Err(_), kept) => {
+                *spare = kept;
+                (RunId::from_random(random::bytes()?), None, None)
             }
-        }
-        claimed
+        };
+        let candidate = Candidate { task, stored: inherited.encode()?, goes_on: job.map(|job| job.id), run };
+        Ok(match (looked, record) {
+            (Ok((plan, variables)), Some(record)) => {
+                Looked::Ready(Box::new(Ready { candidate, plan, variables, inherited, record, spare }))
+            }
+            (Err(error), _) => Looked::Refused(candidate, error.to_string()),
+            (Ok(_), None) => Looked::Answered(Again::NotDue),
+        })
     }
 
     fn begin_again(&self, looked: Looked<'_>, claim: Option<Claim>, exec_id: &str) -> Again {
         match (looked, claim) {
-            (Looked::Ready(ready), Some(Claim::Claimed { job, former })) => {
+            (Looked::Ready(mut ready), Some(Claim::Claimed { job, former })) => {
                 let run = ready.candidate.run;
-                match self.spawn(&ready, &job, exec_id, &former) {
-                    Ok((worker, _)) => Again::Spawned { run, worker },
-                    Err(error) => Again::Failed(error.into()),
-                }
+                let spec = self.spec(&ready, &job, exec_id, &former);
+                let spare = ready.spare.take().and_then(|spare| spare.begin(&spec).ok());
+                let spawned = match spare {
+                    Some(worker) => Ok(worker),
+                    // There is none, or somebody has killed it.
+                    None => spec.seal().and_then(|sealed| {
+                        Ok(spawn::worker(ready.record.as_fd(), ready.record.path(), sealed.as_fd())?.0)
+                    }),
+                };
+                spawned.map_or_else(|error| Again::Failed(error.into()), |worker| Again::Spawned { run, worker })
             }
             (Looked::Ready(ready), Some(Claim::Already) | None) => {
-                let _ = std::fs::remove_file(ready.record.path());
+                unneeded(ready.record.path());
                 Again::NotDue
             }
             (Looked::Refused(_, error), Some(Claim::Claimed { .. })) => Again::Refused(error),
@@ -129,10 +229,15 @@ impl Executor {
     }
 }
 
+/// Removes the record of a run that was never recorded. One that stays is removed by whoever tidies up.
+fn unneeded(record: &Path) {
+    let _ = std::fs::remove_file(record);
+}
+
 impl Ledger<'_> {
     /// Claims a run for a task that cannot be run, and records at once that it could not start.
-    fn refuse(&self, one: &Candidate<'_>, error: &str, asker: &Asker) -> Result<Claim, ExecutorError> {
-        let claim = self.claim(one, Why::Due, asker)?;
+    fn refuse(&self, one: &Candidate<'_>, error: &str, why: Why, asker: &Asker) -> Result<Claim, ExecutorError> {
+        let claim = self.claim(one, why, asker)?;
         if matches!(claim, Claim::Claimed { .. }) {
             let run = runs::find(self.tx, one.run)?
                 .ok_or_else(|| StoreError::Impossible(format!("run {} is gone", one.run)))?;

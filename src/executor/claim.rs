@@ -33,6 +33,8 @@ pub(super) enum Why {
     Asked,
     /// It is wanted and due again; whether that still holds is looked at in the claim.
     Due,
+    /// As [`Why::Due`], if it is due without a wait.
+    DueNow,
 }
 
 /// What a claim made of a task that was ready.
@@ -59,8 +61,8 @@ impl Ledger<'_> {
                 tasks::want(tx, name, true, &asker.name, now)?;
                 self.begin_anew(name, &format!("started by {}", asker.name))?;
             }
-            Why::Due if !self.is_due(one.task)? => return Ok(Claim::Already),
-            Why::Due => tasks::steady(tx, name, now)?,
+            Why::Due | Why::DueNow if !self.is_due(one.task, why)? => return Ok(Claim::Already),
+            Why::Due | Why::DueNow => tasks::steady(tx, name, now)?,
         }
         if runs::unfinished_of(tx, name)?.is_some() {
             return Ok(Claim::Already);
@@ -110,11 +112,14 @@ impl Ledger<'_> {
     }
 
     /// Whether the supervisor is still to start a task now: somebody may have stopped it meanwhile.
-    fn is_due(&self, task: &Task) -> Result<bool, ExecutorError> {
+    fn is_due(&self, task: &Task, why: Why) -> Result<bool, ExecutorError> {
         let Some(row) = tasks::find(self.tx, &task.name)? else { return Ok(false) };
         let job = row.job.map(|job| jobs::find(self.tx, job)).transpose()?.flatten();
         let runs = runs::unfinished_of(self.tx, &task.name)?.is_some();
-        Ok(matches!(due(&standing(Some(task), &row, job.as_ref(), runs)), Due::Start(_)))
+        Ok(match due(&standing(Some(task), &row, job.as_ref(), runs)) {
+            Due::Start(not_before) => why == Why::Due || not_before.is_none_or(|moment| moment <= self.now),
+            Due::Nothing => false,
+        })
     }
 
     /// Somebody has taken a task in hand: what it did before no longer counts against it.

@@ -142,8 +142,8 @@ impl Executor {
         self.forget_records(settled)
     }
 
-    /// Removes the records of imported runs, once what was imported is certain to stay.
-    pub(super) fn forget_records(&mut self, of: Vec<RunId>) -> Result<(), ExecutorError> {
+    /// Removes the records of runs that have been brought into the database, once that is certain to stay.
+    pub fn forget_records(&mut self, of: Vec<RunId>) -> Result<(), ExecutorError> {
         self.store.flush()?;
         for run in of {
             // One that stays is removed by whoever tidies up; it says nothing that the database does not.

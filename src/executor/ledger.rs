@@ -23,7 +23,7 @@ pub(super) struct Ledger<'a> {
 }
 
 /// A run that has ended, with the evidence.
-pub(super) type EndedRun = (RunRow, Record, Ended);
+pub type EndedRun = (RunRow, Record, Ended);
 
 impl Ledger<'_> {
     /// The newest job of a task.

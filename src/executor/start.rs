@@ -19,6 +19,7 @@ use crate::domain::task::Task;
 use crate::process::environment::{self, Inherited, Variables};
 use crate::process::launch::{self, Plan};
 use crate::process::record::RecordFile;
+use crate::process::spawn::Spare;
 use crate::process::spec::{Answer, RunSpec};
 use crate::process::{clock, random, spawn};
 use crate::store::jobs::{self, Door, JobRow};
@@ -84,6 +85,8 @@ pub(super) struct Ready<'a> {
     pub(super) variables: Variables,
     pub(super) inherited: Inherited,
     pub(super) record: RecordFile,
+    /// A worker that is there already.
+    pub(super) spare: Option<Spare>,
 }
 
 /// What looking at a task came to.
@@ -158,9 +161,13 @@ impl Executor {
                     let _ = std::fs::remove_file(path);
                 }
                 Claim::Claimed { job, former } => {
-                    let spawned = self.spawn(&ready, &job, exec_id, &former).map(|(_, listen)| listen);
+                    let run = ready.candidate.run;
                     // From here on only the worker holds the lock.
-                    begun.push((at, ready.candidate.run, job.id, spawned));
+                    let spawned = self
+                        .spec(&ready, &job, exec_id, &former)
+                        .seal()
+                        .and_then(|sealed| spawn::worker(ready.record.as_fd(), ready.record.path(), sealed.as_fd()));
+                    begun.push((at, run, job.id, spawned.map(|(_, listen)| listen)));
                 }
             }
         }
@@ -211,7 +218,7 @@ impl Executor {
         let stored = inherited.encode()?;
         let goes_on = goes_on.map(|job| job.id);
         let candidate = Candidate { task, stored, goes_on, run };
-        Ok(Look::Ready(Box::new(Ready { candidate, plan, variables, inherited, record })))
+        Ok(Look::Ready(Box::new(Ready { candidate, plan, variables, inherited, record, spare: None })))
     }
 
     /// One transaction: the armed tasks are wanted, and each ready one has a run of its own or turns out to have one.
@@ -241,15 +248,8 @@ impl Executor {
         claimed
     }
 
-    /// Tells a worker everything and lets it begin; its pid, and where its answer comes from. The record's lock is
-    /// handed on.
-    pub(super) fn spawn(
-        &self,
-        ready: &Ready<'_>,
-        job: &JobRow,
-        exec_id: &str,
-        former: &str,
-    ) -> std::io::Result<(i32, OwnedFd)> {
+    /// All that a worker is told of a run.
+    pub(super) fn spec(&self, ready: &Ready<'_>, job: &JobRow, exec_id: &str, former: &str) -> RunSpec {
         let Candidate { task, run, .. } = &ready.candidate;
         let mut variables = ready.variables.clone();
         let folder = self.home.root().as_os_str().to_owned();
@@ -265,7 +265,7 @@ impl Executor {
             ("JOBEXEC_WORKDIR", self.home.job_directory(job.id).into_os_string()),
         ];
         variables.extend(ours.map(|(key, value)| (key.into(), value)));
-        let spec = RunSpec {
+        RunSpec {
             run: *run,
             program: ready.plan.program.as_os_str().as_bytes().to_vec(),
             argv: ready.plan.argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
@@ -278,9 +278,7 @@ impl Executor {
             bell: self.home.bell(),
             timeout: task.timeout,
             stop: task.stop.clone(),
-        };
-        let sealed = spec.seal()?;
-        spawn::worker(ready.record.as_fd(), ready.record.path(), sealed.as_fd())
+        }
     }
 
     /// Waits for a worker's answer. A run that did not begin is imported at once.

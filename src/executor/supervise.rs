@@ -25,7 +25,7 @@ use crate::store::{Durability, StoreError, events, jobs, tasks};
 use super::claim::standing;
 use super::explain::is_permanent;
 use super::import::Found;
-use super::ledger::{EndedRun, Ledger};
+use super::ledger::Ledger;
 use super::notice::Message;
 use super::{Executor, ExecutorError, output};
 
@@ -221,18 +221,6 @@ impl Executor {
             Err(source) => source,
         };
         Err(ExecutorError::System { doing: "look at a run's record", source })
-    }
-
-    /// Brings runs that have ended into the database. Their records stay until [`Executor::forget_records_of`].
-    pub fn settle(&mut self, ended: Vec<(RunRow, Record, Ended)>) -> Result<Vec<RunId>, ExecutorError> {
-        let ended: Vec<EndedRun> = ended;
-        let (home, now) = (&self.home, clock::now());
-        self.store.write(Durability::Committed, |tx| Ledger { tx, home, now }.settle_all(&ended))
-    }
-
-    /// Flushes what was committed, and removes the records of runs that it tells the end of.
-    pub fn forget_records_of(&mut self, runs: Vec<RunId>) -> Result<(), ExecutorError> {
-        self.forget_records(runs)
     }
 
     /// Moves what was committed into the database's file, if it is so many pages.

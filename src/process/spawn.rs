@@ -3,13 +3,14 @@
 use std::ffi::{CStr, CString};
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+use super::spec::RunSpec;
 use super::{environment, sys};
 
 /// The private first argument of a worker. No person types it, and `/proc/PID/cmdline` shows what the process is.
@@ -28,6 +29,10 @@ pub const SUPERVISOR_DOOR: &CStr = c"--jobexec-supervisor";
 const RECORD: RawFd = 3;
 const SPEC: RawFd = 4;
 const ANSWER: RawFd = 5;
+const GO: RawFd = 6;
+
+/// What a worker's command line says besides its record when it is there before it is needed.
+pub const SPARE: &CStr = c"spare";
 
 /// Our own binary, also when its file has been replaced since.
 pub const OURSELVES: &CStr = c"/proc/self/exe";
@@ -41,28 +46,66 @@ pub struct Given {
     pub spec: OwnedFd,
     /// Where the answer goes.
     pub answer: OwnedFd,
+    /// What a spare worker waits for.
+    pub go: Option<OwnedFd>,
+}
+
+/// A worker that is there before it is needed: it waits behind its door to be told what to run. It ends when this is
+/// dropped.
+#[derive(Debug)]
+pub struct Spare {
+    /// Its pid.
+    pub pid: i32,
+    go: OwnedFd,
+    spec: OwnedFd,
+}
+
+impl Spare {
+    /// Spawns one for a run whose record is prepared.
+    pub fn spawn(record: BorrowedFd<'_>, record_path: &Path) -> io::Result<Self> {
+        let (wait, go) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let spec = RunSpec::room()?;
+        let (pid, _) = spawn_worker(record, record_path, spec.as_fd(), Some(wait.as_fd()))?;
+        Ok(Self { pid, go, spec })
+    }
+
+    /// Tells it what to run and lets it begin; an error when it is no longer there.
+    pub fn begin(self, spec: &RunSpec) -> io::Result<i32> {
+        spec.seal_in(self.spec)?;
+        nix::unistd::write(&self.go, b"!")?;
+        Ok(self.pid)
+    }
 }
 
 /// Spawns a worker: a session of its own, all signals blocked, nothing of ours but the three descriptors, and an
 /// environment without any run's id. Returns its pid and the end of the pipe that its answer comes through.
 pub fn worker(record: BorrowedFd<'_>, record_path: &Path, spec: BorrowedFd<'_>) -> io::Result<(i32, OwnedFd)> {
+    spawn_worker(record, record_path, spec, None)
+}
+
+fn spawn_worker(
+    record: BorrowedFd<'_>,
+    record_path: &Path,
+    spec: BorrowedFd<'_>,
+    wait: Option<BorrowedFd<'_>>,
+) -> io::Result<(i32, OwnedFd)> {
     let (listen, answer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     let record_path = CString::new(record_path.as_os_str().as_bytes())?;
     let [record, spec, answer] = [above(record)?, above(spec)?, above(answer.as_fd())?];
+    let wait = wait.map(above).transpose()?;
     let null = null.as_fd();
+    let mut argv = vec![c"jobexec", WORKER_DOOR, &record_path];
+    argv.extend(wait.as_ref().map(|_| SPARE));
+    let given =
+        [(&record, RECORD), (&spec, SPEC), (&answer, ANSWER)].into_iter().chain(wait.as_ref().map(|fd| (fd, GO)));
+    let given = given.map(|(fd, number)| (fd.as_fd(), number));
+    let descriptors: Vec<_> = [(null, 0), (null, 1), (null, 2)].into_iter().chain(given).collect();
     let pid = sys::posix_spawn(&sys::Raw {
         program: OURSELVES,
-        argv: &[c"jobexec", WORKER_DOOR, &record_path],
+        argv: &argv,
         env: &[],
-        descriptors: &[
-            (null, 0),
-            (null, 1),
-            (null, 2),
-            (record.as_fd(), RECORD),
-            (spec.as_fd(), SPEC),
-            (answer.as_fd(), ANSWER),
-        ],
+        descriptors: &descriptors,
         new_session: true,
         block_signals: true,
         defaults: sys::Defaults::All,
@@ -71,12 +114,19 @@ pub fn worker(record: BorrowedFd<'_>, record_path: &Path, spec: BorrowedFd<'_>) 
 }
 
 /// Takes over what this worker was given. To be called once, before anything else is opened.
-pub fn given() -> io::Result<Given> {
+pub fn given(is_spare: bool) -> io::Result<Given> {
     // What our own caller had open, a lock or a pipe, must not stay open for as long as the run lasts.
-    sys::close_from(ANSWER + 1)?;
-    let given = Given { record: sys::inherited(RECORD)?, spec: sys::inherited(SPEC)?, answer: sys::inherited(ANSWER)? };
+    sys::close_from(if is_spare { GO } else { ANSWER } + 1)?;
+    let go = is_spare.then(|| sys::inherited(GO)).transpose()?;
+    let given =
+        Given { go, record: sys::inherited(RECORD)?, spec: sys::inherited(SPEC)?, answer: sys::inherited(ANSWER)? };
     sys::close_on_exec_from(3)?;
     Ok(given)
+}
+
+/// Waits until a spare worker is needed; whether it ever is.
+pub fn is_needed(go: OwnedFd) -> bool {
+    io::Read::read(&mut std::fs::File::from(go), &mut [0]).is_ok_and(|told| told > 0)
 }
 
 /// Spawns a supervisor in the background: a session of its own, standard output and error into its diary, and an
@@ -250,8 +300,7 @@ pub fn release() {
 
 /// A copy of a descriptor with a number that no target has, so that none is overwritten before it is copied.
 fn above(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(ANSWER + 1))?;
-    debug_assert!(copy > fd.as_raw_fd() || copy > ANSWER);
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(GO + 1))?;
     sys::inherited(copy)
 }
 

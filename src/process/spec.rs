@@ -97,11 +97,20 @@ pub enum Answer {
 }
 
 impl RunSpec {
+    /// Memory for a specification that is yet to be written.
+    pub fn room() -> io::Result<OwnedFd> {
+        Ok(memfd_create(c"jobexec-run", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?)
+    }
+
     /// Writes the specification into a piece of memory that nobody can change any more.
     pub fn seal(&self) -> io::Result<OwnedFd> {
+        self.seal_in(Self::room()?)
+    }
+
+    /// As [`RunSpec::seal`], into memory that was made before, and may be shared with its reader already.
+    pub fn seal_in(&self, room: OwnedFd) -> io::Result<OwnedFd> {
         let bytes = postcard::to_stdvec(self).map_err(io::Error::other)?;
-        let fd = memfd_create(c"jobexec-run", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
-        let mut file = File::from(fd);
+        let mut file = File::from(room);
         file.write_all(&bytes)?;
         let seals = SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;

@@ -8,15 +8,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
-use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::State;
 use crate::domain::name::{RunId, TaskName};
 use crate::domain::task::{Restart, Task};
-use crate::executor::{Asker, Executor, ExecutorError};
-use crate::process::clock;
+use crate::executor::{Asker, Executor, ExecutorError, Spare, Starter};
 use crate::process::environment::Inherited;
 use crate::process::watch::{Token, WatchSet};
-use crate::store::runs::RunRow;
+use crate::process::{clock, wait};
 
 use super::agenda::Agenda;
 use super::scripts::Scripts;
@@ -36,6 +34,9 @@ const CHECKPOINT_AFTER: i64 = 1000;
 
 /// How long an edited registry rests before it is read: an editor may write it in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
+
+/// How long after a start the next spare worker is spawned: what has just begun comes first.
+const SPARE_AFTER: Duration = Duration::from_millis(100);
 
 /// The safety net: if nothing happens for so long, it is looked whether something has been missed.
 const SAFETY_NET: Duration = Duration::from_secs(5);
@@ -88,6 +89,8 @@ pub(super) enum Item {
     Reload,
     /// Look at everything.
     Survey,
+    /// Prepare a run for whatever is started next.
+    Spare,
     /// Look whether something was missed.
     SafetyNet,
     /// See whether it was.
@@ -135,6 +138,8 @@ pub(super) struct Keeper {
     pub(super) started: BTreeSet<String>,
     /// Tasks that we could not start through no fault of theirs, which was told.
     pub(super) failing: BTreeSet<String>,
+    /// A worker that is there before it is needed.
+    pub(super) spare: Option<Spare>,
     /// Tasks whose moment has come.
     pub(super) due: BTreeSet<String>,
     /// The longest wait of tasks that have none of their own.
@@ -179,6 +184,7 @@ impl Keeper {
             settled: BTreeSet::new(),
             started: BTreeSet::new(),
             failing: BTreeSet::new(),
+            spare: None,
             due: BTreeSet::new(),
             sleep,
             stumbled: None,
@@ -220,6 +226,9 @@ impl Keeper {
 
     /// Flushes what is not flushed yet: the last thing that it does.
     pub(super) fn end(&mut self) -> Result<(), ExecutorError> {
+        if let Some(spare) = self.spare.take() {
+            let _ = wait::reap(spare.dismiss());
+        }
         self.flush()?;
         self.executor.checkpoint(1)
     }
@@ -236,10 +245,11 @@ impl Keeper {
                 Ok(())
             }
             Event::ProcessEnded => {
+                let mut now = false;
                 for token in self.watch.ended()? {
-                    self.has_ended(token);
+                    now |= self.has_ended(token)?;
                 }
-                self.catch_up()
+                if now { self.catch_up() } else { Ok(()) }
             }
             Event::ChildEnded => self.take_children(),
             Event::ScriptChanged => {
@@ -297,6 +307,7 @@ impl Keeper {
             Item::Flush => self.flush(),
             Item::Reload => self.reload().and_then(|()| self.survey()),
             Item::Survey => self.take_children().and_then(|()| self.survey()),
+            Item::Spare => self.prepare_spare(),
             Item::SafetyNet => self.safety_net(),
             Item::Missed => {
                 warn!("woken by the safety net: the database has changed and the bell has not rung");
@@ -309,6 +320,9 @@ impl Keeper {
     fn afterwards(&mut self, done: Result<(), ExecutorError>) {
         let now = clock::since_boot();
         self.agenda.set(Item::SafetyNet, now + SAFETY_NET);
+        if self.spare.is_none() && !self.runs.is_empty() {
+            self.agenda.set_if_unset(Item::Spare, now + SPARE_AFTER);
+        }
         match done {
             Ok(()) => {
                 if self.agenda.moment(&Item::Survey).is_none() && self.trouble.take().is_some() {
@@ -324,6 +338,18 @@ impl Keeper {
                 self.agenda.set(Item::Survey, now + TRY_AGAIN);
             }
         }
+    }
+
+    /// Prepares a run for whatever is started next. Without one the next start is slower, and that is all.
+    fn prepare_spare(&mut self) -> Result<(), ExecutorError> {
+        match self.executor.prepare_spare() {
+            Ok(spare) => self.spare = Some(spare),
+            Err(error) => {
+                debug!("no spare worker: {}", told::chain(&error));
+                self.agenda.set(Item::Spare, clock::since_boot() + TRY_AGAIN);
+            }
+        }
+        Ok(())
     }
 
     /// Nothing has happened for a while. If facts have changed all the same, somebody did not ring, or is about to.
@@ -401,15 +427,17 @@ impl Keeper {
 
     /// Settles every run that has ended; whether there was one.
     fn settle_ended(&mut self) -> Result<bool, ExecutorError> {
-        let ended: Vec<(RunRow, Record, Ended)> = self.inspect();
+        let ended = self.inspect();
         let any = !ended.is_empty();
         if any {
-            let runs: Vec<RunId> = ended.iter().map(|(run, _, _)| run.id).collect();
-            let settled = self.executor.settle(ended)?;
-            for run in runs {
-                self.release(run);
+            let again = self.due_at_once(&ended)?;
+            let starter = Starter { exec_id: &self.exec_id, inherited: &self.inherited, asker: &self.asker };
+            let (settled, answers) = self.executor.settle(&ended, &again, starter, &mut self.spare)?;
+            for (run, _, _) in &ended {
+                self.release(run.id);
             }
             self.settled.extend(settled);
+            self.take_answers(answers)?;
             self.agenda.set_if_unset(Item::Flush, clock::since_boot() + FLUSH_AFTER);
         }
         match self.stumbled.take() {
@@ -421,7 +449,7 @@ impl Keeper {
     fn flush(&mut self) -> Result<(), ExecutorError> {
         self.agenda.cancel(&Item::Flush);
         let settled = std::mem::take(&mut self.settled);
-        self.executor.forget_records_of(settled.into_iter().collect())?;
+        self.executor.forget_records(settled.into_iter().collect())?;
         self.executor.checkpoint(CHECKPOINT_AFTER)?;
         for key in std::mem::take(&mut self.started) {
             if let Some(task) = self.tasks.get(&key) {

@@ -7,11 +7,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
+use crate::domain::evidence::Ended;
 use crate::domain::name::{JobId, TaskName};
-use crate::domain::restart::{CRASH_LOOP, Due, LET_OTHERS_FINISH};
-use crate::domain::task::Task;
-use crate::executor::{Again, Definitions, ExecutorError};
+use crate::domain::restart::{CRASH_LOOP, Due, LET_OTHERS_FINISH, is_good};
+use crate::domain::task::{Restart, Task};
+use crate::executor::{Again, AgainAnswers, Definitions, EndedRun, ExecutorError, Starter};
 use crate::process::clock;
+use crate::store::runs::RunRow;
 
 use super::keeper::{Item, Keeper, TRY_AGAIN, age, until};
 use super::told;
@@ -138,12 +140,33 @@ impl Keeper {
             self.waits.remove(key);
             self.scripts.forget(key);
         }
-        let answers = self.executor.start_again(&tasks, &self.exec_id, &self.inherited, &self.asker);
+        let starter = Starter { exec_id: &self.exec_id, inherited: &self.inherited, asker: &self.asker };
+        let answers = self.executor.start_again(&tasks, starter, &mut self.spare);
         if answers.is_err() {
             // They are still due; the next look at everything finds them.
             self.agenda.set(Item::Survey, now + TRY_AGAIN);
         }
-        for (name, answer) in answers? {
+        self.take_answers(answers?)?;
+        Ok(true)
+    }
+
+    /// The tasks whose runs have just ended well enough to be started again at once.
+    pub(super) fn due_at_once(&mut self, ended: &[EndedRun]) -> Result<Vec<Arc<Task>>, ExecutorError> {
+        let well = |task: &Arc<Task>, run: &RunRow, end: &Ended| {
+            let lasted = end.lasted.map(Duration::from_micros);
+            run.stop_asked.is_none() && task.restart != Restart::Never && is_good(&end.outcome, lasted, &task.backoff)
+        };
+        let any = ended.iter().any(|(_, _, end)| end.lasted.is_some());
+        if any && self.registry != self.executor.registry_stamp()? {
+            self.reload()?;
+        }
+        let task = |run: &RunRow| self.tasks.get(&run.task.as_ref()?.key());
+        Ok(ended.iter().filter_map(|(run, _, end)| task(run).filter(|task| well(task, run, end)).cloned()).collect())
+    }
+
+    /// Takes in what became of starts.
+    pub(super) fn take_answers(&mut self, answers: AgainAnswers) -> Result<(), ExecutorError> {
+        for (name, answer) in answers {
             match answer {
                 Again::Spawned { run, worker } => {
                     self.failing.remove(&name.key());
@@ -160,7 +183,7 @@ impl Keeper {
                 }
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// A crash loop is over: the task has run steadily for long enough.

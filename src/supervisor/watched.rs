@@ -117,13 +117,15 @@ impl Keeper {
         Ok(())
     }
 
-    /// A watched process has ended: its run is to be looked at.
-    pub(super) fn has_ended(&mut self, token: Token) {
-        let Some(run) = self.tokens.get(&token) else { return };
-        if let Some(watched) = self.runs.get_mut(run) {
-            watched.ending |= watched.script.is_some_and(|(_, script)| script == token);
-            self.suspects.insert(*run);
-        }
+    /// A watched process has ended: its run is to be looked at. Whether at once: the worker of a script that has ended
+    /// is about to say how, and rings.
+    pub(super) fn has_ended(&mut self, token: Token) -> Result<bool, ExecutorError> {
+        let Some(run) = self.tokens.get(&token).copied() else { return Ok(false) };
+        let Some(watched) = self.runs.get_mut(&run) else { return Ok(false) };
+        let is_script = watched.script.is_some_and(|(_, script)| script == token);
+        watched.ending |= is_script;
+        self.suspects.insert(run);
+        Ok(!is_script || watched.worker.is_none() || !self.executor.has_worker(run)?)
     }
 
     /// Watches a run no longer.

@@ -2,10 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::domain::evidence::Entry;
+use crate::domain::evidence::{Entry, ProcessId};
 use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::signal::Signal;
 use crate::domain::stopping::{Action, Event, Phase, react};
@@ -15,7 +15,7 @@ use crate::process::record::RecordFile;
 use crate::process::spawn::{Script, StandIn, release, script};
 use crate::process::spec::{Answer, Sealed, Told, word, words};
 use crate::process::wait::{EndedChild, Peeked, Waiter, Woken, peek, reap, since};
-use crate::process::{clock, identity, output, tree, usage};
+use crate::process::{clock, identity, output, tree, usage, wait};
 
 /// The longest error text that goes into a record, in characters.
 const LONGEST_ERROR: usize = 500;
@@ -27,9 +27,29 @@ const FLUSH_AFTER: Duration = Duration::from_millis(50);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 
+/// What a worker needs besides the specification.
+pub(super) struct Prepared {
+    record: RecordFile,
+    waiter: Waiter,
+    worker: ProcessId,
+}
+
+impl Prepared {
+    /// Takes over the record and gets ready to wait for a script's end.
+    pub(super) fn new(record: OwnedFd, path: &Path) -> Result<Self, String> {
+        let ours = |error: &dyn std::error::Error| chain(error);
+        wait::become_subreaper().map_err(|error| ours(&error))?;
+        let record = RecordFile::adopt(record, path).map_err(|error| ours(&error))?;
+        let waiter = Waiter::new().map_err(|error| ours(&error))?;
+        let me = i32::try_from(std::process::id()).map_err(|error| ours(&error))?;
+        let worker = identity::identify(me).map_err(|error| ours(&error))?;
+        Ok(Self { record, waiter, worker })
+    }
+}
+
 /// Runs it all; the worker's exit code.
-pub(super) fn run(sealed: Sealed, record: RecordFile, answer: OwnedFd) -> u8 {
-    match begin_watch(&sealed, record, answer) {
+pub(super) fn run(sealed: Sealed, prepared: Prepared, answer: OwnedFd) -> u8 {
+    match begin_watch(&sealed, prepared, answer) {
         Ok(watch) => {
             // Only what the wait needs is kept: a worker may sit here for months.
             drop(sealed);
@@ -43,7 +63,8 @@ pub(super) fn run(sealed: Sealed, record: RecordFile, answer: OwnedFd) -> u8 {
 /// Begins the run and says so; the worker's exit code where it did not begin. Not part of its caller, so that its
 /// frame is gone while the worker waits.
 #[inline(never)]
-fn begin_watch(sealed: &Sealed, record: RecordFile, answer: OwnedFd) -> Result<Watch, u8> {
+fn begin_watch(sealed: &Sealed, prepared: Prepared, answer: OwnedFd) -> Result<Watch, u8> {
+    let Prepared { mut record, waiter, worker } = prepared;
     let spec = match sealed.read() {
         Ok(spec) => spec,
         Err(error) => {
@@ -52,10 +73,9 @@ fn begin_watch(sealed: &Sealed, record: RecordFile, answer: OwnedFd) -> Result<W
             return Err(1);
         }
     };
-    let mut record = record;
     let start = clock::since_boot();
-    match begin(&spec, &mut record) {
-        Ok((pid, waiter)) => {
+    match begin(&spec, worker, &mut record) {
+        Ok(pid) => {
             Answer::Started(pid).send(answer);
             let _ = bell::ring(spec.bell);
             Ok(Watch::new(pid, &spec, start, record, waiter))
@@ -95,11 +115,8 @@ enum Begin {
 }
 
 /// Everything up to the running script. The record says *starting* before anything is spawned.
-fn begin(spec: &Told<'_>, record: &mut RecordFile) -> Result<(i32, Waiter), Begin> {
+fn begin(spec: &Told<'_>, worker: ProcessId, record: &mut RecordFile) -> Result<i32, Begin> {
     let ours = |error: &dyn std::error::Error| Begin::Failed(chain(error));
-    let waiter = Waiter::new().map_err(|error| ours(&error))?;
-    let me = i32::try_from(std::process::id()).map_err(|error| ours(&error))?;
-    let worker = identity::identify(me).map_err(|error| ours(&error))?;
     let (file, inode) = output::renew(spec.output, spec.former).map_err(|error| ours(&error))?;
     record.append(&Entry::Starting { worker, output: inode }).map_err(|error| ours(&error))?;
     let pid = spawn_in_wd(spec, &file).map_err(Begin::CouldNotStart)?;
@@ -107,7 +124,9 @@ fn begin(spec: &Told<'_>, record: &mut RecordFile) -> Result<(i32, Waiter), Begi
     if let Ok(script) = identity::identify(pid) {
         let _ = record.append(&Entry::Started { script, time: clock::now() });
     }
-    Ok((pid, waiter))
+    // The script was spawned on our own processor; what we still have to do can wait for its first steps.
+    std::thread::yield_now();
+    Ok(pid)
 }
 
 /// The script begins in its working directory; the worker itself stays in none, so as to keep no file system busy.

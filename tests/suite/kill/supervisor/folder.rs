@@ -134,10 +134,17 @@ impl Folder {
         self.lines("ends").into_iter().map(|line| (line[0].clone(), line[1].clone())).collect()
     }
 
-    /// The names of the records that lie there.
+    /// The names of the records that lie there, without that of a worker which waits to be needed.
     pub(super) fn records(&self) -> Vec<String> {
         let entries = fs::read_dir(self.env.file("runs")).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !self.is_spare(name)).collect()
+    }
+
+    fn is_spare(&self, record: &str) -> bool {
+        let line = format!("runs/{record}\0spare\0");
+        let waits = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|it| it.ends_with(&line));
+        !self.is_on_record(record, "starting") && self.env.processes().iter().any(waits)
     }
 
     /// Whether the record of a run has this entry.

@@ -214,6 +214,12 @@ impl Executor {
         })
     }
 
+    /// The main process of a run, if its worker has written it down.
+    pub fn script_of(&self, run: RunId) -> Option<ProcessId> {
+        let (record, _) = record::read(&self.home.record(run)).ok()??;
+        record.started.map(|(script, _)| script)
+    }
+
     /// Whether the worker of a run lives.
     pub fn has_worker(&self, run: RunId) -> Result<bool, ExecutorError> {
         let source = match record::is_held(&self.home.record(run)) {

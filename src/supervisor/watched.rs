@@ -327,7 +327,7 @@ impl Keeper {
     pub(super) fn take_children(&mut self) -> Result<(), ExecutorError> {
         while let wait::Peeked::Ended(child) = wait::peek()? {
             debug!("child {} has ended: {}", child.pid, child.exit.describe());
-            let orphan = self.scripts_of.get(&child.pid).copied();
+            let orphan = self.scripts_of.get(&child.pid).copied().or_else(|| self.unseen_script(child.pid));
             if let Some((run, watched)) = orphan.and_then(|run| Some((run, self.runs.get_mut(&run)?))) {
                 watched.exit = Some(child.exit);
                 self.suspects.insert(run);
@@ -337,6 +337,14 @@ impl Keeper {
             wait::reap(child.pid)?;
         }
         if self.suspects.is_empty() { Ok(()) } else { self.catch_up() }
+    }
+
+    /// The run of a script that we have not heard of yet: its worker was killed before it could ring.
+    fn unseen_script(&mut self, pid: i32) -> Option<RunId> {
+        let unseen = |watched: &Watched| watched.script.is_none() && watched.child != Some(pid);
+        let mut runs = self.runs.iter().filter(|(_, watched)| unseen(watched)).map(|(run, _)| *run);
+        let is_its = |run: RunId| self.executor.script_of(run).is_some_and(|script| script.pid == pid);
+        runs.find(|run| is_its(*run))
     }
 
     /// The time limit of an orphan: it is asked to end, and after its grace it is killed.

@@ -137,7 +137,8 @@ impl<'a> Nemesis<'a> {
             alive.retain(|other| *other != worker);
             let line = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let arguments = line(worker);
-            let Some((_, run)) = arguments.trim_end_matches('\0').rsplit_once('/') else { continue };
+            let run = arguments.rsplit_once('/').and_then(|(_, rest)| rest.split('\0').next());
+            let Some(run) = run else { continue };
             // What it has just given birth to looks like itself until its exec.
             let is_script = line(parent(worker)) == arguments;
             let victims = if is_script { &mut self.scripts } else { &mut self.workers };

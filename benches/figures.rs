@@ -20,16 +20,19 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     clippy::cast_precision_loss
 )]
 
+mod ending;
 mod measure;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -42,7 +45,11 @@ const SLEEP: [&str; 2] = ["/bin/sleep", "100000"];
 /// What `/bin/true` took on the machine that the budgets were made on, in milliseconds.
 const TRUE_OF_THE_BUDGETS: f64 = 0.7;
 
-fn main() {
+fn main() -> ExitCode {
+    ending::run(benchmark)
+}
+
+fn benchmark() {
     let counts = Counts::from_surroundings();
     let binary = binary();
     println!("measured: {}", binary.display());
@@ -105,7 +112,8 @@ impl<'a> Bench<'a> {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.binary);
         command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("JOBEXEC_FOLDER", self.folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Ctrl-C is for the benchmark, which then stops what it has started.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         command
     }
 
@@ -115,6 +123,7 @@ impl<'a> Bench<'a> {
         let status = self.command(args).status().unwrap();
         let took = start.elapsed();
         assert!(status.success(), "{args:?}: {status}");
+        ending::check();
         took
     }
 
@@ -134,7 +143,7 @@ impl Drop for Bench<'_> {
 fn nothing() -> Duration {
     let start = Instant::now();
     let mut command = Command::new("/bin/true");
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     assert!(command.status().unwrap().success());
     start.elapsed()
 }
@@ -188,7 +197,7 @@ fn bare_loop(number: usize) -> (Duration, Duration) {
         .map(|_| {
             let mut command = Command::new(SLEEP[0]);
             command.arg(SLEEP[1]).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            command.spawn().unwrap()
+            command.process_group(0).spawn().unwrap()
         })
         .collect();
     let up = start.elapsed();

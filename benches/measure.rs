@@ -61,12 +61,6 @@ pub fn parent(pid: i64) -> i64 {
     stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Whether a process has ended, whether or not somebody has waited for it.
-pub fn is_gone(pid: i64) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
-}
-
 /// In KiB: its own pages, and its share of those that it has in common with others.
 pub fn proportional_set_size(pid: i64) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();

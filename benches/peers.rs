@@ -4,16 +4,21 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{PipeReader, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::measure::is_gone;
 use crate::reports::{Reports, script};
+
+/// How long its end may take.
+const PATIENCE_MS: u16 = 20_000;
 
 /// A supervisor of others.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,6 +59,8 @@ impl Kind {
         let (alive, inherited) = std::io::pipe().unwrap();
         command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").current_dir(folder.path());
         command.stdin(inherited).stdout(Stdio::null()).stderr(Stdio::null());
+        // Ctrl-C is for the benchmark, which then ends it in good order.
+        command.process_group(0);
         let start = Instant::now();
         let daemon = command.spawn().unwrap();
         // The command holds its copy of the other end.
@@ -125,18 +132,13 @@ impl Drop for Peer {
         if self.daemon.try_wait().is_ok_and(|ended| ended.is_some()) {
             return;
         }
-        // While the daemon lives, and each of its children, their pids are their own.
-        let below = children(i64::from(self.daemon.id()));
         let farewell = if self.kind == Kind::Runit { Signal::SIGHUP } else { Signal::SIGTERM };
         let _ = kill(pid(&self.daemon), farewell);
         let _ = self.daemon.wait();
-        for _ in 0..500 {
-            if below.iter().all(|pid| is_gone(*pid)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        let mut fds = [PollFd::new(self.alive.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, PollTimeout::from(PATIENCE_MS)) != Ok(1) {
+            eprintln!("something is left of what this has started: {:?}", self.daemon);
         }
-        eprintln!("left behind: {below:?}");
     }
 }
 

@@ -7,13 +7,14 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 
+use crate::ending::is_readable;
+
 /// How long anything may take.
-const PATIENCE_MS: u16 = 60_000;
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The pipe, and what has come through it.
 pub struct Reports {
@@ -44,8 +45,7 @@ impl Reports {
     /// The next report: who, and when it came.
     pub fn next(&mut self) -> (i32, Instant) {
         while self.pids.is_empty() {
-            let mut fds = [PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN)];
-            assert_eq!(poll(&mut fds, PollTimeout::from(PATIENCE_MS)).unwrap(), 1, "no script has reported");
+            assert!(is_readable(self.pipe.as_fd(), PATIENCE), "no script has reported");
             let mut bytes = [0; 4096];
             let count = self.pipe.read(&mut bytes).unwrap();
             let now = Instant::now();

@@ -29,14 +29,16 @@
     unreachable_pub
 )]
 
+mod ending;
 mod measure;
 mod peers;
 mod reports;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -44,7 +46,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use measure::{Times, binary, is_gone, number, on_processor, parent, proportional_set_size, short, times_asleep};
+use ending::rest;
+use measure::{Times, binary, number, on_processor, parent, proportional_set_size, short, times_asleep};
 use peers::{Kind, Peer};
 use reports::Reports;
 
@@ -63,7 +66,11 @@ const REST: Duration = Duration::from_millis(250);
 /// How many times the same is done with all tasks.
 const TIMES: usize = 3;
 
-fn main() {
+fn main() -> ExitCode {
+    ending::run(benchmark)
+}
+
+fn benchmark() {
     let counts = Counts {
         rounds: number("JOBEXEC_BENCH_ROUNDS", 30, 3),
         all: number("JOBEXEC_BENCH_ALL", 1000, 20),
@@ -95,7 +102,7 @@ struct Counts {
     times: usize,
 }
 
-/// An executor of its own with its supervisor; what runs in it is stopped at the end.
+/// An executor of its own with its supervisor; both that and what runs in it are stopped at the end.
 struct Kept<'a> {
     binary: &'a Path,
     folder: tempfile::TempDir,
@@ -144,7 +151,8 @@ impl<'a> Kept<'a> {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.binary);
         command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("JOBEXEC_FOLDER", self.folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Ctrl-C is for the benchmark, which then stops what it has started.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         command
     }
 
@@ -154,6 +162,7 @@ impl<'a> Kept<'a> {
         let status = self.command(args).status().unwrap();
         let took = start.elapsed();
         assert!(status.success(), "{args:?}: {status}");
+        ending::check();
         took
     }
 
@@ -168,17 +177,9 @@ impl<'a> Kept<'a> {
 
 impl Drop for Kept<'_> {
     fn drop(&mut self) {
-        if self.pid != 0 {
-            let _ = kill(Pid::from_raw(self.pid), Signal::SIGTERM);
-            // Its lock goes with it; until then `stop` would be told of it.
-            for _ in 0..500 {
-                if is_gone(i64::from(self.pid)) {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
+        for args in [["keep-restarting", "--stop"], ["stop", "--all"]] {
+            let _ = self.command(&args).status();
         }
-        let _ = self.command(&["stop", "--all"]).status();
     }
 }
 
@@ -242,7 +243,7 @@ impl Drop for Bare {
 fn spawn(words: &[&str]) -> Child {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().unwrap()
+    command.process_group(0).spawn().unwrap()
 }
 
 fn end(children: &mut [Child]) {
@@ -280,17 +281,17 @@ fn restart(binary: &Path, counts: &Counts, table: &mut Table) {
     let (_kept, mut reports, mut pids) = Kept::with_reports(binary, counts.rounds);
     let mut bare = Bare::with_reports(1);
     let mut peers = [Kind::Runit, Kind::Supervisord].map(|kind| kind.start(counts.rounds));
-    std::thread::sleep(GOOD);
+    rest(GOOD);
     let (mut ours, mut bares, mut others) = (Times::default(), Times::default(), [Times::default(), Times::default()]);
     for round in 0..counts.rounds {
         bares.push(bare.restart());
-        std::thread::sleep(REST);
+        rest(REST);
         ours.push(kill_one(&mut pids[round], &mut reports));
-        std::thread::sleep(REST);
+        rest(REST);
         for (peer, times) in peers.iter_mut().zip(&mut others) {
             if let Some(Peer { pids, reports, .. }) = peer {
                 times.push(kill_one(&mut pids[round], reports));
-                std::thread::sleep(REST);
+                rest(REST);
             }
         }
     }
@@ -318,22 +319,22 @@ fn start_and_stop(binary: &Path, counts: &Counts, table: &mut Table) {
         end(&mut sleepers);
         bare_downs.push(start.elapsed());
         ups.push(kept.run(&["start", "--all"]));
-        std::thread::sleep(GOOD);
+        rest(GOOD);
         downs.push(kept.run(&["stop", "--all"]));
-        std::thread::sleep(REST);
+        rest(REST);
     }
     kept.run(&["start", "--all"]);
-    std::thread::sleep(GOOD);
+    rest(GOOD);
     let few = Kept::with_sleepers(binary, counts.workers);
     few.run(&["start", "--all"]);
-    std::thread::sleep(GOOD);
+    rest(GOOD);
     let (few_weigh, all_weigh) = (weight(&few.processes()), weight(&kept.processes()));
     drop(few);
     let idle = Idle::of(&kept.processes(), counts.idle);
 
     let peers = [Kind::Runit, Kind::Supervisord].map(|kind| {
         let mut peer = kind.start(counts.peers)?;
-        std::thread::sleep(GOOD);
+        rest(GOOD);
         let processes = peer.processes();
         let weight = weight(&processes) / counts.peers as f64;
         let idle = Idle::of(&processes, counts.idle);
@@ -370,16 +371,16 @@ fn killed_at_once(binary: &Path, counts: &Counts, table: &mut Table) {
     let mut bare = Bare::with_reports(counts.all);
     let (mut ours, mut bares) = (Times::default(), Times::default());
     for _ in 0..counts.times {
-        std::thread::sleep(GOOD);
+        rest(GOOD);
         bares.push(bare.restart_all());
-        std::thread::sleep(GOOD);
+        rest(GOOD);
         ours.push(kill_all(&mut pids, &mut reports));
     }
-    std::thread::sleep(GOOD);
+    rest(GOOD);
     drop((kept, bare));
     let peers = [Kind::Runit, Kind::Supervisord].map(|kind| {
         let mut peer = kind.start(counts.peers)?;
-        std::thread::sleep(GOOD);
+        rest(GOOD);
         Some(kill_all(&mut peer.pids, &mut peer.reports))
     });
     let mut row = Row::new(format!("all {} killed at once → all up again", counts.all), "ms");
@@ -408,7 +409,7 @@ impl Idle {
         let time = || processes.iter().map(|pid| on_processor(*pid)).sum::<Duration>();
         let woken = || processes.iter().map(|pid| times_asleep(*pid)).collect::<Vec<_>>();
         let (start, time_before, woken_before) = (Instant::now(), time(), woken());
-        std::thread::sleep(duration);
+        rest(duration);
         let (took, time_after, woken_after) = (start.elapsed(), time(), woken());
         let woken: Vec<u64> = woken_after.iter().zip(woken_before).map(|(after, before)| after - before).collect();
         Self {

@@ -31,7 +31,7 @@ impl Executor {
                 let pids = status.live.as_ref().map(|live| live.orphans.clone()).unwrap_or_default();
                 let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
                 format!(
-                    "{name} still runs (pid {}), but the worker that watched it was killed: its exit will not be known",
+                    "{name} still runs (pid {}), but the worker that watched it was killed: its exit may be lost",
                     pids.join(", ")
                 )
             }

@@ -48,6 +48,12 @@ fn age(env: &TestEnv, hours: i64) {
     database(env).execute_batch(&sql).unwrap();
 }
 
+/// Has each run of a task have lasted so many seconds until its end.
+fn have_lasted(env: &TestEnv, name: &str, seconds: i64) {
+    let sql = "UPDATE runs SET claimed = ended - ?2, started = ended - ?2, lasted = ?2 WHERE task = ?1";
+    database(env).execute(sql, (name, seconds * 1_000_000)).unwrap();
+}
+
 /// Gives a task runs of these durations, in seconds, each of which ended so many hours ago.
 fn earlier_runs(env: &TestEnv, name: &str, hours: i64, durations: &[i64]) {
     let db = database(env);
@@ -75,6 +81,8 @@ fn a_good_night_is_told_in_one_sentence_and_a_table() {
     run(&env, "A", "true");
     run(&env, "B", "true");
     run_again(&env, "B");
+    have_lasted(&env, "A", 3);
+    have_lasted(&env, "B", 2);
     let said = env.ok(&["report"]);
     assert!(said.out.starts_with("All well since ") && said.out.contains(": 2 tasks ran, none failed.\n"), "{said:?}");
     let headlines: Vec<&str> =
@@ -82,7 +90,7 @@ fn a_good_night_is_told_in_one_sentence_and_a_table() {
     assert_eq!(headlines, ["Ran", "Disk"]);
     let report = env.json(&["report"]);
     assert_eq!(json!([report["ok"], report["wrong"], report["failed"]]), json!([true, [], []]));
-    assert_eq!(names(&report["ran"]), ["B", "A"], "what took longest comes first");
+    assert_eq!(names(&report["ran"]), ["B", "A"], "what took longest all in all comes first");
     assert_eq!(json!([report["ran"][0]["runs"], report["ran"][0]["failures"]]), json!([2, 0]));
     assert!(said.err.is_empty(), "{said:?}");
 }

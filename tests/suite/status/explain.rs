@@ -40,7 +40,7 @@ fn each_state_has_its_sentence() {
     let pid = env.status("A")["pid"].to_string();
     explained(&env, "A", "running", &["running", &pid, "started by"]);
     kill(env.worker_of("A"), 9);
-    let hints = explained(&env, "A", "orphaned", &[&pid, "still runs", "worker"]);
+    let hints = explained(&env, "A", "orphaned", &[&pid, "still runs", "worker", "may be lost"]);
     follow(&env, &hints, "stop");
     let hints = explained(&env, "A", "stopped", &["stopped it"]);
     follow(&env, &hints, "start");

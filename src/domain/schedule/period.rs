@@ -1,0 +1,375 @@
+//! The field `period`: a closed grammar, in which every word either means one thing or is an error that names it.
+
+use std::time::Duration;
+
+use jiff::civil::Time;
+use thiserror::Error;
+
+use super::cron::{Cron, CronError};
+use super::rule::{CalendarUnit, DaySet, Rule, print_exact};
+use super::words::{WEEKDAYS, time_of_day, weekday};
+use crate::domain::suggest::nearest;
+
+/// The shortest period.
+pub const SHORTEST: Duration = Duration::from_secs(1);
+
+/// The longest period, in days: a hundred years.
+pub const LONGEST_DAYS: u64 = 36_525;
+
+/// Why a text is no period.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PeriodError {
+    /// Nothing stands there.
+    #[error("it is empty")]
+    Empty,
+    /// A word that means nothing here.
+    #[error("`{word}` is not known")]
+    Word {
+        /// The word.
+        word: String,
+    },
+    /// A unit that means nothing here.
+    #[error("`{unit}` is not a unit")]
+    Unit {
+        /// The unit.
+        unit: String,
+    },
+    /// A number alone.
+    #[error("`{number}` has no unit")]
+    NoUnit {
+        /// The number.
+        number: String,
+    },
+    /// Something that begins like a number and is none.
+    #[error("`{text}` is not a number")]
+    Number {
+        /// What stands there.
+        text: String,
+    },
+    /// No time at all, or less.
+    #[error("it is not more than zero")]
+    NotPositive,
+    /// Less than a second.
+    #[error("it is shorter than one second")]
+    TooShort,
+    /// More than anybody waits for.
+    #[error("it is longer than a hundred years")]
+    TooLong,
+    /// A part of a unit that has no fixed length.
+    #[error("{number} {unit} is not a whole number of calendar days")]
+    Fraction {
+        /// The number.
+        number: String,
+        /// The unit.
+        unit: String,
+    },
+    /// More digits than are kept.
+    #[error("`{number}` is finer than a millisecond")]
+    TooFine {
+        /// The number.
+        number: String,
+    },
+    /// A calendar unit beside another one.
+    #[error("`{unit}` cannot be added to another unit")]
+    Mixed {
+        /// The unit.
+        unit: String,
+    },
+    /// Not a time of day.
+    #[error("`{text}` is not a time of day")]
+    Time {
+        /// What stands there.
+        text: String,
+    },
+    /// A time of day beside something that is not a day.
+    #[error("`at` goes with days only")]
+    At,
+    /// A cron expression with a mistake, or an unknown word with an `@`.
+    #[error(transparent)]
+    Cron(#[from] CronError),
+}
+
+impl PeriodError {
+    /// What to do about it.
+    pub fn hints(&self) -> Vec<String> {
+        vec![match self {
+            Self::Empty => "write how often, as in `2 min`, `day` or `every weekday at 9`".into(),
+            Self::Word { word } => match nearest(word, known_words()) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => "try `2 min`, `1h30m`, `day`, `every weekday at 9` or `mon and fri at 9:30`".into(),
+            },
+            Self::Unit { unit } if unit == "M" => "write `min` or `months`".into(),
+            Self::Unit { unit } => match UNITS.iter().find(|(name, _)| *name == unit.to_lowercase()) {
+                Some((name, _)) => format!("write `{name}`"),
+                None => match nearest(unit, UNITS.iter().map(|(name, _)| *name).filter(|name| name.len() > 1)) {
+                    Some(known) => format!("did you mean `{known}`?"),
+                    None => "use s, min, h, day, week, month, quarter or year".into(),
+                },
+            },
+            Self::NoUnit { number } => format!("write `{number} s`, `{number} min` or another unit"),
+            Self::Number { .. } => "write a number and a unit, as in `2 min`".into(),
+            Self::NotPositive | Self::TooShort | Self::TooFine { .. } => "the shortest period is `1 s`".into(),
+            Self::TooLong => "for something that happens once, start the task without a period".into(),
+            Self::Fraction { .. } => "use hours, which can be divided: `36 h`".into(),
+            Self::Mixed { .. } => "days, weeks, months and years stand alone; use hours for a sum".into(),
+            Self::Time { .. } => "write `9`, `09:30`, `9am` or `21:15`".into(),
+            Self::At => "use `start` for the time of day, and `period` for the number of days".into(),
+            Self::Cron(why) => return why.hints(),
+        }]
+    }
+}
+
+/// What a unit stands for.
+#[derive(Debug, Clone, Copy)]
+enum Unit {
+    /// So many milliseconds.
+    Exact(u64),
+    /// So many of these.
+    Calendar(u32, CalendarUnit),
+}
+
+const UNITS: [(&str, Unit); 25] = [
+    ("s", Unit::Exact(1000)),
+    ("sec", Unit::Exact(1000)),
+    ("secs", Unit::Exact(1000)),
+    ("second", Unit::Exact(1000)),
+    ("seconds", Unit::Exact(1000)),
+    ("m", Unit::Exact(60_000)),
+    ("min", Unit::Exact(60_000)),
+    ("mins", Unit::Exact(60_000)),
+    ("minute", Unit::Exact(60_000)),
+    ("minutes", Unit::Exact(60_000)),
+    ("h", Unit::Exact(3_600_000)),
+    ("hr", Unit::Exact(3_600_000)),
+    ("hrs", Unit::Exact(3_600_000)),
+    ("hour", Unit::Exact(3_600_000)),
+    ("hours", Unit::Exact(3_600_000)),
+    ("d", Unit::Calendar(1, CalendarUnit::Day)),
+    ("day", Unit::Calendar(1, CalendarUnit::Day)),
+    ("days", Unit::Calendar(1, CalendarUnit::Day)),
+    ("week", Unit::Calendar(1, CalendarUnit::Week)),
+    ("weeks", Unit::Calendar(1, CalendarUnit::Week)),
+    ("month", Unit::Calendar(1, CalendarUnit::Month)),
+    ("months", Unit::Calendar(1, CalendarUnit::Month)),
+    ("quarter", Unit::Calendar(3, CalendarUnit::Month)),
+    ("year", Unit::Calendar(1, CalendarUnit::Year)),
+    ("years", Unit::Calendar(1, CalendarUnit::Year)),
+];
+
+const NAMED: [(&str, Unit); 5] = [
+    ("hourly", Unit::Exact(3_600_000)),
+    ("daily", Unit::Calendar(1, CalendarUnit::Day)),
+    ("weekly", Unit::Calendar(1, CalendarUnit::Week)),
+    ("monthly", Unit::Calendar(1, CalendarUnit::Month)),
+    ("yearly", Unit::Calendar(1, CalendarUnit::Year)),
+];
+
+fn known_words() -> impl Iterator<Item = &'static str> {
+    let units = UNITS.iter().map(|(name, _)| *name).filter(|name| name.len() > 2);
+    let named = NAMED.iter().map(|(name, _)| *name);
+    let days = WEEKDAYS.iter().flat_map(|forms| forms.iter().copied());
+    units.chain(named).chain(days).chain(["every", "weekday", "weekend", "and", "at"])
+}
+
+/// A single letter is a unit in its own case only, a word in any.
+fn find_unit(word: &str, units: &[(&str, Unit)]) -> Option<Unit> {
+    let lower = word.to_ascii_lowercase();
+    let name = if word.len() == 1 { word } else { lower.as_str() };
+    units.iter().find(|(known, _)| *known == name || (*known == "quarter" && name == "quarters")).map(|(_, unit)| *unit)
+}
+
+/// Reads a period.
+pub fn parse_period(text: &str) -> Result<Rule, PeriodError> {
+    let trimmed = text.trim();
+    if trimmed.starts_with('@') {
+        return Ok(Rule::parse_word(trimmed)?);
+    }
+    let words: Vec<&str> = trimmed.split_whitespace().collect();
+    if looks_like_cron(&words) {
+        return Ok(Rule::Cron(Cron::parse(trimmed)?));
+    }
+    let words = match words.split_first() {
+        Some((first, rest)) if first.eq_ignore_ascii_case("every") => rest,
+        _ => &words,
+    };
+    let (what, times) = match words.iter().position(|word| word.eq_ignore_ascii_case("at")) {
+        Some(at) => {
+            let (what, times) = words.split_at(at);
+            (what, Some(parse_times(&times.iter().skip(1).copied().collect::<Vec<_>>().join(" "))?))
+        }
+        None => (words, None),
+    };
+    let head = what.join(" ");
+    if head.is_empty() {
+        return Err(PeriodError::Empty);
+    }
+    match (times, head.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first))) {
+        (None, true) => parse_quantity(&head),
+        (Some(_), true) => Err(PeriodError::At),
+        (None, false) => parse_name(&head),
+        (Some(times), false) => match find_unit(&head, &UNITS).or_else(|| find_unit(&head, &NAMED)) {
+            Some(Unit::Calendar(1, CalendarUnit::Day)) => Ok(Rule::Days { days: DaySet::ALL, times }),
+            Some(Unit::Exact(_) | Unit::Calendar(..)) => Err(PeriodError::At),
+            None => Ok(Rule::Days { days: parse_days(&head)?, times }),
+        },
+    }
+}
+
+/// Whether somebody meant five fields: a star anywhere, or two words in front that only cron would read.
+fn looks_like_cron(words: &[&str]) -> bool {
+    let field = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit() || b"*,-/?".contains(&byte));
+    words.iter().any(|word| word.contains('*')) || (words.len() > 1 && words.iter().take(2).all(field))
+}
+
+/// `day`, `weekly`, `weekday`, `mon and fri`.
+fn parse_name(text: &str) -> Result<Rule, PeriodError> {
+    match find_unit(text, &UNITS).or_else(|| find_unit(text, &NAMED)) {
+        Some(Unit::Exact(millis)) => Ok(Rule::Exact(Duration::from_millis(millis))),
+        Some(Unit::Calendar(count, unit)) => Ok(Rule::Calendar { count, unit }),
+        None if text.len() == 1 => Err(PeriodError::Unit { unit: text.to_owned() }),
+        None => Ok(Rule::Days { days: parse_days(text)?, times: Vec::new() }),
+    }
+}
+
+/// What stands between commas and `and`s; an empty item is a list that begins, ends or goes on with nothing.
+fn items(text: &str) -> Vec<String> {
+    let spaced = text.to_ascii_lowercase().replace(',', " , ");
+    let mut items = vec![String::new()];
+    let mut comma = false;
+    for word in spaced.split_whitespace() {
+        match word {
+            // `mon, tue, and wed`
+            "and" if comma => comma = false,
+            "," | "and" => {
+                items.push(String::new());
+                comma = word == ",";
+            }
+            _ => {
+                comma = false;
+                if let Some(item) = items.last_mut() {
+                    *item = format!("{item} {word}").trim().to_owned();
+                }
+            }
+        }
+    }
+    items
+}
+
+fn parse_days(text: &str) -> Result<DaySet, PeriodError> {
+    items(text).iter().try_fold(DaySet::default(), |days, item| {
+        Ok(days.with(match item.as_str() {
+            "weekday" | "weekdays" => DaySet::WEEKDAYS,
+            "weekend" | "weekends" => DaySet::WEEKEND,
+            _ => match weekday(item) {
+                Some(day) => DaySet::one(day),
+                None => return Err(unknown_day(item)),
+            },
+        }))
+    })
+}
+
+/// Names the first word that is not a day, of what was taken for one.
+fn unknown_day(item: &str) -> PeriodError {
+    let word = item.split(' ').find(|word| weekday(word).is_none()).or_else(|| item.split(' ').nth(1));
+    PeriodError::Word { word: word.filter(|word| !word.is_empty()).unwrap_or("and").to_owned() }
+}
+
+fn parse_times(text: &str) -> Result<Vec<Time>, PeriodError> {
+    let read = |item: &String| time_of_day(item).ok_or_else(|| PeriodError::Time { text: item.clone() });
+    let mut times: Vec<Time> = items(text).iter().map(read).collect::<Result<_, _>>()?;
+    times.sort_unstable();
+    times.dedup();
+    Ok(times)
+}
+
+/// `2 min`, `1h30m`, `1.5 h`, `3 months`.
+pub(super) fn parse_quantity(text: &str) -> Result<Rule, PeriodError> {
+    let mut rest = text.trim();
+    let mut millis: u64 = 0;
+    let mut calendar = None;
+    while !rest.is_empty() {
+        let digits = rest.find(|byte: char| !(byte.is_ascii_digit() || byte == '.')).unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(digits);
+        if number.is_empty() {
+            return Err(not_a_number(rest));
+        }
+        let behind = behind.trim_start();
+        let letters = behind.find(|letter: char| !letter.is_alphabetic()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(letters);
+        if unit.is_empty() {
+            return Err(PeriodError::NoUnit { number: number.to_owned() });
+        }
+        let known = find_unit(unit, &UNITS).ok_or_else(|| PeriodError::Unit { unit: unit.to_owned() })?;
+        rest = behind.trim_start();
+        match known {
+            Unit::Exact(size) if calendar.is_none() => millis = millis.saturating_add(scaled(number, size)?),
+            Unit::Calendar(times, of) if millis == 0 && calendar.is_none() => {
+                calendar = Some(Rule::Calendar { count: whole(number, unit)?.saturating_mul(times), unit: of });
+            }
+            Unit::Exact(_) | Unit::Calendar(..) => return Err(PeriodError::Mixed { unit: unit.to_owned() }),
+        }
+    }
+    check_length(calendar.unwrap_or(Rule::Exact(Duration::from_millis(millis))))
+}
+
+fn not_a_number(text: &str) -> PeriodError {
+    if text.starts_with('-') {
+        return PeriodError::NotPositive;
+    }
+    PeriodError::Number { text: text.split_whitespace().next().unwrap_or_default().to_owned() }
+}
+
+/// A decimal number of units, in milliseconds.
+fn scaled(number: &str, size: u64) -> Result<u64, PeriodError> {
+    let wrong = || PeriodError::Number { text: number.to_owned() };
+    let (units, parts) = match number.split_once('.') {
+        Some((units, parts)) => (units, parts.trim_end_matches('0')),
+        None => (number, ""),
+    };
+    if units.is_empty() || number.ends_with('.') || parts.contains('.') {
+        return Err(wrong());
+    }
+    let digits = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    let Some(scale) = 10_u64.checked_pow(digits).filter(|_| digits <= 9) else {
+        return Err(PeriodError::TooFine { number: number.to_owned() });
+    };
+    let part = if parts.is_empty() { 0 } else { parts.parse::<u64>().map_err(|_| wrong())? * size };
+    if part % scale != 0 {
+        return Err(PeriodError::TooFine { number: number.to_owned() });
+    }
+    // So many digits are too long in any unit.
+    let units = units.parse().unwrap_or(u64::MAX);
+    Ok(u64::saturating_mul(units, size).saturating_add(part / scale))
+}
+
+fn whole(number: &str, unit: &str) -> Result<u32, PeriodError> {
+    if number.contains('.') {
+        return Err(PeriodError::Fraction { number: number.to_owned(), unit: unit.to_owned() });
+    }
+    Ok(number.parse().unwrap_or(u32::MAX))
+}
+
+fn check_length(rule: Rule) -> Result<Rule, PeriodError> {
+    let longest = Duration::from_hours(LONGEST_DAYS * 24);
+    match &rule {
+        Rule::Exact(duration) if duration.is_zero() => Err(PeriodError::NotPositive),
+        Rule::Exact(duration) if *duration < SHORTEST => Err(PeriodError::TooShort),
+        Rule::Exact(duration) if *duration > longest => Err(PeriodError::TooLong),
+        Rule::Calendar { count: 0, .. } => Err(PeriodError::NotPositive),
+        Rule::Calendar { count, unit } => {
+            let days: u64 = match unit {
+                CalendarUnit::Day => 1,
+                CalendarUnit::Week => 7,
+                CalendarUnit::Month => 30,
+                CalendarUnit::Year => 365,
+            };
+            if u64::from(*count) * days > LONGEST_DAYS { Err(PeriodError::TooLong) } else { Ok(rule) }
+        }
+        Rule::Exact(_) | Rule::Days { .. } | Rule::Cron(_) | Rule::Event(_) => Ok(rule),
+    }
+}
+
+/// A period as text that [`parse_period`] reads back, for hints.
+pub fn print_period(duration: Duration) -> String {
+    print_exact(duration)
+}

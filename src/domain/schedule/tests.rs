@@ -1,0 +1,1 @@
+//! How schedules read and fire.

@@ -10,10 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::count::{Older, Tally};
 use super::jitter::Jitter;
-use super::overlap::{CATCH_UP, in_line, single};
+use super::overlap::{in_line, single};
 use super::timetable::{Moved, Occurrence, Timetable};
 
-pub use super::overlap::release;
+pub use super::overlap::{CATCH_UP, release};
 
 /// How late an occurrence may be and still count as on time.
 ///

@@ -75,6 +75,12 @@ pub enum PeriodError {
         /// The unit.
         unit: String,
     },
+    /// Days without anything between them, or nothing where a day should be.
+    #[error("`{text}` is not one day")]
+    List {
+        /// What stands there.
+        text: String,
+    },
     /// Not a time of day.
     #[error("`{text}` is not a time of day")]
     Time {
@@ -112,6 +118,7 @@ impl PeriodError {
             Self::TooLong => "for something that happens once, start the task without a period".into(),
             Self::Fraction { .. } => "use hours, which can be divided: `36 h`".into(),
             Self::Mixed { .. } => "days, weeks, months and years stand alone; use hours for a sum".into(),
+            Self::List { .. } => "put `,` or `and` between two days".into(),
             Self::Time { .. } => "write `9`, `09:30`, `9am` or `21:15`".into(),
             Self::At => "use `start` for the time of day, and `period` for the number of days".into(),
             Self::Cron(why) => return why.hints(),
@@ -257,21 +264,25 @@ fn items(text: &str) -> Vec<String> {
 
 fn parse_days(text: &str) -> Result<DaySet, PeriodError> {
     items(text).iter().try_fold(DaySet::default(), |days, item| {
-        Ok(days.with(match item.as_str() {
-            "weekday" | "weekdays" => DaySet::WEEKDAYS,
-            "weekend" | "weekends" => DaySet::WEEKEND,
-            _ => match weekday(item) {
-                Some(day) => DaySet::one(day),
-                None => return Err(unknown_day(item)),
-            },
-        }))
+        let more = day_set(item).ok_or_else(|| unknown_day(item))?;
+        Ok(days.with(more))
     })
+}
+
+fn day_set(word: &str) -> Option<DaySet> {
+    match word {
+        "weekday" | "weekdays" => Some(DaySet::WEEKDAYS),
+        "weekend" | "weekends" => Some(DaySet::WEEKEND),
+        _ => weekday(word).map(DaySet::one),
+    }
 }
 
 /// Names the first word that is not a day, of what was taken for one.
 fn unknown_day(item: &str) -> PeriodError {
-    let word = item.split(' ').find(|word| weekday(word).is_none()).or_else(|| item.split(' ').nth(1));
-    PeriodError::Word { word: word.filter(|word| !word.is_empty()).unwrap_or("and").to_owned() }
+    match item.split_whitespace().find(|word| day_set(word).is_none() && *word != "day") {
+        Some(word) => PeriodError::Word { word: word.to_owned() },
+        None => PeriodError::List { text: item.to_owned() },
+    }
 }
 
 fn parse_times(text: &str) -> Result<Vec<Time>, PeriodError> {

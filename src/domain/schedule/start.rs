@@ -195,7 +195,7 @@ pub fn resolve_start(
     };
     let trimmed = typed.trim();
     if is_relative(trimmed) {
-        let (civil, moment) = resolve(&trimmed.to_ascii_lowercase(), now, &zone).map_err(start)?;
+        let (civil, moment) = resolve(trimmed, now, &zone).map_err(start)?;
         let (placed, gap) = place_in(&zone, civil).map_err(start)?;
         let said = gap.filter(|_| placed == moment);
         return Ok((render(civil, moment, &zone, zones), note.into_iter().chain(said).collect()));
@@ -220,15 +220,16 @@ pub fn resolve_start(
 }
 
 /// The time on the zone's clocks, and the moment.
-fn resolve(lower: &str, now: Timestamp, zone: &Zone) -> Result<(DateTime, Timestamp), StartError> {
+fn resolve(typed: &str, now: Timestamp, zone: &Zone) -> Result<(DateTime, Timestamp), StartError> {
+    let lower = &typed.to_ascii_lowercase();
     let far = |_| StartError::TooFar;
     let now = next_whole_second(now).ok_or(StartError::TooFar)?;
     let here = zone.time_zone().to_datetime(now);
     if lower == "now" {
         return Ok((here, now));
     }
-    if lower.starts_with('+') {
-        return match parse_quantity(lower.trim_start_matches('+'))? {
+    if let Some(quantity) = typed.strip_prefix('+') {
+        return match parse_quantity(quantity)? {
             Rule::Calendar { count, unit } => {
                 let count = i64::from(count);
                 let span = match unit {
@@ -250,7 +251,7 @@ fn resolve(lower: &str, now: Timestamp, zone: &Zone) -> Result<(DateTime, Timest
             }
         };
     }
-    let (word, time) = lower.split_once(char::is_whitespace).unwrap_or((lower, ""));
+    let (word, time) = lower.split_once(char::is_whitespace).unwrap_or((lower.as_str(), ""));
     let (date, time) = match word {
         "today" => (here.date(), time),
         "tomorrow" => (here.date().tomorrow().map_err(far)?, time),

@@ -18,6 +18,8 @@ mod mapping;
 pub mod note;
 mod overlap;
 pub mod period;
+pub mod policy;
+mod quantity;
 pub mod rule;
 pub mod start;
 mod stepping;
@@ -28,10 +30,11 @@ pub mod zone;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{Decision, Decisions, Facts, Memory, Policy, Verdict, decide};
+pub use decide::{Decision, Decisions, Facts, Memory, Verdict, decide};
 pub use error::{Part, ScheduleError};
 pub use jitter::Jitter;
 pub use note::Note;
+pub use policy::{Missed, Overlap, Policy};
 pub use rule::{Event, Rule};
 pub use start::resolve_start;
 pub use timetable::{Moved, Occurrence, Timetable};

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::count::{Older, Tally};
 use super::jitter::Jitter;
 use super::overlap::{in_line, single};
+use super::policy::{Missed, Policy};
 use super::timetable::{Moved, Occurrence, Timetable};
 
 pub use super::overlap::{CATCH_UP, release};
@@ -24,84 +25,6 @@ pub const ON_TIME: Duration = Duration::from_secs(30);
 /// By how much the last decided occurrence may lie ahead of the clock at least before the clock is taken to have been
 /// wrong.
 const SET_BACK: SignedDuration = SignedDuration::from_hours(1);
-
-/// What becomes of occurrences that nobody was there to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Missed {
-    /// The newest is run.
-    #[default]
-    Once,
-    /// None is.
-    Skip,
-    /// The newest [`CATCH_UP`] are, one after another.
-    All,
-}
-
-/// What becomes of an occurrence while an earlier one still runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Overlap {
-    /// It is skipped.
-    #[default]
-    Skip,
-    /// It waits, in the place of one that waits already.
-    Queue,
-    /// The earlier one is stopped first.
-    Replace,
-    /// Both run.
-    Allow,
-}
-
-impl Missed {
-    /// Every one.
-    pub const ALL: [Self; 3] = [Self::Once, Self::Skip, Self::All];
-
-    /// The word in the registry.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Once => "once",
-            Self::Skip => "skip",
-            Self::All => "all",
-        }
-    }
-
-    /// Reads the word in the registry.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|missed| missed.as_str() == word)
-    }
-}
-
-impl Overlap {
-    /// Every one.
-    pub const ALL: [Self; 4] = [Self::Skip, Self::Queue, Self::Replace, Self::Allow];
-
-    /// The word in the registry.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Skip => "skip",
-            Self::Queue => "queue",
-            Self::Replace => "replace",
-            Self::Allow => "allow",
-        }
-    }
-
-    /// Reads the word in the registry.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|overlap| overlap.as_str() == word)
-    }
-}
-
-/// What a task says about occurrences that are late or meet each other.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Policy {
-    /// About those that nobody was there for.
-    pub missed: Missed,
-    /// How late one may be and still run.
-    pub start_deadline: Option<Duration>,
-    /// About those that meet an earlier one.
-    pub overlap: Overlap,
-    /// How many may run side by side under [`Overlap::Allow`].
-    pub max_running: Option<usize>,
-}
 
 /// What is kept of a task's schedule from one decision to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +78,7 @@ pub enum Verdict<Id> {
         /// Whether it is one of a line that catches up.
         catch_up: bool,
     },
-    /// It runs when these have been stopped.
+    /// It runs when these have been stopped, and waits until then.
     Replace {
         /// What is to be stopped.
         stop: Vec<Id>,
@@ -226,13 +149,11 @@ pub fn decide<Id: Clone>(facts: &Facts<'_, Id>, policy: &Policy) -> Decisions<Id
         Decisions { rows: Vec::new(), older: None, displaced: Vec::new(), memory: facts.memory, clock_was_wrong: None };
     let floor = facts.memory.floor();
     if floor > facts.now {
-        return match was_wrong(facts, floor) {
-            true => {
-                let memory = Memory { last: None, seen_at: facts.now };
-                Decisions { memory, clock_was_wrong: Some(floor), ..nothing }
-            }
-            false => nothing,
-        };
+        if was_wrong(facts, floor) {
+            let memory = Memory { last: None, seen_at: facts.now };
+            return Decisions { memory, clock_was_wrong: Some(floor), ..nothing };
+        }
+        return nothing;
     }
     let (mut due, older) = facts.timetable.newest(floor, facts.now, CATCH_UP);
     // What is put off beyond now is not due yet, nor is what comes after it.
@@ -301,10 +222,9 @@ fn why_missed(time: Timestamp, late: Duration, newest: Timestamp, policy: &Polic
         return Some(Why::Deadline(deadline));
     }
     match policy.missed {
-        Missed::All => None,
         Missed::Skip if late > ON_TIME => Some(Why::Away),
         Missed::Once | Missed::Skip if time < newest => Some(Why::Newer(newest)),
-        Missed::Once | Missed::Skip => None,
+        Missed::Once | Missed::Skip | Missed::All => None,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::decide::{Displaced, Facts, Overlap, Policy, Verdict, Waiting};
+use super::decide::{Displaced, Facts, Verdict, Waiting};
+use super::policy::{Overlap, Policy};
 
 /// The most occurrences that wait for their turn, and that are run late after a time away.
 pub const CATCH_UP: usize = 100;

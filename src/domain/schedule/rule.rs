@@ -173,7 +173,7 @@ fn unknown_word(text: &str, word: &str) -> CronError {
 pub(super) fn print_exact(duration: Duration) -> String {
     let millis = duration.as_millis();
     for (unit, size) in [("h", 3_600_000), ("min", 60_000), ("s", 1000)] {
-        if millis % size == 0 {
+        if millis.is_multiple_of(size) {
             return format!("{} {unit}", millis / size);
         }
     }

@@ -6,9 +6,8 @@ use jiff::Timestamp;
 
 use super::{at, table};
 use crate::domain::schedule::count::Tally;
-use crate::domain::schedule::decide::{CATCH_UP, Decisions, Facts, Memory, Missed, Overlap, Policy, Verdict, Waiting};
-use crate::domain::schedule::decide::{decide, next_due, release};
-use crate::domain::schedule::{Jitter, Timetable};
+use crate::domain::schedule::decide::{CATCH_UP, Facts, Memory, Verdict, Waiting, decide, next_due, release};
+use crate::domain::schedule::{Decisions, Jitter, Missed, Overlap, Policy, Timetable};
 
 fn clock(text: &str) -> Timestamp {
     at(&format!("2025-06-01T{text}Z"))
@@ -82,7 +81,7 @@ fn a_clock_that_was_far_ahead_is_not_waited_for() {
     let now = at("2019-01-01T00:20:00Z");
     for memory in [since("10:00:00"), Memory { last: None, seen_at: clock("10:00:00") }] {
         let decisions = decide(&Facts { now, ..facts(&hourly, memory, "10:00:00") }, &Policy::default());
-        assert_eq!(decisions.clock_was_wrong.is_some(), true);
+        assert!(decisions.clock_was_wrong.is_some());
         assert_eq!((decisions.rows.len(), decisions.memory), (0, Memory { last: None, seen_at: now }));
     }
     // A daily task may be a day ahead; an hourly one an hour.

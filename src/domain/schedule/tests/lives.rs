@@ -10,9 +10,8 @@ use proptest::sample::select;
 use super::properties::{ZONES, rules};
 use super::table;
 use crate::domain::schedule::count::{Older, Tally};
-use crate::domain::schedule::decide::{
-    Facts, Memory, Missed, Overlap, Policy, Verdict, Waiting, decide, next_due, release,
-};
+use crate::domain::schedule::decide::{Facts, Memory, Verdict, Waiting, decide, next_due, release};
+use crate::domain::schedule::{Decision, Missed, Overlap, Policy, Timetable};
 
 /// What happens next.
 #[derive(Debug, Clone)]
@@ -135,10 +134,10 @@ proptest! {
 
 /// Every occurrence in (floor, now] has its row, or is in the range that is not listed.
 fn check_complete(
-    table: &crate::domain::schedule::Timetable,
+    table: &Timetable,
     floor: Timestamp,
     now: Timestamp,
-    rows: &[crate::domain::schedule::Decision<Timestamp>],
+    rows: &[Decision<Timestamp>],
     older: Option<Older>,
 ) -> Result<(), TestCaseError> {
     let listed_from = older.map_or(floor, |older| older.through);

@@ -118,7 +118,7 @@ fn words_that_mean_nothing_are_named() {
     no_period("2 minuets", "`minuets` is not a unit → did you mean `minutes`?");
     no_period("2 fortnights", "`fortnights` is not a unit → use s, min, h, day, week, month, quarter or year");
     no_period("every fortnight", &unknown("fortnight"));
-    no_period("every weekday a 9", &unknown("a"));
+    no_period("every weekday a 9", "`a` is not known → did you mean `at`?");
     no_period("mondey at 9", "`mondey` is not known → did you mean `monday`?");
     no_period("mon fri at 9", "`mon fri` is not one day → put `,` or `and` between two days");
     no_period("tomorrow at 9", &unknown("tomorrow"));

@@ -3,8 +3,8 @@
 //!
 //! In reading order: [`rule`] says what a schedule is, [`period`] and [`cron`] read one, [`start`] and [`zone`] read
 //! where and from when it counts, [`timetable`] puts these together and finds the next occurrence, [`jitter`] puts
-//! it off by a little, [`decide`] says what becomes of every occurrence that is due. The one rule for clock changes
-//! is in [`mapping`]. Nothing here reads a clock or a zone database: `now` and the zones are given.
+//! it off by a little, [`mod@decide`] says what becomes of every occurrence that is due. The one rule for clock changes
+//! is in `mapping`. Nothing here reads a clock or a zone database: `now` and the zones are given.
 
 mod build;
 pub mod count;

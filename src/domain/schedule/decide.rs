@@ -29,7 +29,7 @@ const SET_BACK: SignedDuration = SignedDuration::from_hours(1);
 /// What is kept of a task's schedule from one decision to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// The newest occurrence about which something was decided.
+    /// The newest occurrence about which something was decided, or the moment from which everything is counted anew.
     pub last: Option<Timestamp>,
     /// When the schedule was first seen, edited or wanted anew: what was before that does not exist.
     pub seen_at: Timestamp,
@@ -150,7 +150,8 @@ pub fn decide<Id: Clone>(facts: &Facts<'_, Id>, policy: &Policy) -> Decisions<Id
     let floor = facts.memory.floor();
     if floor > facts.now {
         if was_wrong(facts, floor) {
-            let memory = Memory { last: None, seen_at: facts.now };
+            // What a right clock decided before now stays decided, also when the schedule is edited next.
+            let memory = Memory { last: Some(facts.now), seen_at: facts.now };
             return Decisions { memory, clock_was_wrong: Some(floor), ..nothing };
         }
         return nothing;

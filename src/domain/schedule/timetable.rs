@@ -1,7 +1,7 @@
 //! The occurrences of a schedule: which one is next, after any moment.
 //!
 //! Exact periods count the time that passes. Everything else is a list of times that clocks show, from which
-//! [`super::mapping`] makes moments; a cron expression whose hour field starts with `*` follows the clock instead:
+//! `mapping` makes moments; a cron expression whose hour field starts with `*` follows the clock instead:
 //! it fires whenever the clock shows one of its times, twice where it shows it twice.
 
 use std::fmt;

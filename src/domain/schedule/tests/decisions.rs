@@ -82,13 +82,24 @@ fn a_clock_that_was_far_ahead_is_not_waited_for() {
     for memory in [since("10:00:00"), Memory { last: None, seen_at: clock("10:00:00") }] {
         let decisions = decide(&Facts { now, ..facts(&hourly, memory, "10:00:00") }, &Policy::default());
         assert!(decisions.clock_was_wrong.is_some());
-        assert_eq!((decisions.rows.len(), decisions.memory), (0, Memory { last: None, seen_at: now }));
+        assert_eq!((decisions.rows.len(), decisions.memory), (0, Memory { last: Some(now), seen_at: now }));
     }
     // A daily task may be a day ahead; an hourly one an hour.
     let daily = table("day", "", "UTC");
     let day = Memory { last: Some(at("2025-06-02T00:00:00Z")), seen_at: at("2025-01-01T00:00:00Z") };
     assert_eq!(decide(&facts(&daily, day, "00:00:00"), &Policy::default()).clock_was_wrong, None);
     assert!(decide(&facts(&hourly, day, "00:00:00"), &Policy::default()).clock_was_wrong.is_some());
+}
+
+#[test]
+fn what_was_decided_before_a_clock_was_set_back_stays_decided() {
+    let hourly = hourly();
+    let wrong = Memory { last: Some(clock("20:00:00")), seen_at: at("2025-01-01T00:00:00Z") };
+    let Memory { last, .. } = decide(&facts(&hourly, wrong, "12:30:00"), &Policy::default()).memory;
+    // Set back once more, by a little, and then the schedule is edited: 12:00 has been.
+    let edited = Memory { last, seen_at: clock("11:50:00") };
+    assert_eq!(next_due(&hourly, edited, None), Some(clock("13:00:00")));
+    assert_eq!(rows(&decide(&facts(&hourly, edited, "12:10:00"), &Policy::default())), [""; 0]);
 }
 
 #[test]

@@ -49,11 +49,9 @@ struct Life {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
     #[test]
     fn every_due_occurrence_is_decided_once(
-        rule in rules(), zone in select(&ZONES[..]), turns in prop::collection::vec(turns(), 1..80),
+        rule in rules(), zone in select(&ZONES[..]), turns in prop::collection::vec(turns(), 1..40),
         missed in select(&Missed::ALL[..]), overlap in select(&Overlap::ALL[..]), deadline in select(vec![None, Some(600)]),
     ) {
         let policy = Policy { missed, overlap, start_deadline: deadline.map(Duration::from_secs), max_running: Some(3) };

@@ -24,6 +24,7 @@ pub mod rule;
 pub mod start;
 mod stepping;
 pub mod timetable;
+pub mod typed;
 mod words;
 pub mod zone;
 
@@ -36,6 +37,6 @@ pub use jitter::Jitter;
 pub use note::Note;
 pub use policy::{Missed, Overlap, Policy};
 pub use rule::{Event, Rule};
-pub use start::resolve_start;
 pub use timetable::{Moved, Occurrence, Timetable};
+pub use typed::resolve_start;
 pub use zone::{Zone, Zones};

@@ -8,7 +8,7 @@ use super::error::ScheduleError;
 use super::mapping::moment;
 use super::note::Note;
 use super::period::parse_period;
-use super::rule::{DaySet, Rule};
+use super::rule::{CalendarUnit, DaySet, Rule};
 use super::start::{Place, StartError, Written, place_at, place_in, read};
 use super::stepping::Steps;
 use super::timetable::{Anchor, Pace, Timetable};
@@ -97,8 +97,8 @@ fn anchor(start: &Written, zone: &Zone, rule: &Rule, notes: &mut Vec<Note>) -> R
         Place::Zone(named, None) => named.clone(),
     };
     let (moment, note) = place_in(&own, start.civil)?;
-    // An exact period has no time of day that it would have to be moved from or to.
     notes.extend(note);
+    // A time that the clocks skip stays what a calendar rule steps from; an exact period has no time of day.
     let same = own == *zone && rule.needs_zone();
     let civil = if same { start.civil } else { zone.time_zone().to_datetime(moment) };
     Ok(Anchor { moment, civil })
@@ -114,10 +114,8 @@ fn pace(rule: &Rule, zone: &Zone, start: Option<Anchor>) -> Pace {
         }
         Rule::Calendar { count, unit } => {
             let first = match unit {
-                super::rule::CalendarUnit::Week => FIRST_MONDAY,
-                super::rule::CalendarUnit::Day | super::rule::CalendarUnit::Month | super::rule::CalendarUnit::Year => {
-                    EPOCH
-                }
+                CalendarUnit::Week => FIRST_MONDAY,
+                CalendarUnit::Day | CalendarUnit::Month | CalendarUnit::Year => EPOCH,
             };
             Pace::Steps(Steps::new(start.map_or(first, |start| start.civil), *count, *unit))
         }

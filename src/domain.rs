@@ -10,6 +10,7 @@ pub mod name;
 pub mod notice;
 pub mod outcome;
 pub mod restart;
+pub mod schedule;
 pub mod signal;
 pub mod since;
 pub mod status;

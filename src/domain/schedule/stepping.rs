@@ -32,13 +32,12 @@ impl Steps {
 
     /// The first step that is strictly after a time.
     pub(super) fn after(&self, civil: DateTime) -> Option<DateTime> {
-        // One less than the number of whole steps is never too many, and the one wanted is among the next three: a
-        // month's last days may stand for several.
-        let first = self.whole(civil).checked_sub(1)?;
-        (first..).take(4).filter_map(|k| self.step(k)).find(|step| *step > civil)
+        // Step k is on the same date, or in the same month, or before it; step k + 1 is behind it.
+        let k = self.whole(civil);
+        [k, k.checked_add(1)?].into_iter().filter_map(|k| self.step(k)).find(|step| *step > civil)
     }
 
-    /// How many whole steps lie between the anchor and a time, give or take one.
+    /// How many whole steps lie between the anchor and a time, by date or month alone.
     fn whole(&self, civil: DateTime) -> i64 {
         let months = |civil: DateTime| i64::from(civil.year()) * 12 + i64::from(civil.month());
         match self.size {

@@ -7,6 +7,7 @@ pub mod disk;
 pub mod lock;
 mod permission;
 pub mod reserve;
+pub mod zones;
 
 use std::ffi::OsStr;
 use std::os::unix::fs::DirBuilderExt;

@@ -48,6 +48,21 @@ pub(super) struct Fields {
     /// The time zone of its schedule
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
+    /// What becomes of runs that were due while nobody was there: once, skip or all [default: once]
+    #[arg(long, value_name = "WHICH", value_parser = ["once", "skip", "all"])]
+    missed: Option<String>,
+    /// What becomes of a run that is due while an earlier one runs: skip, queue, replace or allow [default: skip]
+    #[arg(long, value_name = "HOW", value_parser = ["skip", "queue", "replace", "allow"])]
+    overlap: Option<String>,
+    /// Put each run off by less than this, always by the same for the same moment
+    #[arg(long, value_name = "DURATION")]
+    jitter: Option<String>,
+    /// How late a run may still begin
+    #[arg(long, value_name = "DURATION")]
+    start_deadline: Option<String>,
+    /// How many may run side by side, with `--overlap allow`
+    #[arg(long, value_name = "N")]
+    max_running: Option<u32>,
     /// Whether it is started again when it has ended: always, on-failure or never
     #[arg(long, value_name = "WHEN", conflicts_with = "once", value_parser = ["always", "on-failure", "never"])]
     restart: Option<String>,
@@ -163,6 +178,11 @@ impl Fields {
         set("cron", text(&self.cron));
         set("start", text(&self.start));
         set("tz", text(&self.tz));
+        set("missed", text(&self.missed));
+        set("overlap", text(&self.overlap));
+        set("jitter", text(&self.jitter));
+        set("start_deadline", text(&self.start_deadline));
+        set("max_running", number(self.max_running));
         set("enabled", self.enabled.map(Value::Flag));
         set("timeout", text(&self.timeout));
         set("retries", number(self.retries));

@@ -10,6 +10,7 @@ use super::amount::{duration_text, optional_duration_text};
 use super::name::TaskName;
 use super::notice::Notify;
 use super::restart::{Backoff, Window};
+use super::schedule::Policy;
 use super::signal::Signal;
 
 /// How long a stopped script has to end by itself before it is killed, when its task does not say.
@@ -114,6 +115,12 @@ pub struct Schedule {
     pub start: Option<String>,
     /// The time zone of the above.
     pub tz: Option<String>,
+    /// What becomes of occurrences that are late or meet each other.
+    #[serde(default)]
+    pub policy: Policy,
+    /// By how much at most each occurrence is put off.
+    #[serde(default, with = "optional_duration_text")]
+    pub jitter: Option<Duration>,
 }
 
 impl Schedule {

@@ -14,7 +14,7 @@ use crate::store::{Durability, StoreError, cache};
 use super::{Executor, ExecutorError};
 
 /// The format of the cached tasks: it changes with the fields of a task, and an older cache is then not used.
-const CACHE_FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
+const CACHE_FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/3");
 
 /// The tasks that are defined.
 #[derive(Debug)]

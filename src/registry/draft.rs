@@ -10,10 +10,12 @@ use super::mistake::{Problem, Sink};
 use crate::domain::name::TaskName;
 use crate::domain::notice::{Notify, Occasion};
 use crate::domain::restart::{Backoff, DEFAULT_WITHIN, Thousandths, Window};
+use crate::domain::schedule::{Jitter, Missed, Overlap, Policy, ScheduleError, Timetable};
 use crate::domain::signal::Signal;
 use crate::domain::task::{
     DEFAULT_GRACE, DEFAULT_KEEP, Program, Restart, Retention, Schedule, Stall, StallAction, StopSequence, Task,
 };
+use crate::home::zones;
 
 /// The fields that one table sets.
 #[derive(Debug, Default)]
@@ -34,6 +36,11 @@ pub(super) struct Draft {
     pub(super) cron: Option<String>,
     pub(super) start: Option<String>,
     pub(super) tz: Option<String>,
+    pub(super) missed: Option<Missed>,
+    pub(super) overlap: Option<Overlap>,
+    pub(super) jitter: Option<Duration>,
+    pub(super) start_deadline: Option<Duration>,
+    pub(super) max_running: Option<u32>,
     pub(super) enabled: Option<bool>,
     pub(super) timeout: Option<Duration>,
     pub(super) retries: Option<u32>,
@@ -92,10 +99,45 @@ impl Draft {
                 self.need(key, other, Some(hint), place, sink);
             }
         }
+        self.check_schedule(task, defaults, place, sink);
         if self.restart.is_some_and(|restart| restart != Restart::Never)
             && let Some(other) = self.ending()
         {
             self.clash_at("restart", other, place, sink);
+        }
+    }
+
+    /// Reports what is wrong with when the task fires.
+    fn check_schedule(&self, task: &Range<usize>, defaults: &Self, place: &str, sink: &mut Sink<'_>) {
+        let (schedule, _, _) = self.schedule(defaults);
+        if !schedule.is_set() {
+            for key in ["start", "missed", "overlap", "jitter", "start_deadline", "max_running"] {
+                let hint = "say how often it fires: `period = \"day\"`";
+                self.need(key, "period", Some(hint), place, sink);
+            }
+            return;
+        }
+        let at = |key| self.seen.get(key).unwrap_or(task).clone();
+        let problem = |key: &'static str, error: &dyn std::error::Error| Problem::Schedule {
+            key: key.to_owned(),
+            error: chain(error),
+        };
+        match Timetable::build(&schedule, &zones::zones()) {
+            // Said above.
+            Err(ScheduleError::Both) => {}
+            Err(error) => {
+                let key = error.part().as_str();
+                sink.add(at(key), problem(key, &error), error.hints().into_iter().next());
+            }
+            Ok((timetable, _)) => {
+                if let Some(error) = schedule.jitter.and_then(|jitter| Jitter::check(jitter, &timetable).err()) {
+                    sink.add(at("jitter"), problem("jitter", &error), error.hints().into_iter().next());
+                }
+            }
+        }
+        if self.seen.contains_key("max_running") && schedule.policy.overlap != Overlap::Allow {
+            let problem = Problem::Needs { key: "max_running".to_owned(), other: "overlap", place: place.to_owned() };
+            sink.add(at("max_running"), problem, Some("let runs meet: `overlap = \"allow\"`".to_owned()));
         }
     }
 
@@ -222,6 +264,13 @@ impl Draft {
             cron: self.cron.clone().or_else(|| timed(&defaults.cron)),
             start: self.start.clone().or_else(|| defaults.start.clone()),
             tz: self.tz.clone().or_else(|| defaults.tz.clone()),
+            policy: Policy {
+                missed: self.missed.or(defaults.missed).unwrap_or_default(),
+                start_deadline: self.start_deadline.or(defaults.start_deadline),
+                overlap: self.overlap.or(defaults.overlap).unwrap_or_default(),
+                max_running: self.max_running.or(defaults.max_running),
+            },
+            jitter: self.jitter.or(defaults.jitter),
         };
         let retries = self.retries.or(defaults.retries.filter(|_| !keep_alive));
         let ends = schedule.is_set() || retries.is_some();
@@ -229,6 +278,12 @@ impl Draft {
         let default = defaults.restart.filter(|restart| !ends || *restart == Restart::Never);
         (schedule, self.restart.or(default).unwrap_or(unset), retries)
     }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// A working directory: as it is written when absolute, else below the folder of the file.

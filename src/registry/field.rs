@@ -29,7 +29,7 @@ macro_rules! field {
 }
 
 #[rustfmt::skip]
-static FIELDS: [Field; 35] = [
+static FIELDS: [Field; 40] = [
     field!("script", "text", "", "The script to run; a relative path is found from `wd`. Exactly one of `script`, `command` and `shell`", false,
         |r, e, d| d.script = r.path(e)),
     field!("command", "list of texts", "", "A program, found along `PATH`, and its arguments", false,
@@ -56,6 +56,16 @@ static FIELDS: [Field; 35] = [
         |r, e, d| d.start = r.moment(e)),
     field!("tz", "text", "the zone of the machine", "The time zone of the schedule", true,
         |r, e, d| d.tz = r.text(e)),
+    field!("missed", "`once`, `skip` or `all`", "`once`", "What becomes of runs that were due while nobody was there: the newest is run, none is, or the newest 100 are, one after another", true,
+        |r, e, d| d.missed = r.missed(e)),
+    field!("overlap", "`skip`, `queue`, `replace` or `allow`", "`skip`", "What becomes of one that is due while an earlier one runs: it is skipped, it waits (one at most), the earlier one is stopped first, or both run", true,
+        |r, e, d| d.overlap = r.overlap(e)),
+    field!("jitter", "duration", "none", "Each run is put off by less than this, always by the same for the same moment; shorter than the time between two runs", true,
+        |r, e, d| d.jitter = r.positive(e, "leave it out for none")),
+    field!("start_deadline", "duration", "none", "How late a run may still begin; a later one counts as missed", true,
+        |r, e, d| d.start_deadline = r.positive(e, "leave it out for no limit")),
+    field!("max_running", "number from 1 to 100", "no limit", "How many may run side by side. Needs `overlap = \"allow\"`", true,
+        |r, e, d| d.max_running = r.count_in(e, 1..=100)),
     field!("enabled", "`true` or `false`", "`true`", "Whether the schedule may fire it", true,
         |r, e, d| d.enabled = r.flag(e)),
     field!("timeout", "duration", "none", "The longest that one run may last", true,

@@ -54,6 +54,8 @@ pub enum Problem {
     Number { key: String, found: String, least: u64, most: u64 },
     #[error("`{key}`: {error}")]
     Url { key: String, error: UrlError },
+    #[error("`{key}`: {error}")]
+    Schedule { key: String, error: String },
     #[error("`{key}` may not be empty")]
     Empty { key: String },
     #[error("`{key}` may not be zero")]

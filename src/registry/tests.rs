@@ -420,8 +420,15 @@ fn programs_exclude_what_is_not_theirs() {
 
 /// A value for each kind of field that no default has.
 fn sample(field: &Field) -> &'static str {
+    match field.key {
+        "period" => return "\"77 s\"",
+        "cron" => return "\"7 7 * * *\"",
+        "start" => return "\"2030-07-07 07:07:07\"",
+        "tz" => return "\"Europe/Zurich\"",
+        _ => {}
+    }
     match field.form {
-        "text" | "text or list of texts" | "text or date and time" => "\"odd\"",
+        "text" | "text or list of texts" => "\"odd\"",
         "list of texts" => "[\"odd\"]",
         "table of texts" => "{ ODD = \"1\" }",
         "duration" => "\"77s\"",
@@ -431,6 +438,8 @@ fn sample(field: &Field) -> &'static str {
         "`true` or `false`" => "false",
         "`always`, `on-failure` or `never`" => "\"on-failure\"",
         "`notify` or `restart`" => "\"restart\"",
+        "`once`, `skip` or `all`" => "\"all\"",
+        "`skip`, `queue`, `replace` or `allow`" => "\"queue\"",
         "number from 1 to 1000" => "7.7",
         "number from 0 to 1 or `\"10%\"`" => "\"77%\"",
         "text or list of `failure`, `crash-loop`, `recovery`, `finish`, `stall`" => "[\"finish\"]",
@@ -446,6 +455,8 @@ fn every_field_of_the_table_is_read() {
             "script" | "command" | "shell" => "",
             "give_up.within" => "script = \"x\"\ngive_up.failures = 5\n",
             "stall_file" | "stall_action" => "script = \"x\"\nstall_after = \"1h\"\n",
+            "start" | "missed" | "overlap" | "jitter" | "start_deadline" => "script = \"x\"\nperiod = \"hour\"\n",
+            "max_running" => "script = \"x\"\nperiod = \"hour\"\noverlap = \"allow\"\n",
             _ => "script = \"x\"\n",
         };
         let set = format!("{} = {}\n", field.key, sample(field));

@@ -307,7 +307,10 @@ impl Keeper {
             Item::Flush => self.flush(),
             Item::Reload => self.reload().and_then(|()| self.survey()),
             Item::Survey => self.take_children().and_then(|()| self.survey()),
-            Item::Spare => self.prepare_spare(),
+            Item::Spare => {
+                self.prepare_spare();
+                Ok(())
+            }
             Item::SafetyNet => self.safety_net(),
             Item::Missed => {
                 warn!("woken by the safety net: the database has changed and the bell has not rung");
@@ -341,7 +344,7 @@ impl Keeper {
     }
 
     /// Prepares a run for whatever is started next. Without one the next start is slower, and that is all.
-    fn prepare_spare(&mut self) -> Result<(), ExecutorError> {
+    fn prepare_spare(&mut self) {
         match self.executor.prepare_spare() {
             Ok(spare) => self.spare = Some(spare),
             Err(error) => {
@@ -349,7 +352,6 @@ impl Keeper {
                 self.agenda.set(Item::Spare, clock::since_boot() + TRY_AGAIN);
             }
         }
-        Ok(())
     }
 
     /// Nothing has happened for a while. If facts have changed all the same, somebody did not ring, or is about to.

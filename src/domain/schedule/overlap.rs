@@ -49,7 +49,13 @@ pub(super) fn single<Id: Clone>(time: Timestamp, facts: &Facts<'_, Id>, policy: 
         Overlap::Replace if busy => instead(Verdict::Replace { stop: facts.running.to_vec() }),
         Overlap::Replace if catching_up => instead(Verdict::Wait { catch_up: false }),
         Overlap::Replace => instead(Verdict::Run),
-        Overlap::Allow if policy.max_running.is_some_and(|most| facts.running.len() >= most) => one(skipped()),
+        Overlap::Allow
+            if policy
+                .max_running
+                .is_some_and(|most| facts.running.len() >= usize::try_from(most).unwrap_or(usize::MAX)) =>
+        {
+            one(skipped())
+        }
         Overlap::Skip | Overlap::Queue | Overlap::Allow => one(Verdict::Run),
     }
 }

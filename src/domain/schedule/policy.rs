@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::domain::amount::optional_duration_text;
+
 /// What becomes of occurrences that nobody was there to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Missed {
     /// The newest is run.
     #[default]
@@ -15,7 +20,8 @@ pub enum Missed {
 }
 
 /// What becomes of an occurrence while an earlier one still runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Overlap {
     /// It is skipped.
     #[default]
@@ -68,14 +74,15 @@ impl Overlap {
 }
 
 /// What a task says about occurrences that are late or meet each other.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Policy {
     /// About those that nobody was there for.
     pub missed: Missed,
     /// How late one may be and still run.
+    #[serde(with = "optional_duration_text")]
     pub start_deadline: Option<Duration>,
     /// About those that meet an earlier one.
     pub overlap: Overlap,
     /// How many may run side by side under [`Overlap::Allow`].
-    pub max_running: Option<usize>,
+    pub max_running: Option<u32>,
 }

@@ -28,7 +28,7 @@ fn some(text: &str) -> Option<String> {
 
 /// A schedule from texts, empty where there is none.
 fn written(period: &str, cron: &str, start: &str, tz: &str) -> Schedule {
-    Schedule { period: some(period), cron: some(cron), start: some(start), tz: some(tz) }
+    Schedule { period: some(period), cron: some(cron), start: some(start), tz: some(tz), ..Schedule::default() }
 }
 
 fn build(period: &str, cron: &str, start: &str, tz: &str) -> Result<(Timetable, Vec<Note>), ScheduleError> {

@@ -2,6 +2,7 @@
 
 use super::{Entry, Problem, Reader};
 use crate::domain::notice::Occasion;
+use crate::domain::schedule::{Missed, Overlap};
 use crate::domain::suggest::nearest;
 use crate::domain::task::{Restart, StallAction};
 
@@ -14,6 +15,14 @@ impl Reader<'_> {
     pub(in super::super) fn stall_action(&mut self, entry: &Entry<'_, '_>) -> Option<StallAction> {
         let all = [StallAction::Notify, StallAction::Restart];
         self.choice(entry, &all.map(|one| (one.as_str(), one)), "`notify` and `restart`")
+    }
+
+    pub(in super::super) fn missed(&mut self, entry: &Entry<'_, '_>) -> Option<Missed> {
+        self.choice(entry, &Missed::ALL.map(|one| (one.as_str(), one)), "`once`, `skip` and `all`")
+    }
+
+    pub(in super::super) fn overlap(&mut self, entry: &Entry<'_, '_>) -> Option<Overlap> {
+        self.choice(entry, &Overlap::ALL.map(|one| (one.as_str(), one)), "`skip`, `queue`, `replace` and `allow`")
     }
 
     pub(super) fn occasion(&mut self, entry: &Entry<'_, '_>) -> Option<Occasion> {

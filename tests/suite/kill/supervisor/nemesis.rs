@@ -137,8 +137,9 @@ impl<'a> Nemesis<'a> {
             alive.retain(|other| *other != worker);
             let line = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let arguments = line(worker);
-            let run = arguments.rsplit_once('/').and_then(|(_, rest)| rest.split('\0').next());
-            let Some(run) = run else { continue };
+            // What was a newborn when the list was made may be a script by now.
+            let record = arguments.split('\0').skip_while(|word| *word != "--jobexec-worker").nth(1);
+            let Some((_, run)) = record.and_then(|record| record.rsplit_once('/')) else { continue };
             // What it has just given birth to looks like itself until its exec.
             let is_script = line(parent(worker)) == arguments;
             let victims = if is_script { &mut self.scripts } else { &mut self.workers };

@@ -8,6 +8,7 @@ pub mod events;
 pub mod jobs;
 pub mod night;
 pub mod notices;
+pub mod occurrences;
 pub mod runs;
 mod schema;
 pub mod supervisor;

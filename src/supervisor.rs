@@ -9,6 +9,7 @@ mod detach;
 mod diary;
 mod keeper;
 mod post;
+mod schedules;
 mod scripts;
 mod stall;
 mod told;
@@ -37,7 +38,7 @@ use crate::process::clock;
 use crate::process::environment::Inherited;
 use crate::process::spawn::{POST_DOOR, SUPERVISOR_DOOR};
 use crate::process::wait;
-use crate::process::watch::{Alarm, readable};
+use crate::process::watch::{Alarm, Rang, WallAlarm, readable};
 use crate::store::supervisor::Supervisor;
 
 use keeper::{Event, Keeper};
@@ -50,6 +51,9 @@ const ASKER: &str = "keep-restarting";
 /// How long a supervisor that has just begun is given to write down who it is, and the time between two looks.
 const NAMES_ITSELF: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(5);
+
+/// A moment that does not come: the year 2200, since 1970.
+const FAR: Duration = Duration::from_hours(2_016_144);
 
 /// How a supervisor is to work.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -144,7 +148,7 @@ fn supervise(folder: &Path, options: &Options, place: &str, begun: Option<OwnedF
         detach::tell_begun(begun, supervisor.pid);
     }
     let asker = Asker { name: ASKER.to_owned(), job: None };
-    let mut keeper = Keeper::new(executor, asker.clone(), inherited, options.sleep)?;
+    let mut keeper = Keeper::new(executor, asker.clone(), inherited, options.sleep, supervisor.since)?;
     let why = runtime.block_on(night(&mut keeper, &home, options, signals)).map_err(system("wait for events"))?;
     drop(runtime);
     let flushed = keeper.end();
@@ -204,10 +208,12 @@ fn refusal(executor: &Executor) -> Result<SupervisorError, ExecutorError> {
 async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Signals) -> io::Result<String> {
     let ear = Ear::open(home)?;
     let alarm = Alarm::new()?;
+    let clock = WallAlarm::new()?;
     let bell = readable(&ear)?;
     let ends = readable(&keeper.watch)?;
     let files = readable(&keeper.scripts)?;
     let moments = readable(&alarm)?;
+    let fires = readable(&clock)?;
     let Signals { mut children, mut hangup, mut interrupt, mut terminate } = signals;
     keeper.begin();
     loop {
@@ -215,6 +221,8 @@ async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Sig
             return Ok("nothing is left to do".to_owned());
         }
         alarm.set(keeper.next_moment())?;
+        // Set in any case: it tells when somebody sets the clock.
+        clock.set(keeper.next_fire().unwrap_or(FAR))?;
         let event = tokio::select! {
             heard = hear(&bell, &ear) => {
                 let heard = heard?;
@@ -229,6 +237,14 @@ async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Sig
             woken = clear(&ends) => woken.map(|()| Event::ProcessEnded)?,
             woken = clear(&files) => woken.map(|()| Event::ScriptChanged)?,
             woken = clear(&moments) => woken.map(|()| Event::MomentCame)?,
+            woken = clear(&fires) => {
+                woken?;
+                match clock.rang()? {
+                    Rang::Moment => Event::FireMomentCame,
+                    Rang::ClockSet => Event::ClockSet,
+                    Rang::Nothing => continue,
+                }
+            }
             _ = children.recv() => Event::ChildEnded,
             _ = hangup.recv() => Event::ReadAnew,
             _ = interrupt.recv() => return Ok(goodbye(keeper, options, "interrupted")),

@@ -149,6 +149,7 @@ fn kind(error: &ExecutorError) -> Kind {
         },
         ExecutorError::File(FileError::NotText { .. })
         | ExecutorError::Registry { .. }
+        | ExecutorError::Schedule { .. }
         | ExecutorError::WouldBeMistaken(_) => Kind::Input,
         ExecutorError::NoSuchTask { .. }
         | ExecutorError::NotDefined(_)

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::domain::evidence::{Ended, Entry, Record};
-use crate::domain::name::{RunId, TaskName};
+use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::outcome::Outcome;
 use crate::domain::task::Task;
 use crate::process::environment::Inherited;
@@ -69,7 +69,7 @@ impl Spare {
 pub type AgainAnswers = Vec<(TaskName, Again)>;
 
 /// A task that was looked at.
-enum Looked<'a> {
+pub(super) enum Looked<'a> {
     Ready(Box<Ready<'a>>),
     /// It cannot be run as it stands.
     Refused(Candidate<'a>, String),
@@ -184,26 +184,34 @@ impl Executor {
             Some(job) => Inherited::decode(&jobs::environment_of(self.store.reader(), job)?)?,
             None => ours.clone(),
         };
-        let looked = look(task, &inherited);
-        let (run, record, spare) = match (&looked, spare.take()) {
-            (Ok(_), Some(Spare { run, record, worker })) => (run, Some(record), Some(worker)),
-            (Ok(_), None) => self.prepare_run().map(|(run, record)| (run, Some(record), None))?,
-            (Err(_), kept) => {
-                *spare = kept;
-                (RunId::from_random(random::bytes()?), None, None)
-            }
-        };
-        let candidate = Candidate { task, stored: inherited.encode()?, goes_on: job.map(|job| job.id), run };
-        Ok(match (looked, record) {
-            (Ok((plan, variables)), Some(record)) => {
-                Looked::Ready(Box::new(Ready { candidate, plan, variables, inherited, record, spare }))
-            }
-            (Err(error), _) => Looked::Refused(candidate, error.to_string()),
-            (Ok(_), None) => Looked::Answered(Again::NotDue),
-        })
+        self.make_ready_again(task, inherited, job.map(|job| job.id), spare)
     }
 
-    fn begin_again(&self, looked: Looked<'_>, claim: Option<Claim>, exec_id: &str) -> Again {
+    /// Prepares a run of a task, or finds that it cannot be run as it stands.
+    pub(super) fn make_ready_again<'a>(
+        &self,
+        task: &'a Task,
+        inherited: Inherited,
+        goes_on: Option<JobId>,
+        spare: &mut Option<Spare>,
+    ) -> Result<Looked<'a>, ExecutorError> {
+        let stored = inherited.encode()?;
+        let (plan, variables) = match look(task, &inherited) {
+            Ok(looked) => looked,
+            Err(error) => {
+                let run = RunId::from_random(random::bytes()?);
+                return Ok(Looked::Refused(Candidate { task, stored, goes_on, run }, error.to_string()));
+            }
+        };
+        let (run, record, spare) = match spare.take() {
+            Some(Spare { run, record, worker }) => (run, record, Some(worker)),
+            None => self.prepare_run().map(|(run, record)| (run, record, None))?,
+        };
+        let candidate = Candidate { task, stored, goes_on, run };
+        Ok(Looked::Ready(Box::new(Ready { candidate, plan, variables, inherited, record, spare })))
+    }
+
+    pub(super) fn begin_again(&self, looked: Looked<'_>, claim: Option<Claim>, exec_id: &str) -> Again {
         match (looked, claim) {
             (Looked::Ready(mut ready), Some(Claim::Claimed { job, former })) => {
                 let run = ready.candidate.run;
@@ -230,13 +238,19 @@ impl Executor {
 }
 
 /// Removes the record of a run that was never recorded. One that stays is removed by whoever tidies up.
-fn unneeded(record: &Path) {
+pub(super) fn unneeded(record: &Path) {
     let _ = std::fs::remove_file(record);
 }
 
 impl Ledger<'_> {
     /// Claims a run for a task that cannot be run, and records at once that it could not start.
-    fn refuse(&self, one: &Candidate<'_>, error: &str, why: Why, asker: &Asker) -> Result<Claim, ExecutorError> {
+    pub(super) fn refuse(
+        &self,
+        one: &Candidate<'_>,
+        error: &str,
+        why: Why,
+        asker: &Asker,
+    ) -> Result<Claim, ExecutorError> {
         let claim = self.claim(one, why, asker)?;
         if matches!(claim, Claim::Claimed { .. }) {
             let run = runs::find(self.tx, one.run)?

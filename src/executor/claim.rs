@@ -1,5 +1,6 @@
 //! The claim of a run: what makes a start happen at most once. Two claims of one task cannot both pass.
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::domain::lifecycle::{Input, Policy, State, step};
@@ -35,6 +36,13 @@ pub(super) enum Why {
     Due,
     /// As [`Why::Due`], if it is due without a wait.
     DueNow,
+    /// Its schedule has fired.
+    Fired {
+        /// The occurrence.
+        due: Timestamp,
+        /// Whether it may run beside an earlier one.
+        beside: bool,
+    },
 }
 
 /// What a claim made of a task that was ready.
@@ -63,11 +71,13 @@ impl Ledger<'_> {
             }
             Why::Due | Why::DueNow if !self.is_due(one.task, why)? => return Ok(Claim::Already),
             Why::Due | Why::DueNow => tasks::steady(tx, name, now)?,
+            Why::Fired { .. } => {}
         }
-        if runs::unfinished_of(tx, name)?.is_some() {
+        let beside = matches!(why, Why::Fired { beside: true, .. });
+        if !beside && runs::unfinished_of(tx, name)?.is_some() {
             return Ok(Claim::Already);
         }
-        let job = self.job(one, asker)?;
+        let job = self.job(one, why, asker)?;
         let archive = output::free_archive(tx, self.home, name, now)?;
         let policy = Policy { restart: Restart::Never, retries: None, used: 0 };
         let mut path = Vec::new();
@@ -91,6 +101,7 @@ impl Ledger<'_> {
             attempt,
             asked_by: &asker.name,
             archive: &archive,
+            scheduled: job.scheduled,
         };
         runs::create(tx, &new, now)?;
         // Only now is this run's archive taken, so that a foreign file is not set aside under that name.
@@ -102,6 +113,7 @@ impl Ledger<'_> {
             cause: "started",
             data: json!({
                 "by": asker.name,
+                "scheduled": job.scheduled.map(|due| due.to_string()),
                 "run": one.run.to_string(),
                 "what": one.task.program_text(),
                 "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
@@ -151,7 +163,7 @@ impl Ledger<'_> {
     }
 
     /// The job that is run: the one that waits to run again, with the newest definition, or a new one.
-    fn job(&self, one: &Candidate<'_>, asker: &Asker) -> Result<JobRow, ExecutorError> {
+    fn job(&self, one: &Candidate<'_>, why: Why, asker: &Asker) -> Result<JobRow, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
         let name = &one.task.name;
         let waiting = self.newest_job(name)?.filter(|job| job.state == State::RestartReady);
@@ -162,9 +174,14 @@ impl Ledger<'_> {
             }
             self.cancel(job, name, &format!("replaced by {}", asker.name))?;
         }
+        let (door, scheduled) = match why {
+            Why::Asked | Why::Due | Why::DueNow => (Door::Start, None),
+            Why::Fired { due, .. } => (Door::Schedule, Some(due)),
+        };
         let new = NewJob {
             task: one.task,
-            door: Door::Start,
+            door,
+            scheduled,
             environment: &one.stored,
             by: &asker.name,
             spawned_by: asker.job,

@@ -75,6 +75,7 @@ impl Executor {
             attempt,
             asked_by: &asker.name,
             archive: &name,
+            scheduled: None,
         };
         let claimed = self.store.write(Durability::Committed, |tx| -> Result<(), StoreError> {
             runs::create(tx, &new, clock::now())?;

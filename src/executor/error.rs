@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::domain::lifecycle::IllegalMove;
 use crate::domain::name::TaskName;
+use crate::domain::schedule::ScheduleError;
 use crate::home::HomeError;
 use crate::home::lock::LockError;
 use crate::process::environment::EnvFileError;
@@ -67,6 +68,14 @@ pub enum ExecutorError {
         task: TaskName,
         /// Why.
         source: Box<StartError>,
+    },
+    /// A task's schedule cannot be used.
+    #[error("cannot tell when `{task}` fires")]
+    Schedule {
+        /// The task.
+        task: TaskName,
+        /// What is wrong with it.
+        source: Box<ScheduleError>,
     },
     /// A run's record cannot be used.
     #[error(transparent)]
@@ -191,6 +200,7 @@ impl ExecutorError {
                     vec![]
                 }
             },
+            Self::Schedule { source, .. } => source.hints(),
             Self::NoSuchRun { task, .. } => vec![format!("see `jobexec history {task}`")],
             Self::File(FileError::Changed { .. }) => vec!["try again".to_owned()],
             Self::Store(StoreError::Newer { .. }) => vec!["use the newer jobexec".to_owned()],

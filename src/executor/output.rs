@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use crate::domain::evidence::Record;
 use crate::domain::name::TaskName;
 use crate::home::{Home, archive_name};
+use crate::process::record;
 use crate::store::StoreError;
 use crate::store::runs::{self, RunRow};
 
@@ -89,7 +90,13 @@ pub(super) fn free_archive(
 pub(super) fn former_archive(tx: &Connection, home: &Home, task: &TaskName) -> Result<Option<String>, ExecutorError> {
     let Ok(found) = fs::symlink_metadata(home.output(task)) else { return Ok(None) };
     let last = runs::last_of(tx, task, Some(NEWEST))?;
-    if let Some(run) = last.iter().find(|run| run.inode == Some(found.ino())) {
+    let has_it = |run: &&RunRow| match run.outcome {
+        Some(_) => run.inode == Some(found.ino()),
+        // Where runs may meet, an earlier one may still be writing to it: its record says so.
+        None => record::read(&home.record(run.id))
+            .is_ok_and(|read| read.is_some_and(|(record, _)| record.starting.map(|it| it.1) == Some(found.ino()))),
+    };
+    if let Some(run) = last.iter().find(has_it) {
         return Ok(Some(run.archive.clone()));
     }
     let written = Timestamp::from_second(found.mtime()).unwrap_or(Timestamp::UNIX_EPOCH);

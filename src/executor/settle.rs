@@ -211,12 +211,17 @@ impl Settling<'_> {
         Aftermath { form, gave_up, not_before: wait.and_then(|wait| self.time.checked_add(wait).ok()) }
     }
 
+    fn is_newest(&self) -> bool {
+        self.task.as_ref().and_then(|row| row.job).is_none_or(|job| job == self.job.id)
+    }
+
     fn policy(&self, gave_up: bool) -> Policy {
         let wanted = self.task.as_ref().is_some_and(|row| row.wanted) && !gave_up;
         let kept_alive = wanted && self.job.door == Door::Start && !self.definition.schedule.is_set();
         Policy {
             restart: if kept_alive { self.definition.restart } else { Restart::Never },
-            retries: if wanted { self.definition.retries } else { Some(0) },
+            // Beside a newer job of its schedule it is not tried again.
+            retries: if wanted && self.is_newest() { self.definition.retries } else { Some(0) },
             used: self.job.retries_used,
         }
     }

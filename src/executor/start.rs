@@ -24,10 +24,12 @@ use crate::process::spec::{Answer, RunSpec};
 use crate::process::{clock, random, spawn};
 use crate::store::jobs::{self, Door, JobRow};
 use crate::store::runs::{self, RunRow};
+use crate::store::tasks::Fires;
 use crate::store::{Durability, events, tasks};
 
 use super::claim::{Candidate, Claim, Why};
 use super::error::{LaunchErrorWithHint, StartError};
+use super::fire::fingerprint;
 use super::import::Found;
 use super::ledger::Ledger;
 use super::{Asker, Executor, ExecutorError};
@@ -232,7 +234,7 @@ impl Executor {
         let claimed = self.store.write(Durability::Flushed, |tx| {
             let ledger = Ledger { tx, home, now };
             for task in armed {
-                ledger.arm(&task.name, asker)?;
+                ledger.arm(task, asker)?;
             }
             ready
                 .iter()
@@ -339,9 +341,15 @@ impl Executor {
 
 impl Ledger<'_> {
     /// Records that a scheduled task is wanted.
-    fn arm(&self, name: &TaskName, asker: &Asker) -> Result<(), ExecutorError> {
+    fn arm(&self, task: &Task, asker: &Asker) -> Result<(), ExecutorError> {
+        let name = &task.name;
         tasks::see(self.tx, name, self.now)?;
         tasks::want(self.tx, name, true, &asker.name, self.now)?;
+        if let Some(row) = tasks::find(self.tx, name)? {
+            // Whatever it said before: it counts from now on.
+            let fires = Fires { fingerprint: Some(fingerprint(task)), ..row.fires };
+            tasks::set_fires(self.tx, name, &fires)?;
+        }
         let event = events::NewEvent {
             job: None,
             task: Some(name.as_str()),

@@ -47,6 +47,21 @@ pub enum Stopped {
     Left(Vec<i32>),
 }
 
+impl Stopped {
+    /// What became of a task of which this became of one run and `other` of a newer one.
+    fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Left(mut pids), Self::Left(more)) => {
+                pids.extend(more);
+                Self::Left(pids)
+            }
+            (left @ Self::Left(_), _) | (_, left @ Self::Left(_)) => left,
+            (Self::Elsewhere, _) | (_, Self::Elsewhere) => Self::Elsewhere,
+            (_, other) => other,
+        }
+    }
+}
+
 /// What a stop leaves of the user's wish for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Afterwards {
@@ -58,6 +73,8 @@ pub enum Afterwards {
 
 /// A run that is being stopped.
 struct Target {
+    /// Which of the answers it belongs to.
+    answer: usize,
     run: RunRow,
     sequence: StopSequence,
     orphaned: bool,
@@ -77,7 +94,8 @@ enum Last {
 /// What was done with a task in the transaction that recorded the wish.
 enum Wish {
     NotRunning(bool),
-    Run(Box<RunRow>, StopSequence),
+    /// Its runs: more than one where its schedule lets them meet.
+    Runs(Vec<(RunRow, StopSequence)>),
 }
 
 impl Executor {
@@ -112,13 +130,16 @@ impl Executor {
         let wishes = self.record_wishes(names, then, asker)?;
         let mut answers = Vec::new();
         let mut targets = Vec::new();
-        for (name, wish) in names.iter().zip(wishes) {
+        for (answer, (name, wish)) in names.iter().zip(wishes).enumerate() {
             match wish {
-                Wish::NotRunning(cancelled) => answers.push((name.clone(), Some(Stopped::NotRunning(cancelled)))),
-                Wish::Run(run, sequence) => {
-                    answers.push((name.clone(), None));
-                    let found = Last::Unfinished;
-                    targets.push(Target { run: *run, sequence, orphaned: false, found });
+                Wish::NotRunning(cancelled) => answers.push((name.clone(), Stopped::NotRunning(cancelled))),
+                Wish::Runs(runs) => {
+                    answers.push((name.clone(), Stopped::NotRunning(false)));
+                    let target = |(run, sequence)| {
+                        let found = Last::Unfinished;
+                        Target { answer, run, sequence, orphaned: false, found }
+                    };
+                    targets.extend(runs.into_iter().map(target));
                 }
             }
         }
@@ -132,19 +153,15 @@ impl Executor {
         }
         self.import_or_imagine(&ended, lock::PATIENCE)?;
         see_off(&over);
-        // One snapshot for all of them; the targets are in the order of the answers.
+        // One snapshot for all of them.
         let _snapshot = self.store.reader().unchecked_transaction().map_err(StoreError::sql("read the runs"))?;
-        let mut targets = targets.iter();
-        answers
-            .into_iter()
-            .map(|(name, answer)| match (answer, &mut targets) {
-                (Some(answer), _) => Ok((name, answer)),
-                (None, targets) => match targets.next() {
-                    Some(target) => self.what_is_left(target).map(|answer| (name, answer)),
-                    None => Ok((name, Stopped::NotRunning(false))),
-                },
-            })
-            .collect()
+        for target in &targets {
+            let left = self.what_is_left(target)?;
+            if let Some((_, answer)) = answers.get_mut(target.answer) {
+                *answer = answer.clone().with(left);
+            }
+        }
+        Ok(answers)
     }
 
     /// All that can be stopped: what is in the registry, and what is no longer there and still runs or is wanted.
@@ -373,7 +390,11 @@ impl Ledger<'_> {
             data: json!({ "by": asker.name }),
         };
         events::record(tx, &event, now)?;
-        if let Some(run) = runs::unfinished_of(tx, name)? {
+        if then == Afterwards::Stay {
+            self.stop_waiting(name, &format!("stopped by {}", asker.name))?;
+        }
+        let mut runs = Vec::new();
+        for run in runs::all_unfinished_of(tx, name)? {
             // An outcome that is on record already stands.
             let record = record::read(&self.home.record(run.id))?;
             if record.is_none_or(|(record, _)| record.ended.is_none()) {
@@ -381,7 +402,10 @@ impl Ledger<'_> {
             }
             let job = jobs::find(tx, run.job)?;
             let sequence = job.map(|job| jobs::definition_of(tx, &job)).transpose()?.map(|task| task.stop);
-            return Ok(Wish::Run(Box::new(run), sequence.unwrap_or_default()));
+            runs.push((run, sequence.unwrap_or_default()));
+        }
+        if !runs.is_empty() {
+            return Ok(Wish::Runs(runs));
         }
         let pending = self.newest_job(name)?.filter(|job| job.state == State::RestartReady);
         if let Some(job) = &pending

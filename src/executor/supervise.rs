@@ -271,11 +271,22 @@ impl Executor {
             let message = Message { occasion: Occasion::Stall, job: run.job, run, exit: None, reason, lines: &lines };
             Ledger { tx, home, now }.tell(&open.definition, &message)
         })?;
-        if end
-            && let Observed::Alive(Record { starting: Some((worker, _)), .. }) = self.observe(run.id)?
-            && let Some(handle) = WorkerHandle::open(&worker, run.id, self.home.record(run.id))?
-        {
-            handle.stop()?;
+        if end { self.ask_to_end(run.id, &open.definition.stop) } else { Ok(()) }
+    }
+
+    /// Asks a run to end, the wish for which is on record; nothing is waited for.
+    pub fn ask_to_end(&self, run: RunId, stop: &StopSequence) -> Result<(), ExecutorError> {
+        match self.observe(run)? {
+            Observed::Alive(Record { starting: Some((worker, _)), .. }) => {
+                if let Some(handle) = WorkerHandle::open(&worker, run, self.home.record(run))? {
+                    handle.stop()?;
+                }
+            }
+            Observed::Orphaned(record, _) => {
+                let script = record.started.map(|(script, _)| script);
+                self.signal_orphan(run, script.as_ref(), &[stop.signal, Signal::CONT]);
+            }
+            Observed::Alive(_) | Observed::Elsewhere | Observed::Ended(_) => {}
         }
         Ok(())
     }

@@ -126,6 +126,58 @@ impl AsFd for Alarm {
     }
 }
 
+/// An alarm on the wall clock, which also goes off when somebody sets that clock.
+#[derive(Debug)]
+pub struct WallAlarm(TimerFd);
+
+/// Why a wall alarm went off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rang {
+    /// Its moment has come.
+    Moment,
+    /// The clock was set.
+    ClockSet,
+    /// Not at all.
+    Nothing,
+}
+
+impl WallAlarm {
+    /// Not set.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        Ok(Self(TimerFd::new(ClockId::CLOCK_REALTIME, flags)?))
+    }
+
+    /// Sets it to a time since 1970; what was set before no longer counts.
+    pub fn set(&self, at: Duration) -> io::Result<()> {
+        // Zero would disarm it.
+        let at = TimeSpec::from_duration(at.max(Duration::from_nanos(1)));
+        let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+        match self.0.set(Expiration::OneShot(at), flags) {
+            // It is set; the clock has been set since the last time.
+            Ok(()) | Err(nix::errno::Errno::ECANCELED) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Why it is readable.
+    pub fn rang(&self) -> io::Result<Rang> {
+        match nix::unistd::read(&self.0, &mut [0; 8]) {
+            Ok(_) => Ok(Rang::Moment),
+            Err(nix::errno::Errno::ECANCELED) => Ok(Rang::ClockSet),
+            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Ok(Rang::Nothing),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl AsFd for WallAlarm {
+    /// Readable when it has gone off, until it is asked why or set anew.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

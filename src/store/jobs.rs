@@ -50,6 +50,8 @@ pub struct JobRow {
     pub retries_used: u32,
     /// The moment before which it is not to run again.
     pub not_before: Option<Timestamp>,
+    /// The occurrence that it was made for.
+    pub scheduled: Option<Timestamp>,
     /// When it was made.
     pub created: Timestamp,
     /// When it ended.
@@ -58,8 +60,7 @@ pub struct JobRow {
     environment: i64,
 }
 
-const COLUMNS: &str =
-    "id, door, state, code, reason, attempt, retries_used, created, ended, definition, environment, not_before";
+const COLUMNS: &str = "id, door, state, code, reason, attempt, retries_used, created, ended, definition, environment, not_before, scheduled";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     let unknown = |at: usize, text: String| {
@@ -84,6 +85,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         definition: row.get(9)?,
         environment: row.get(10)?,
         not_before: row.get::<_, Option<i64>>(11)?.map(time),
+        scheduled: row.get::<_, Option<i64>>(12)?.map(time),
     })
 }
 
@@ -93,6 +95,18 @@ pub fn find(connection: &Connection, id: JobId) -> Result<Option<JobRow>, StoreE
     let sql = format!("SELECT {COLUMNS} FROM jobs WHERE id = ?1");
     let mut statement = connection.prepare_cached(&sql).map_err(StoreError::sql(doing))?;
     statement.query_row([id.0], row).optional().map_err(StoreError::sql(doing))
+}
+
+/// The front-door jobs of a task that run or wait to run again.
+pub fn active_of(connection: &Connection, task: &TaskName) -> Result<Vec<JobRow>, StoreError> {
+    let doing = "read the jobs";
+    let sql = format!(
+        "SELECT {COLUMNS} FROM jobs WHERE task = ?1 AND state IN ('RUNNING', 'RESTART_READY') AND door <> 'queue'
+         ORDER BY id"
+    );
+    let mut statement = connection.prepare_cached(&sql).map_err(StoreError::sql(doing))?;
+    let rows = statement.query_map([task.as_str()], row).map_err(StoreError::sql(doing))?;
+    rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
 }
 
 /// The newest job of each task, by the task's pointer to it.
@@ -118,6 +132,8 @@ pub struct NewJob<'a> {
     pub by: &'a str,
     /// The job in whose script it was made.
     pub spawned_by: Option<JobId>,
+    /// The occurrence that it was made for.
+    pub scheduled: Option<Timestamp>,
 }
 
 /// Makes a job in state CREATED.
@@ -125,8 +141,8 @@ pub fn create(tx: &Connection, new: &NewJob<'_>, now: Timestamp) -> Result<JobRo
     let doing = "record a job";
     let definition = definition(tx, new.task)?;
     let environment = once(tx, "environments", &new.environment)?;
-    let sql = "INSERT INTO jobs (task, door, state, definition, environment, made_by, spawned_by, created)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let sql = "INSERT INTO jobs (task, door, state, definition, environment, made_by, spawned_by, created, scheduled)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let mut statement = tx.prepare_cached(sql).map_err(StoreError::sql(doing))?;
     let values = (
         new.task.name.as_str(),
@@ -137,6 +153,7 @@ pub fn create(tx: &Connection, new: &NewJob<'_>, now: Timestamp) -> Result<JobRo
         new.by,
         new.spawned_by.map(|job| job.0),
         micros(now),
+        new.scheduled.map(micros),
     );
     let id = JobId(statement.insert(values).map_err(StoreError::sql(doing))?);
     find(tx, id)?.ok_or_else(|| StoreError::Impossible(format!("job {id} is gone")))

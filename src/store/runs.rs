@@ -130,10 +130,16 @@ pub fn count_unfinished(connection: &Connection, kind: Kind) -> Result<usize, St
         .map_err(StoreError::sql("count the runs"))
 }
 
-/// The unfinished front-door run of a task.
+/// The newest unfinished front-door run of a task.
 pub fn unfinished_of(connection: &Connection, task: &TaskName) -> Result<Option<RunRow>, StoreError> {
-    let rest = "WHERE outcome IS NULL AND kind <> 'notify' AND job = (SELECT job FROM tasks WHERE name = ?1)";
-    Ok(select(connection, rest, [task.as_str()])?.pop())
+    Ok(all_unfinished_of(connection, task)?.pop())
+}
+
+/// The unfinished front-door runs of a task, oldest first: more than one where its schedule lets them meet.
+pub fn all_unfinished_of(connection: &Connection, task: &TaskName) -> Result<Vec<RunRow>, StoreError> {
+    let rest = "WHERE outcome IS NULL AND task = ?1 AND kind <> 'notify'
+                AND (SELECT door FROM jobs WHERE jobs.id = runs.job) <> 'queue' ORDER BY rowid";
+    select(connection, rest, [task.as_str()])
 }
 
 /// The last runs of a task, newest first; all of them where no number is given.
@@ -230,12 +236,14 @@ pub struct NewRun<'a> {
     pub asked_by: &'a str,
     /// The name that its output will have once archived.
     pub archive: &'a str,
+    /// The occurrence that its job was made for.
+    pub scheduled: Option<Timestamp>,
 }
 
 /// Records a run that is about to be started.
 pub fn create(tx: &Connection, new: &NewRun<'_>, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "INSERT INTO runs (id, job, task, kind, attempt, asked_by, claimed, archive)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let sql = "INSERT INTO runs (id, job, task, kind, attempt, asked_by, claimed, archive, scheduled)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let values = (
         new.id.to_string(),
         new.job.0,
@@ -245,6 +253,7 @@ pub fn create(tx: &Connection, new: &NewRun<'_>, now: Timestamp) -> Result<(), S
         new.asked_by,
         micros(now),
         new.archive,
+        new.scheduled.map(micros),
     );
     tx.prepare_cached(sql)
         .and_then(|mut statement| statement.insert(values))

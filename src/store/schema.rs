@@ -7,13 +7,13 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// The newest schema that this jobexec knows.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// `jexe`: marks a database as one of ours.
 const APPLICATION: i64 = 0x6a65_7865;
 
 /// Each entry brings a database from its index to the next version.
-const STEPS: [&str; 2] = [V1, V2];
+const STEPS: [&str; 3] = [V1, V2, V3];
 
 /// Times are microseconds since 1970 in UTC, sizes bytes, durations microseconds.
 const V1: &str = "
@@ -171,6 +171,25 @@ CREATE TABLE notices (
     ended INTEGER
 ) STRICT;
 CREATE INDEX notices_due ON notices (id) WHERE state = 'due';
+";
+
+/// Schedules.
+const V3: &str = "
+-- The moment from which the occurrences of its schedule exist, the newest that was decided about, and what it was last
+-- fired for where that is no time: a boot, a supervisor.
+ALTER TABLE tasks ADD COLUMN seen_at INTEGER;
+ALTER TABLE tasks ADD COLUMN last_due INTEGER;
+ALTER TABLE tasks ADD COLUMN fired_for TEXT;
+
+ALTER TABLE occurrences ADD COLUMN reason TEXT;
+-- How many it stands for, in words, where earlier ones are not listed one by one.
+ALTER TABLE occurrences ADD COLUMN count TEXT;
+CREATE INDEX occurrences_waiting ON occurrences (task) WHERE decision IN ('waiting', 'catching_up');
+
+-- The occurrence that a job was made for.
+ALTER TABLE jobs ADD COLUMN scheduled INTEGER;
+CREATE INDEX runs_open_of_task ON runs (task) WHERE outcome IS NULL;
+CREATE INDEX jobs_active ON jobs (task) WHERE state IN ('RUNNING', 'RESTART_READY');
 ";
 
 /// The version of a database's schema; 0 for an empty one.

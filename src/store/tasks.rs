@@ -25,10 +25,25 @@ pub struct TaskRow {
     pub form: Form,
     /// The newest job of start or schedule.
     pub job: Option<JobId>,
+    /// What is kept of its schedule.
+    pub fires: Fires,
+}
+
+/// What is kept of a task's schedule from one decision to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fires {
+    /// What the schedule said when it was last looked at.
+    pub fingerprint: Option<String>,
+    /// Since when its occurrences exist: when it was first seen, or edited.
+    pub seen_at: Option<Timestamp>,
+    /// The newest occurrence that was decided about.
+    pub last: Option<Timestamp>,
+    /// What it was last fired for, where that is no time: a boot, a supervisor.
+    pub fired_for: Option<String>,
 }
 
 const COLUMNS: &str = "name, added, wanted, wanted_by, wanted_since, failure_streak, job, failed_ends, looping_since, \
-     steady_since, told";
+     steady_since, told, schedule_fingerprint, seen_at, last_due, fired_for";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
     let moment = |at: usize| row.get::<_, Option<i64>>(at).map(|micros| micros.map(time));
@@ -49,6 +64,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
             steady_since: moment(9)?,
             told: moment(10)?,
         },
+        fires: Fires { fingerprint: row.get(11)?, seen_at: moment(12)?, last: moment(13)?, fired_for: row.get(14)? },
     })
 }
 
@@ -126,6 +142,17 @@ pub fn set_form(tx: &Connection, name: &TaskName, form: &Form) -> Result<(), Sto
         .and_then(|mut statement| statement.execute(values))
         .map(drop)
         .map_err(StoreError::sql("record how a task has done"))
+}
+
+/// Records what is kept of a task's schedule.
+pub fn set_fires(tx: &Connection, name: &TaskName, fires: &Fires) -> Result<(), StoreError> {
+    let sql = "UPDATE tasks SET schedule_fingerprint = ?2, seen_at = ?3, last_due = ?4, fired_for = ?5 WHERE name = ?1";
+    let values =
+        (name.as_str(), &fires.fingerprint, fires.seen_at.map(micros), fires.last.map(micros), &fires.fired_for);
+    tx.prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(values))
+        .map(drop)
+        .map_err(StoreError::sql("record how far a schedule has come"))
 }
 
 /// Records that a crash-looping task runs: what it has to do for long without a failed end.

@@ -62,6 +62,10 @@ pub(super) enum Event {
     ScriptChanged,
     /// A moment has come.
     MomentCame,
+    /// The moment of a schedule has come.
+    FireMomentCame,
+    /// Somebody has set the clock.
+    ClockSet,
     /// Somebody wants everything to be read anew.
     ReadAnew,
 }
@@ -130,6 +134,10 @@ pub(super) struct Keeper {
     /// When many suspects may be looked at again.
     pub(super) rested: Duration,
     pub(super) agenda: Agenda<Item>,
+    /// When schedules are to be looked at, by the keys of their tasks: times since 1970, on the wall clock.
+    pub(super) fires: Agenda<String>,
+    /// Since when this supervisor supervises.
+    pub(super) began: Timestamp,
     pub(super) scripts: Scripts,
     /// Runs that are settled, by us or by a command that may be killed before it removes their records: these go with the
     /// next flush.
@@ -158,6 +166,7 @@ impl Keeper {
         asker: Asker,
         inherited: Inherited,
         sleep: Duration,
+        began: Timestamp,
     ) -> Result<Self, ExecutorError> {
         executor.checkpoint_at_leisure()?;
         Ok(Self {
@@ -180,6 +189,8 @@ impl Keeper {
             elsewhere: BTreeSet::new(),
             rested: Duration::ZERO,
             agenda: Agenda::new(),
+            fires: Agenda::new(),
+            began,
             scripts: Scripts::new()?,
             settled: BTreeSet::new(),
             started: BTreeSet::new(),
@@ -217,6 +228,11 @@ impl Keeper {
     pub(super) fn handle(&mut self, event: Event) {
         let done = self.take_in(event);
         self.afterwards(done);
+    }
+
+    /// When a schedule is to be looked at next, as a time since 1970.
+    pub(super) fn next_fire(&self) -> Option<Duration> {
+        self.fires.next()
     }
 
     /// When something is to be done next.
@@ -259,6 +275,8 @@ impl Keeper {
                 Ok(())
             }
             Event::MomentCame => self.attend_to_all(),
+            Event::FireMomentCame => self.fire_due(),
+            Event::ClockSet => self.fire_all(),
             Event::ReadAnew => self.reload().and_then(|()| self.survey()),
         }
     }

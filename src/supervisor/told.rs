@@ -31,6 +31,18 @@ pub(super) fn event(event: &Event) {
             warn!("cannot tell about {task} ({}): {reason}; trying again", text("event").unwrap_or_default());
         }
         "notice_given_up" => warn!("gave up telling about {task} ({}): {reason}", text("event").unwrap_or_default()),
+        "skipped" => info!("{task} does not run at {}: {reason}", text("due").unwrap_or_default()),
+        "missed" => warn!(
+            "{task} missed {} (up to {}): {reason}",
+            text("count").unwrap_or_default(),
+            text("due").unwrap_or_default()
+        ),
+        "clock_was_wrong" => {
+            warn!(
+                "the schedule of {task} was decided up to {}, which is far ahead: it counts from now on",
+                text("was").unwrap_or_default()
+            );
+        }
         "stopped" => info!("{} stops {task}", text("by").unwrap_or("somebody")),
         "armed" => info!("{} arms {task}", text("by").unwrap_or("somebody")),
         "started" => debug!("{} starts {task}", text("by").unwrap_or("somebody")),

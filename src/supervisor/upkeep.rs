@@ -76,6 +76,7 @@ impl Keeper {
         let key = name.key();
         let task = self.tasks.get(&key).cloned();
         let Some(upkeep) = self.executor.upkeep(name, task.as_deref())? else { return Ok(()) };
+        self.plan_fire(&key, task.as_ref())?;
         if let Some(run) = upkeep.run
             && !self.runs.contains_key(&run)
             && let Some(open) = self.executor.open_run(run)?

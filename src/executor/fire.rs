@@ -1,0 +1,462 @@
+//! Schedules fired: whatever is due is decided and recorded in one transaction, exactly once, before anything is
+//! started.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::domain::amount::print_duration;
+use crate::domain::evidence::Place;
+use crate::domain::lifecycle::State;
+use crate::domain::name::{JobId, RunId};
+use crate::domain::schedule::decide::{Decision, Verdict, Waiting, Why as WhyMissed, next_due, release};
+use crate::domain::schedule::{Decisions, Event, Facts, Jitter, Memory, Overlap, Timetable, decide};
+use crate::domain::task::Task;
+use crate::home::zones;
+use crate::process::clock;
+use crate::store::jobs::{self, JobRow};
+use crate::store::occurrences::{self, Decided, OccurrenceRow};
+use crate::store::tasks::{Fires, TaskRow};
+use crate::store::{Durability, events, runs, tasks};
+
+use super::again::{Again, Looked, Spare, Starter, unneeded};
+use super::claim::{Claim, Why};
+use super::ledger::Ledger;
+use super::start::batch_size;
+use super::{Asker, Executor, ExecutorError};
+
+/// The name under which a schedule starts its task.
+const SCHEDULE: &str = "schedule";
+
+/// What became of a schedule whose moment had come.
+#[derive(Debug)]
+pub struct Fired {
+    /// What was started.
+    pub again: Again,
+    /// Runs that are to be stopped, so that the next one can begin.
+    pub stop: Vec<RunId>,
+}
+
+/// What a task's schedule says, ready to be asked.
+struct Firing {
+    timetable: Timetable,
+    jitter: Option<Jitter>,
+}
+
+/// What the transaction came to.
+#[derive(Default)]
+struct Outcome {
+    claim: Option<Claim>,
+    stop: Vec<RunId>,
+}
+
+/// What a schedule says, for telling whether it has been edited.
+pub(super) fn fingerprint(task: &Task) -> String {
+    let schedule = &task.schedule;
+    json!([schedule.period, schedule.cron, schedule.start, schedule.tz, task.enabled]).to_string()
+}
+
+/// What is remembered of a schedule: what was before it was last wanted does not exist.
+pub(super) fn memory(row: &TaskRow) -> Memory {
+    let seen_at = row.fires.seen_at.max(row.wanted_since).unwrap_or(row.added);
+    Memory { last: row.fires.last, seen_at }
+}
+
+impl Executor {
+    /// When a task's schedule is to be looked at next; none where it is not to fire by itself. `began` is when this
+    /// supervisor did. An edit since the last look is noticed here: everything counts from now on.
+    pub fn next_fire(&mut self, task: &Task, began: Timestamp) -> Result<Option<Timestamp>, ExecutorError> {
+        let Some(row) = tasks::find(self.store.reader(), &task.name)? else { return Ok(None) };
+        if !is_armed(task, &row) {
+            return Ok(None);
+        }
+        let row = self.anchor(task, row)?;
+        let firing = self.firing(task)?;
+        let reader = self.store.reader();
+        if let Some(event) = firing.timetable.event() {
+            return Ok(is_due_for(event, &row, &self.here, began).then(clock::now));
+        }
+        let waits = !occurrences::waiting(reader, &task.name)?.is_empty();
+        if waits && jobs::active_of(reader, &task.name)?.is_empty() {
+            return Ok(Some(clock::now()));
+        }
+        Ok(next_due(&firing.timetable, memory(&row), firing.jitter.as_ref()))
+    }
+
+    fn anchor(&mut self, task: &Task, row: TaskRow) -> Result<TaskRow, ExecutorError> {
+        let fingerprint = fingerprint(task);
+        if row.fires.fingerprint.as_deref() == Some(&fingerprint) {
+            return Ok(row);
+        }
+        // One that was never looked at counts from when it was wanted.
+        let seen_at = if row.fires.fingerprint.is_some() { Some(clock::now()) } else { row.fires.seen_at };
+        let fires = Fires { fingerprint: Some(fingerprint), seen_at, ..row.fires.clone() };
+        self.store.write(Durability::Flushed, |tx| tasks::set_fires(tx, &task.name, &fires))?;
+        Ok(TaskRow { fires, ..row })
+    }
+
+    fn firing(&self, task: &Task) -> Result<Firing, ExecutorError> {
+        let built = Timetable::build(&task.schedule, &zones::zones());
+        let (timetable, _) =
+            built.map_err(|source| ExecutorError::Schedule { task: task.name.clone(), source: Box::new(source) })?;
+        let (host, name) = (self.here.machine.clone(), task.name.to_string());
+        let jitter = task.schedule.jitter.map(|within| Jitter { within, host, task: name });
+        Ok(Firing { timetable, jitter })
+    }
+
+    /// Fires schedules whose moment has come, or may have. What is due is decided and recorded before anything begins.
+    pub fn fire(
+        &mut self,
+        these: &[Arc<Task>],
+        began: Timestamp,
+        starter: Starter<'_>,
+        spare: &mut Option<Spare>,
+    ) -> Result<Vec<(Arc<Task>, Fired)>, ExecutorError> {
+        let mut fired = Vec::with_capacity(these.len());
+        for batch in these.chunks(batch_size()) {
+            fired.extend(self.fire_batch(batch, began, starter, spare)?);
+        }
+        Ok(fired)
+    }
+
+    fn fire_batch(
+        &mut self,
+        batch: &[Arc<Task>],
+        began: Timestamp,
+        starter: Starter<'_>,
+        spare: &mut Option<Spare>,
+    ) -> Result<Vec<(Arc<Task>, Fired)>, ExecutorError> {
+        let mut looked = Vec::with_capacity(batch.len());
+        for task in batch {
+            let ready =
+                self.firing(task).and_then(|firing| Ok((self.look_to_fire(task, &firing, starter, spare)?, firing)));
+            looked.push(ready);
+        }
+        let asker = Asker { name: SCHEDULE.to_owned(), job: None };
+        let (home, here, now) = (&self.home, &self.here, clock::now());
+        let written = self.store.write(Durability::Flushed, |tx| {
+            let ledger = Ledger { tx, home, now };
+            let decided = batch.iter().zip(&looked).map(|(task, looked)| match looked {
+                Ok((looked, firing)) => match firing.timetable.event() {
+                    Some(event) => {
+                        let due = is_due_for(event, &fresh(tx, task)?, here, began);
+                        ledger.fire_for(task, due.then(|| token(event, here, began)), looked, &asker)
+                    }
+                    None => ledger.fire(task, firing, looked, &asker),
+                },
+                Err(_) => Ok(Outcome::default()),
+            });
+            decided.collect::<Result<Vec<_>, ExecutorError>>()
+        });
+        let decided = match written {
+            Ok(decided) => decided,
+            Err(error) => {
+                for (looked, _) in looked.iter().flatten() {
+                    if let Looked::Ready(ready) = looked {
+                        unneeded(ready.record.path());
+                    }
+                }
+                return Err(error);
+            }
+        };
+        let mut fired = Vec::with_capacity(batch.len());
+        for ((task, looked), decided) in batch.iter().zip(looked).zip(decided) {
+            let again = match looked {
+                Ok((looked, _)) => self.begin_again(looked, decided.claim, starter.exec_id),
+                Err(error) => Again::Failed(error),
+            };
+            fired.push((Arc::clone(task), Fired { again, stop: decided.stop }));
+        }
+        Ok(fired)
+    }
+
+    /// Looks at a task, and prepares a run for it if it is likely to have one.
+    fn look_to_fire<'a>(
+        &self,
+        task: &'a Task,
+        firing: &Firing,
+        starter: Starter<'_>,
+        spare: &mut Option<Spare>,
+    ) -> Result<Looked<'a>, ExecutorError> {
+        let reader = self.store.reader();
+        let row = tasks::find(reader, &task.name)?.filter(|row| is_armed(task, row));
+        let Some(row) = row else { return Ok(Looked::Answered(Again::NotDue)) };
+        let active = jobs::active_of(reader, &task.name)?;
+        let waiting = waiting(reader, task)?;
+        let is_event = firing.timetable.event().is_some();
+        let decisions = firing.decide(&row, task, &active, &waiting, clock::now());
+        let runs = is_event
+            || decisions.rows.iter().any(|row| row.verdict == Verdict::Run)
+            || !waiting.is_empty() && active.is_empty();
+        if !runs {
+            return Ok(Looked::Answered(Again::NotDue));
+        }
+        // A fire has the supervisor's surroundings.
+        self.make_ready_again(task, starter.inherited.clone(), None, spare)
+    }
+}
+
+/// What `@reboot` and `@start` fire for: this boot, this supervisor.
+fn token(event: Event, here: &Place, began: Timestamp) -> String {
+    match event {
+        Event::Reboot => format!("boot {}", here.boot),
+        Event::Start => format!("supervisor {began}"),
+    }
+}
+
+fn is_due_for(event: Event, row: &TaskRow, here: &Place, began: Timestamp) -> bool {
+    let since = match event {
+        Event::Reboot => clock::now().checked_sub(clock::since_boot()).unwrap_or(began),
+        Event::Start => began,
+    };
+    // What was wanted only afterwards waits for the next one.
+    memory(row).seen_at < since && row.fires.fired_for.as_deref() != Some(&token(event, here, began))
+}
+
+/// Whether a task's schedule may fire it.
+fn is_armed(task: &Task, row: &TaskRow) -> bool {
+    row.wanted && task.enabled && task.schedule.is_set()
+}
+
+fn fresh(tx: &rusqlite::Connection, task: &Task) -> Result<TaskRow, ExecutorError> {
+    tasks::find(tx, &task.name)?.ok_or_else(|| ExecutorError::NotDefined(task.name.clone()))
+}
+
+fn waiting(connection: &rusqlite::Connection, task: &Task) -> Result<Vec<Waiting>, ExecutorError> {
+    let rows = occurrences::waiting(connection, &task.name)?;
+    let waits = |row: OccurrenceRow| Waiting { occurrence: row.due, catch_up: row.decided == Decided::CatchingUp };
+    Ok(rows.into_iter().map(waits).collect())
+}
+
+impl Firing {
+    fn decide(
+        &self,
+        row: &TaskRow,
+        task: &Task,
+        active: &[JobRow],
+        waiting: &[Waiting],
+        now: Timestamp,
+    ) -> Decisions<JobId> {
+        let running: Vec<JobId> = active.iter().map(|job| job.id).collect();
+        let (timetable, jitter) = (&self.timetable, self.jitter.as_ref());
+        let facts = Facts { timetable, jitter, memory: memory(row), now, running: &running, waiting };
+        decide(&facts, &task.schedule.policy)
+    }
+
+    /// A moment as the clocks of the schedule show it.
+    fn shown(&self, time: Timestamp) -> String {
+        let zone = self.timetable.zone().time_zone().clone();
+        time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+    }
+
+    /// What was decided, and why where that is not to run.
+    fn words(&self, decision: &Decision<JobId>, active: &[JobRow]) -> (Decided, Option<String>) {
+        match &decision.verdict {
+            Verdict::Run => (Decided::Run, None),
+            Verdict::Wait { catch_up: true } => (Decided::CatchingUp, Some("waits for its turn".to_owned())),
+            Verdict::Wait { catch_up: false } => (Decided::Waiting, Some(format!("waits: {}", busy(active)))),
+            Verdict::Replace { .. } => (Decided::Waiting, Some(format!("waits: {}, which is stopped", busy(active)))),
+            Verdict::Missed(WhyMissed::Newer(newer)) => {
+                (Decided::Missed, Some(format!("nobody was there; the run of {} stands for it", self.shown(*newer))))
+            }
+            Verdict::Missed(WhyMissed::Deadline(deadline)) => {
+                let late = print_duration(std::time::Duration::from_secs(decision.late.as_secs()));
+                let deadline = print_duration(*deadline);
+                (Decided::Missed, Some(format!("{late} late, and its start_deadline is {deadline}")))
+            }
+            Verdict::Missed(WhyMissed::Away) => {
+                (Decided::Missed, Some("nobody was there, and it is not to run late (missed = \"skip\")".to_owned()))
+            }
+            Verdict::Skipped { running, waiting } => {
+                let why = match (running.is_empty(), waiting) {
+                    (true, Some(first)) => format!("the run of {} still waited", self.shown(*first)),
+                    (_, _) => busy(active),
+                };
+                (Decided::Skipped, Some(why))
+            }
+        }
+    }
+}
+
+/// What is in the way.
+fn busy(active: &[JobRow]) -> String {
+    match active {
+        [one] if one.state == State::RestartReady => format!("job {} waited to be tried again", one.id),
+        [one] => format!("job {} was still running", one.id),
+        several => {
+            let ids: Vec<String> = several.iter().map(|job| job.id.to_string()).collect();
+            format!("jobs {} were still running", ids.join(", "))
+        }
+    }
+}
+
+impl Ledger<'_> {
+    /// Decides about everything that is due of a task, records it, and claims a run for what is to run now.
+    fn fire(&self, task: &Task, firing: &Firing, looked: &Looked<'_>, asker: &Asker) -> Result<Outcome, ExecutorError> {
+        let (tx, name) = (self.tx, &task.name);
+        let row = fresh(tx, task)?;
+        if !is_armed(task, &row) {
+            return Ok(Outcome::default());
+        }
+        let active = jobs::active_of(tx, name)?;
+        let decisions = firing.decide(&row, task, &active, &waiting(tx, task)?, self.now);
+        self.record_decisions(task, firing, &decisions, &active)?;
+        let fires = Fires { last: decisions.memory.last, seen_at: Some(decisions.memory.seen_at), ..row.fires };
+        tasks::set_fires(tx, name, &fires)?;
+        let mut stop = Vec::new();
+        for decision in &decisions.rows {
+            if let Verdict::Replace { stop: jobs } = &decision.verdict {
+                let jobs: Vec<&JobRow> = active.iter().filter(|job| jobs.contains(&job.id)).collect();
+                stop.extend(self.make_room(task, &jobs)?);
+            }
+        }
+        let now = decisions.rows.iter().find(|row| row.verdict == Verdict::Run).map(|row| row.occurrence);
+        let running: Vec<JobId> = jobs::active_of(tx, name)?.iter().map(|job| job.id).collect();
+        let next = match now {
+            Some(due) => Some(due),
+            None => release(&running, &waiting(tx, task)?),
+        };
+        let claim = next.map(|due| self.claim_fired(task, due, looked, asker)).transpose()?.flatten();
+        Ok(Outcome { claim, stop })
+    }
+
+    fn claim_fired(
+        &self,
+        task: &Task,
+        due: Timestamp,
+        looked: &Looked<'_>,
+        asker: &Asker,
+    ) -> Result<Option<Claim>, ExecutorError> {
+        let why = Why::Fired { due, beside: task.schedule.policy.overlap == Overlap::Allow };
+        let claim = match looked {
+            Looked::Ready(ready) => self.claim(&ready.candidate, why, asker)?,
+            Looked::Refused(candidate, error) => self.refuse(candidate, error, why, asker)?,
+            // It came into the way of somebody else, and is looked at again at once.
+            Looked::Answered(_) => Claim::Already,
+        };
+        if matches!(claim, Claim::Claimed { .. }) {
+            if let Some(job) = tasks::find(self.tx, &task.name)?.and_then(|row| row.job) {
+                occurrences::set_job(self.tx, &task.name, due, job)?;
+            }
+        } else {
+            occurrences::settle(self.tx, &task.name, due, Decided::Waiting, Some("is about to run"))?;
+        }
+        Ok(Some(claim))
+    }
+
+    /// Fires a task for a boot or a supervisor.
+    fn fire_for(
+        &self,
+        task: &Task,
+        token: Option<String>,
+        looked: &Looked<'_>,
+        asker: &Asker,
+    ) -> Result<Outcome, ExecutorError> {
+        let row = fresh(self.tx, task)?;
+        let Some(token) = token.filter(|_| is_armed(task, &row)) else { return Ok(Outcome::default()) };
+        let active = jobs::active_of(self.tx, &task.name)?;
+        let is_free = active.is_empty() || task.schedule.policy.overlap == Overlap::Allow;
+        let (decided, reason) = if is_free { (Decided::Run, None) } else { (Decided::Skipped, Some(busy(&active))) };
+        let (due, note) = (self.now, Some(task.schedule.period.clone().unwrap_or_default()));
+        let new = OccurrenceRow { due, decided_at: self.now, decided, reason, note, count: None, job: None };
+        occurrences::record(self.tx, &task.name, &new)?;
+        tasks::set_fires(self.tx, &task.name, &Fires { fired_for: Some(token), ..row.fires })?;
+        let claim = if is_free { self.claim_fired(task, due, looked, asker)? } else { None };
+        Ok(Outcome { claim, stop: Vec::new() })
+    }
+
+    fn record_decisions(
+        &self,
+        task: &Task,
+        firing: &Firing,
+        decisions: &Decisions<JobId>,
+        active: &[JobRow],
+    ) -> Result<(), ExecutorError> {
+        let name = &task.name;
+        let mut missed: Vec<(Timestamp, String)> = Vec::new();
+        if let Some(older) = decisions.older {
+            let reason = "nobody was there".to_owned();
+            let new = OccurrenceRow {
+                due: older.through,
+                decided_at: self.now,
+                decided: Decided::Missed,
+                reason: Some(reason.clone()),
+                note: None,
+                count: Some(older.count.to_string()),
+                job: None,
+            };
+            occurrences::record(self.tx, name, &new)?;
+            missed.push((older.through, reason));
+        }
+        for decision in &decisions.rows {
+            let (decided, reason) = firing.words(decision, active);
+            let new = OccurrenceRow {
+                due: decision.occurrence,
+                decided_at: self.now,
+                decided,
+                reason: reason.clone(),
+                note: decision.note.map(|note| note.to_string()),
+                count: None,
+                job: None,
+            };
+            occurrences::record(self.tx, name, &new)?;
+            match decided {
+                Decided::Missed => missed.push((decision.occurrence, reason.unwrap_or_default())),
+                Decided::Skipped => {
+                    self.schedule_event(
+                        task,
+                        "skipped",
+                        json!({ "due": decision.occurrence.to_string(), "reason": reason }),
+                    )?;
+                }
+                Decided::Run | Decided::Waiting | Decided::CatchingUp => {}
+            }
+        }
+        for out in &decisions.displaced {
+            let reason = format!("the run of {} took its place", firing.shown(out.by));
+            occurrences::settle(self.tx, name, out.occurrence, Decided::Skipped, Some(&reason))?;
+            self.schedule_event(task, "skipped", json!({ "due": out.occurrence.to_string(), "reason": reason }))?;
+        }
+        if let Some((due, reason)) = missed.last() {
+            let count = decisions.unlisted().map_or_else(
+                || missed.len().to_string(),
+                |older| format!("{} and {older} before that", missed.len().saturating_sub(1)),
+            );
+            let data = json!({ "due": due.to_string(), "count": count, "reason": reason });
+            self.schedule_event(task, "missed", data)?;
+        }
+        if let Some(was) = decisions.clock_was_wrong {
+            self.schedule_event(task, "clock_was_wrong", json!({ "was": was.to_string() }))?;
+        }
+        Ok(())
+    }
+
+    /// Records that what runs of a task is to end, because its next run is due; the runs that are to be asked.
+    fn make_room(&self, task: &Task, jobs: &[&JobRow]) -> Result<Vec<RunId>, ExecutorError> {
+        let mut asked = Vec::new();
+        for job in jobs.iter().filter(|job| job.state == State::RestartReady) {
+            self.cancel(job, &task.name, "replaced by its next run")?;
+        }
+        for run in runs::all_unfinished_of(self.tx, &task.name)? {
+            if jobs.iter().any(|job| job.id == run.job) {
+                runs::ask_stop(self.tx, run.id, "its next run", self.now)?;
+                asked.push(run.id);
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Takes what waits of a task from its line: somebody has stopped it.
+    pub(super) fn stop_waiting(&self, name: &crate::domain::name::TaskName, reason: &str) -> Result<(), ExecutorError> {
+        for row in occurrences::waiting(self.tx, name)? {
+            occurrences::settle(self.tx, name, row.due, Decided::Skipped, Some(reason))?;
+        }
+        Ok(())
+    }
+
+    fn schedule_event(&self, task: &Task, cause: &str, data: serde_json::Value) -> Result<(), ExecutorError> {
+        let event = events::NewEvent { job: None, task: Some(task.name.as_str()), states: None, cause, data };
+        Ok(events::record(self.tx, &event, self.now)?)
+    }
+}

@@ -1,0 +1,85 @@
+//! Schedules: when each is to be looked at next, and what is done when its moment has come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{error, warn};
+
+use crate::domain::task::Task;
+use crate::executor::{Again, ExecutorError, Starter};
+use crate::process::clock;
+
+use super::keeper::{Keeper, TRY_AGAIN};
+use super::told;
+
+impl Keeper {
+    /// Puts the next moment of a task's schedule on the agenda.
+    pub(super) fn plan_fire(&mut self, key: &str, task: Option<&Arc<Task>>) -> Result<(), ExecutorError> {
+        let next = match task.filter(|task| task.schedule.is_set()) {
+            Some(task) => self.executor.next_fire(task, self.began),
+            None => Ok(None),
+        };
+        match next {
+            Ok(Some(moment)) => self.fires.set(key.to_owned(), since_1970(moment)),
+            Ok(None) => self.fires.cancel(&key.to_owned()),
+            // Zones come and go with the system's database; it must not keep others from being looked at.
+            Err(error @ ExecutorError::Schedule { .. }) => {
+                if self.failing.insert(key.to_owned()) {
+                    error!("{}", told::chain(&error));
+                }
+                self.fires.cancel(&key.to_owned());
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Fires what is due.
+    pub(super) fn fire_due(&mut self) -> Result<(), ExecutorError> {
+        let due = self.fires.take_due(since_1970(clock::now()));
+        self.fire(due)
+    }
+
+    /// Looks at every schedule: the clock shows another time than it did.
+    pub(super) fn fire_all(&mut self) -> Result<(), ExecutorError> {
+        warn!("the clock was set; every schedule is looked at");
+        let all = self.fires.take_due(Duration::MAX);
+        self.fire(all)
+    }
+
+    fn fire(&mut self, keys: Vec<String>) -> Result<(), ExecutorError> {
+        if self.registry != self.executor.registry_stamp()? {
+            self.reload()?;
+        }
+        let tasks: Vec<Arc<Task>> = keys.iter().filter_map(|key| self.tasks.get(key).cloned()).collect();
+        let starter = Starter { exec_id: &self.exec_id, inherited: &self.inherited, asker: &self.asker };
+        let fired = match self.executor.fire(&tasks, self.began, starter, &mut self.spare) {
+            Ok(fired) => fired,
+            Err(error) => {
+                // They are still due.
+                let again = since_1970(clock::now()) + TRY_AGAIN;
+                for key in keys {
+                    self.fires.set_if_unset(key, again);
+                }
+                return Err(error);
+            }
+        };
+        let mut answers = Vec::with_capacity(fired.len());
+        for (task, fired) in fired {
+            for run in fired.stop {
+                self.executor.ask_to_end(run, &task.stop)?;
+            }
+            if !matches!(fired.again, Again::NotDue) {
+                answers.push((task.name.clone(), fired.again));
+            }
+            self.plan_fire(&task.name.key(), Some(&task))?;
+        }
+        self.take_answers(answers)?;
+        self.catch_up()
+    }
+}
+
+fn since_1970(moment: Timestamp) -> Duration {
+    Duration::try_from(moment.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or(Duration::ZERO)
+}

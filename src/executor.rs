@@ -43,7 +43,7 @@ pub use deliver::Outbox;
 pub use error::{ExecutorError, StartError};
 pub use explain::Explanation;
 pub use fire::Fired;
-pub use history::Attempt;
+pub use history::{Attempt, Past};
 pub use journal::{Journal, Line};
 pub use ledger::EndedRun;
 pub use night::{

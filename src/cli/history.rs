@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::executor::Past;
 use crate::report;
 use crate::report::page::Page;
 
@@ -12,25 +13,26 @@ use super::failure::Failure;
 pub(super) fn history(context: &mut Context, name: &str, number: u32) -> Result<u8, Failure> {
     let json = context.json;
     let (executor, _, name) = context.task(name)?;
-    let runs = executor.history(&name, Some(number))?;
+    let past = executor.past(&name, number)?;
     let mut out = Page::default();
     if json {
-        report::json::write(&Value::Array(runs.iter().map(report::json::run).collect()), &mut out)?;
+        report::json::write(&Value::Array(past.iter().map(report::json::past).collect()), &mut out)?;
         out.print()?;
         return Ok(0);
     }
     let count = executor.count_runs(&name)?;
-    if count == 0 {
+    if count == 0 && past.is_empty() {
         told(&format!("{name} has not been started yet."));
         return Ok(0);
     }
-    let hidden = report::history::table(&runs, count, executor.now(), Context::width(), &mut out)?;
+    let hidden = report::history::table(&past, count, executor.now(), Context::width(), &mut out)?;
     out.print()?;
     told_hidden(&hidden);
-    if count > runs.len() {
-        let earlier = count - runs.len();
+    let shown = past.iter().filter(|one| matches!(one, Past::Run(_))).count();
+    if count > shown {
+        let earlier = count - shown;
         let s = if earlier == 1 { "" } else { "s" };
-        told(&format!("# {earlier} earlier run{s}: `jobexec history {name} -n {count}`"));
+        told(&format!("# {earlier} earlier run{s}: `jobexec history {name} -n {}`", past.len() + earlier));
     }
     Ok(0)
 }

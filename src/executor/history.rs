@@ -1,8 +1,10 @@
-//! history: the runs of a task, newest first, unfinished ones included.
+//! history: the runs of a task, newest first, unfinished ones included, and the occurrences of its schedule that have
+//! come to none.
 
 use jiff::Timestamp;
 
 use crate::domain::name::TaskName;
+use crate::store::occurrences::{self, OccurrenceRow};
 use crate::store::runs::{self, RunRow};
 
 use super::{Executor, ExecutorError, Output};
@@ -16,7 +18,37 @@ pub struct Attempt {
     pub output: Output,
 }
 
+/// One thing that a task's history tells of.
+#[derive(Debug, Clone)]
+pub enum Past {
+    /// A run.
+    Run(Box<Attempt>),
+    /// An occurrence without one: it was missed, was skipped, or waits.
+    Occurrence(OccurrenceRow),
+}
+
+impl Past {
+    /// When it was, or should have been.
+    fn time(&self) -> Timestamp {
+        match self {
+            Self::Run(attempt) => attempt.run.started.unwrap_or(attempt.run.claimed),
+            Self::Occurrence(occurrence) => occurrence.due,
+        }
+    }
+}
+
 impl Executor {
+    /// The runs of a task and the occurrences without one, newest first.
+    pub fn past(&mut self, task: &TaskName, number: u32) -> Result<Vec<Past>, ExecutorError> {
+        let runs = self.history(task, Some(number))?;
+        let others = occurrences::without_job(self.store.reader(), task, Some(number))?;
+        let mut past: Vec<Past> = others.into_iter().map(Past::Occurrence).collect();
+        past.extend(runs.into_iter().map(|attempt| Past::Run(Box::new(attempt))));
+        past.sort_by_key(|one| std::cmp::Reverse(one.time()));
+        past.truncate(usize::try_from(number).unwrap_or(usize::MAX));
+        Ok(past)
+    }
+
     /// The runs of a task, newest first.
     pub fn history(&mut self, task: &TaskName, number: Option<u32>) -> Result<Vec<Attempt>, ExecutorError> {
         self.refresh()?;

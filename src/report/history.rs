@@ -1,19 +1,20 @@
-//! history: the runs of a task as a table.
+//! history: the runs of a task, and what its schedule came to besides, as a table.
 
 use std::io::{self, Write};
 
 use jiff::Timestamp;
 use owo_colors::Style;
 
-use crate::executor::{Attempt, Output};
+use crate::executor::{Attempt, Output, Past};
+use crate::store::occurrences::{Decided, OccurrenceRow};
 use crate::store::runs::RunRow;
 
 use super::table::{Column, Table};
 use super::words::{exit, lasting, recent};
 
-/// Writes runs, in the order given; `first` is the number of the first of them, the others count down.
+/// Writes what was, in the order given; `first` is the number of the first run among it, the others count down.
 pub fn table(
-    runs: &[Attempt],
+    past: &[Past],
     first: usize,
     now: Timestamp,
     width: Option<u16>,
@@ -21,7 +22,9 @@ pub fn table(
 ) -> io::Result<Vec<&'static str>> {
     let mut table = Table::new(&[
         Column::number("RUN", 0),
+        Column::text("SCHEDULED", 1),
         Column::text("STARTED", 0),
+        Column::text("LATE", 3),
         Column::text("LASTED", 0),
         Column::text("EXIT", 0),
         Column::text("REASON", 0),
@@ -31,11 +34,26 @@ pub fn table(
         Column::text("BY", 2),
         Column::text("OUTPUT", 5),
     ]);
-    for (at, Attempt { run, output }) in runs.iter().enumerate() {
-        let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
+    let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
+    let mut number = first;
+    for one in past {
+        let Attempt { run, output } = match one {
+            Past::Run(attempt) => attempt.as_ref(),
+            Past::Occurrence(occurrence) => {
+                let mut cells = vec![plain(None), plain(Some(recent(occurrence.due, now)))];
+                cells.extend((0..4).map(|_| plain(None)));
+                cells.push((not_run(occurrence), Style::new().yellow()));
+                cells.extend((0..5).map(|_| plain(None)));
+                table.row(cells);
+                continue;
+            }
+        };
+        let started = run.started.unwrap_or(run.claimed);
         table.row(vec![
-            plain(Some(first.saturating_sub(at).to_string())),
-            plain(Some(recent(run.started.unwrap_or(run.claimed), now))),
+            plain(Some(number.to_string())),
+            plain(run.scheduled.map(|due| recent(due, now))),
+            plain(Some(recent(started, now))),
+            plain(late(run).map(lasting)),
             plain(lasted(run, now)),
             (run.exit.map(exit).unwrap_or_default(), style(run)),
             (reason(run), style(run)),
@@ -49,8 +67,31 @@ pub fn table(
                 Output::None => None,
             }),
         ]);
+        number = number.saturating_sub(1);
     }
     table.without_empty().write(width, out)
+}
+
+/// By how much a run began after its occurrence.
+pub fn late(run: &RunRow) -> Option<std::time::Duration> {
+    let began = run.started.unwrap_or(run.claimed);
+    // A retry is not late: it is another attempt.
+    let due = run.scheduled.filter(|_| run.attempt == 1)?;
+    std::time::Duration::try_from(began.duration_since(due)).ok()
+}
+
+/// Why an occurrence has no run.
+fn not_run(occurrence: &OccurrenceRow) -> String {
+    let what = match occurrence.decided {
+        Decided::Missed => "missed",
+        Decided::Skipped => "skipped",
+        Decided::Waiting | Decided::CatchingUp | Decided::Run => "waiting",
+    };
+    let count = occurrence.count.as_ref().map(|count| format!(" {count} up to here")).unwrap_or_default();
+    match &occurrence.reason {
+        Some(reason) => format!("{what}{count}: {reason}"),
+        None => format!("{what}{count}"),
+    }
 }
 
 fn lasted(run: &RunRow, now: Timestamp) -> Option<String> {

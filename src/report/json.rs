@@ -16,7 +16,7 @@ use crate::domain::outcome::Exit;
 use crate::domain::signal::Signal;
 use crate::domain::task::{Program, Task};
 use crate::domain::url;
-use crate::executor::{Attempt, Explanation, Line, Output, TaskStatus};
+use crate::executor::{Attempt, Explanation, Line, Output, Past, TaskStatus};
 
 pub use night::night;
 
@@ -147,6 +147,22 @@ pub fn status(status: &TaskStatus, exec_id: &str, log: &std::path::Path, now: Ti
     Value::Object(map)
 }
 
+/// A row of the history.
+pub fn past(past: &Past) -> Value {
+    match past {
+        Past::Run(attempt) => run(attempt),
+        Past::Occurrence(occurrence) => json!({
+            "run_id": null,
+            "scheduled": moment(occurrence.due),
+            "outcome": occurrence.decided.as_str(),
+            "reason": occurrence.reason,
+            "count": occurrence.count,
+            "note": occurrence.note,
+            "decided": moment(occurrence.decided_at),
+        }),
+    }
+}
+
 /// A run.
 pub fn run(attempt: &Attempt) -> Value {
     let Attempt { run, output } = attempt;
@@ -165,6 +181,7 @@ pub fn run(attempt: &Attempt) -> Value {
         "asked_by": run.asked_by,
         "claimed": moment(run.claimed),
         "scheduled": run.scheduled.map(moment),
+        "late": super::history::late(run).map(seconds),
         "started": run.started.map(moment),
         "ended": run.ended.map(moment),
         "duration": run.lasted.map(micros),

@@ -9,7 +9,7 @@ use owo_colors::{OwoColorize, Style};
 
 use crate::domain::amount::print_size;
 use crate::domain::status::TaskState;
-use crate::executor::{Attempt, Explanation, TaskStatus};
+use crate::executor::{Attempt, Explanation, Past, TaskStatus};
 
 use super::list::definition;
 use super::screen::{LONGEST_LINE, Screen, visible};
@@ -111,7 +111,8 @@ pub fn card(card: &Card<'_>, now: Timestamp, width: Option<u16>, out: &mut dyn W
     writeln!(out, "  {:<12} {}", "output".dimmed(), visible(&card.log.display().to_string()))?;
     if !card.runs.is_empty() {
         writeln!(out)?;
-        super::history::table(card.runs, card.count, now, width, out)?;
+        let past: Vec<Past> = card.runs.iter().map(|run| Past::Run(Box::new(run.clone()))).collect();
+        super::history::table(&past, card.count, now, width, out)?;
     }
     if !card.lines.is_empty() {
         writeln!(out)?;

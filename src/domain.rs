@@ -3,6 +3,7 @@
 //! needs, `now` included, and returns data.
 
 pub mod amount;
+pub mod causes;
 pub mod evidence;
 pub mod launch;
 pub mod lifecycle;

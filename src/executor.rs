@@ -44,6 +44,7 @@ pub use error::{ExecutorError, StartError};
 pub use explain::Explanation;
 pub use fire::Fired;
 pub use history::{Attempt, Past};
+pub use import::Found;
 pub use journal::{Journal, Line};
 pub use ledger::EndedRun;
 pub use night::{
@@ -53,7 +54,7 @@ pub use output::Output;
 pub use start::Started;
 pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};
-pub use supervise::{Observed, OpenRun, Upkeep, holder, seen_end};
+pub use supervise::{OpenRun, Upkeep, holder, seen_end};
 
 /// Who asks, and from where.
 #[derive(Debug, Clone)]

@@ -23,7 +23,7 @@ const TIDY_AFTER_SECONDS: i64 = 3600;
 
 /// What was found out about an unfinished run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Found {
+pub enum Found {
     /// Its worker lives.
     Alive(Record),
     /// Its worker is dead; these processes of it are alive.
@@ -59,8 +59,8 @@ fn with_exit_of_zombie(ended: Ended, script: Option<&ProcessId>) -> Ended {
 }
 
 impl Executor {
-    /// Looks at one unfinished run.
-    pub(super) fn examine(&self, run: RunId) -> Result<Found, ExecutorError> {
+    /// Looks at what has become of a run.
+    pub fn examine(&self, run: RunId) -> Result<Found, ExecutorError> {
         let (record, locked) = match record::read(&self.home.record(run))? {
             Some((record, locked)) => (Some(record), locked),
             None => (None, false),

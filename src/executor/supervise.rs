@@ -35,8 +35,6 @@ const ITS_END: Duration = Duration::from_mins(5);
 /// How a task stands, for whoever keeps it running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upkeep {
-    /// The task.
-    pub name: TaskName,
     /// What is to be done with it.
     pub due: Due,
     /// Its newest job and how often that has been started: what a wait belongs to.
@@ -49,19 +47,6 @@ pub struct Upkeep {
     pub looping_since: Option<Timestamp>,
     /// Since when, while it is crash-looping, it has run without a failed end.
     pub steady_since: Option<Timestamp>,
-}
-
-/// What has become of an unfinished run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Observed {
-    /// Its worker lives.
-    Alive(Record),
-    /// Its worker is dead; these processes of it are alive.
-    Orphaned(Record, Vec<i32>),
-    /// It belongs to another machine or pid namespace.
-    Elsewhere,
-    /// It has ended.
-    Ended(Box<(Record, Ended)>),
 }
 
 /// An unfinished run, with what its job was made of.
@@ -168,7 +153,6 @@ impl Executor {
             run,
             looping_since: row.form.looping_since,
             steady_since: row.form.steady_since,
-            name: row.name,
         }))
     }
 
@@ -202,16 +186,6 @@ impl Executor {
                 (Some(notice::PATIENCE), StopSequence::default(), None);
         }
         Ok(OpenRun { row, definition })
-    }
-
-    /// Looks at what has become of a run.
-    pub fn observe(&self, run: RunId) -> Result<Observed, ExecutorError> {
-        Ok(match self.examine(run)? {
-            Found::Alive(record) => Observed::Alive(record),
-            Found::Orphaned(record, pids) => Observed::Orphaned(record, pids),
-            Found::Elsewhere(_) => Observed::Elsewhere,
-            Found::Ended(record, ended) => Observed::Ended(Box::new((record, ended))),
-        })
     }
 
     /// The main process of a run, if its worker has written it down.
@@ -276,17 +250,17 @@ impl Executor {
 
     /// Asks a run to end, the wish for which is on record; nothing is waited for.
     pub fn ask_to_end(&self, run: RunId, stop: &StopSequence) -> Result<(), ExecutorError> {
-        match self.observe(run)? {
-            Observed::Alive(Record { starting: Some((worker, _)), .. }) => {
+        match self.examine(run)? {
+            Found::Alive(Record { starting: Some((worker, _)), .. }) => {
                 if let Some(handle) = WorkerHandle::open(&worker, run, self.home.record(run))? {
                     handle.stop()?;
                 }
             }
-            Observed::Orphaned(record, _) => {
+            Found::Orphaned(record, _) => {
                 let script = record.started.map(|(script, _)| script);
                 self.signal_orphan(run, script.as_ref(), &[stop.signal, Signal::CONT]);
             }
-            Observed::Alive(_) | Observed::Elsewhere | Observed::Ended(_) => {}
+            Found::Alive(_) | Found::Elsewhere(_) | Found::Ended(_, _) => {}
         }
         Ok(())
     }

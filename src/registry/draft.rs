@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::mistake::{Problem, Sink};
+use crate::domain::causes::in_one_line;
 use crate::domain::name::TaskName;
 use crate::domain::notice::{Notify, Occasion};
 use crate::domain::restart::{Backoff, DEFAULT_WITHIN, Thousandths, Window};
@@ -120,7 +121,7 @@ impl Draft {
         let at = |key| self.seen.get(key).unwrap_or(task).clone();
         let problem = |key: &'static str, error: &dyn std::error::Error| Problem::Schedule {
             key: key.to_owned(),
-            error: chain(error),
+            error: in_one_line(error),
         };
         match Timetable::build(&schedule, &zones::zones()) {
             // Said above.
@@ -278,12 +279,6 @@ impl Draft {
         let default = defaults.restart.filter(|restart| !ends || *restart == Restart::Never);
         (schedule, self.restart.or(default).unwrap_or(unset), retries)
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// A working directory: as it is written when absolute, else below the folder of the file.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use crate::domain::causes::in_one_line;
 use crate::executor::ExecutorError;
 use crate::process::clock;
 use crate::store::notices::Notice;
 
 use super::keeper::{Item, Keeper, until};
-use super::told;
 
 impl Keeper {
     /// Puts the next delivery on the agenda, if there is anything to deliver.
@@ -29,7 +29,7 @@ impl Keeper {
             match self.executor.deliver(&notice, &self.exec_id, &self.inherited, &self.asker) {
                 Ok((run, worker)) => self.adopt_child(run, worker)?,
                 Err(error @ ExecutorError::Start { .. }) => {
-                    let reason = told::chain(&error);
+                    let reason = in_one_line(&error);
                     warn!("cannot tell about {}: {reason}", notice.task);
                     let tried = Notice { attempts: notice.attempts + 1, ..notice };
                     self.executor.postpone_notice(&tried, &reason)?;

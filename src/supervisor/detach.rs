@@ -5,11 +5,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use crate::domain::causes::in_one_line;
 use crate::executor::Executor;
 use crate::process::spawn;
 use tracing::error;
 
-use super::{Options, SupervisorError, diary, second, supervise, told};
+use super::{Options, SupervisorError, diary, second, supervise};
 
 /// The place of a supervisor that has no terminal.
 const PLACE: &str = "in the background";
@@ -48,7 +49,7 @@ pub(super) fn background(mut args: impl Iterator<Item = OsString>) -> u8 {
     match supervise(&folder, &options, PLACE, Some(begun)) {
         Ok(failed) => u8::from(failed),
         Err(failure) => {
-            let text = told::chain(&failure);
+            let text = in_one_line(&failure);
             error!("{text}");
             if let Ok(copy) = copy {
                 let _ = writeln!(std::fs::File::from(copy), "{text}");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
+use crate::domain::causes::in_one_line;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{RunId, TaskName};
 use crate::domain::task::{Restart, Task};
@@ -351,7 +352,7 @@ impl Keeper {
                 }
             }
             Err(error) => {
-                let text = told::chain(&error);
+                let text = in_one_line(&error);
                 if self.trouble.as_ref() != Some(&text) {
                     error!("{text}; trying again");
                     self.trouble = Some(text);
@@ -366,7 +367,7 @@ impl Keeper {
         match self.executor.prepare_spare() {
             Ok(spare) => self.spare = Some(spare),
             Err(error) => {
-                debug!("no spare worker: {}", told::chain(&error));
+                debug!("no spare worker: {}", in_one_line(&error));
                 self.agenda.set(Item::Spare, clock::since_boot() + TRY_AGAIN);
             }
         }

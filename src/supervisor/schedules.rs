@@ -6,12 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{error, warn};
 
+use crate::domain::causes::in_one_line;
 use crate::domain::task::Task;
 use crate::executor::{Again, ExecutorError, Starter};
 use crate::process::clock;
 
 use super::keeper::{Keeper, TRY_AGAIN};
-use super::told;
 
 impl Keeper {
     /// Puts the next moment of a task's schedule on the agenda.
@@ -26,7 +26,7 @@ impl Keeper {
             // Zones come and go with the system's database; it must not keep others from being looked at.
             Err(error @ ExecutorError::Schedule { .. }) => {
                 if self.failing.insert(key.to_owned()) {
-                    error!("{}", told::chain(&error));
+                    error!("{}", in_one_line(&error));
                 }
                 self.fires.cancel(&key.to_owned());
             }

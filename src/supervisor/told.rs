@@ -1,6 +1,5 @@
 //! What the diary says of the events: one sentence for each that somebody may want to read in the morning.
 
-use std::error::Error;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -80,15 +79,4 @@ fn rough(wait: Duration) -> String {
     } else {
         print_duration(Duration::from_secs(wait.as_secs() + 1))
     }
-}
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text += &format!(": {source}");
-        next = source.source();
-    }
-    text
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
+use crate::domain::causes::in_one_line;
 use crate::domain::evidence::Ended;
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::restart::{CRASH_LOOP, Due, LET_OTHERS_FINISH, is_good};
@@ -16,7 +17,6 @@ use crate::process::clock;
 use crate::store::runs::RunRow;
 
 use super::keeper::{Item, Keeper, TRY_AGAIN, age, until};
-use super::told;
 
 /// A wait before a start: it stays what it is as long as it belongs to the same attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl Keeper {
                 Again::NotDue => debug!("{name} is no longer to be started"),
                 Again::Failed(error) => {
                     if self.failing.insert(name.key()) {
-                        error!("cannot start {name}: {}; trying again", told::chain(&error));
+                        error!("cannot start {name}: {}; trying again", in_one_line(&error));
                     }
                     self.agenda.set(Item::Survey, clock::since_boot() + TRY_AGAIN);
                 }

@@ -9,7 +9,7 @@ use crate::domain::evidence::{Ended, ProcessId, Record};
 use crate::domain::name::RunId;
 use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::signal::Signal;
-use crate::executor::{ExecutorError, Observed, OpenRun, seen_end};
+use crate::executor::{ExecutorError, Found, OpenRun, seen_end};
 use crate::process::watch::Token;
 use crate::process::{clock, identity, wait};
 use crate::store::runs::RunRow;
@@ -131,6 +131,7 @@ impl Keeper {
     /// Watches a run no longer.
     pub(super) fn release(&mut self, run: RunId) {
         self.suspects.remove(&run);
+        self.elsewhere.remove(&run);
         for item in [Item::Stall(run), Item::Look(run), Item::Limit(run)] {
             self.agenda.cancel(&item);
         }
@@ -183,11 +184,11 @@ impl Keeper {
         if watched.ending && watched.worker.is_some() && self.executor.has_worker(run)? {
             return Ok(Inspected::Suspect);
         }
-        match self.executor.observe(run)? {
-            Observed::Alive(record) => Ok(self.inspect_alive(run, &record)),
-            Observed::Orphaned(record, pids) => Ok(self.inspect_orphan(run, &record, &pids)),
-            Observed::Ended(end) => {
-                let Some((record, end)) = self.inspect_ended(run, *end) else { return Ok(Inspected::Quiet) };
+        match self.executor.examine(run)? {
+            Found::Alive(record) => Ok(self.inspect_alive(run, &record)),
+            Found::Orphaned(record, pids) => Ok(self.inspect_orphan(run, &record, &pids)),
+            Found::Ended(record, end) => {
+                let Some((record, end)) = self.inspect_ended(run, record, end) else { return Ok(Inspected::Quiet) };
                 // Fresh, because a wish to stop it may have come since.
                 if let Some(open) = self.executor.open_run(run)? {
                     return Ok(Inspected::Ended(Box::new((open.row, record, end))));
@@ -195,7 +196,7 @@ impl Keeper {
                 self.release(run);
                 Ok(Inspected::Quiet)
             }
-            Observed::Elsewhere => {
+            Found::Elsewhere(_) => {
                 if self.elsewhere.insert(run) {
                     let name = self.name_of(run);
                     warn!(
@@ -303,7 +304,7 @@ impl Keeper {
 
     /// Nothing of it is left. How it ended the record says, or we saw it, or the kernel still knows; `None` where that
     /// is still to be waited for.
-    fn inspect_ended(&mut self, run: RunId, (record, end): (Record, Ended)) -> Option<(Record, Ended)> {
+    fn inspect_ended(&mut self, run: RunId, record: Record, end: Ended) -> Option<(Record, Ended)> {
         let watched = self.runs.get_mut(&run)?;
         let cause = if watched.orphan == Orphan::Asked { Cause::TimedOut } else { Cause::Itself };
         if !matches!(end.outcome, Outcome::Lost(_)) {

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::domain::causes::in_one_line;
 use crate::domain::evidence::{Entry, ProcessId};
 use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::signal::Signal;
@@ -37,7 +38,7 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Takes over the record and gets ready to wait for a script's end.
     pub(super) fn new(record: OwnedFd, path: &Path) -> Result<Self, String> {
-        let ours = |error: &dyn std::error::Error| chain(error);
+        let ours = |error: &dyn std::error::Error| in_one_line(error);
         wait::become_subreaper().map_err(|error| ours(&error))?;
         let record = RecordFile::adopt(record, path).map_err(|error| ours(&error))?;
         let waiter = Waiter::new().map_err(|error| ours(&error))?;
@@ -116,7 +117,7 @@ enum Begin {
 
 /// Everything up to the running script. The record says *starting* before anything is spawned.
 fn begin(spec: &Told<'_>, worker: ProcessId, record: &mut RecordFile) -> Result<i32, Begin> {
-    let ours = |error: &dyn std::error::Error| Begin::Failed(chain(error));
+    let ours = |error: &dyn std::error::Error| Begin::Failed(in_one_line(error));
     let (file, inode) = output::renew(spec.output, spec.former).map_err(|error| ours(&error))?;
     record.append(&Entry::Starting { worker, output: inode }).map_err(|error| ours(&error))?;
     let pid = spawn_in_wd(spec, &file).map_err(Begin::CouldNotStart)?;
@@ -146,17 +147,6 @@ fn spawn_in_wd(spec: &Told<'_>, file: &std::fs::File) -> Result<i32, String> {
     let _ = std::env::set_current_dir("/");
     let program = spec.program.strip_suffix(b"\0").unwrap_or(spec.program);
     spawned.map_err(|error| format!("`{}`: {error}", String::from_utf8_lossy(program)))
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text += &format!(": {source}");
-        next = source.source();
-    }
-    text
 }
 
 /// A text that has room in a record: control characters would grow sixfold in JSON.

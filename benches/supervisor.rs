@@ -15,6 +15,7 @@
 //! | `JOBEXEC_BENCH_PEERS` | the same of the other supervisors, which are slow | `100` |
 //! | `JOBEXEC_BENCH_WORKERS` | tasks that are weighed, besides those | `50` |
 //! | `JOBEXEC_BENCH_IDLE` | seconds for which nothing happens | `30` |
+//! | `JOBEXEC_BENCH_FIRES` | fires of a schedule whose lateness is measured, one a second | `60` |
 
 // It measures time and prints; what goes wrong is to end it, with the place.
 #![allow(
@@ -78,6 +79,7 @@ fn benchmark() {
         workers: number("JOBEXEC_BENCH_WORKERS", 50, 5),
         idle: Duration::from_secs(number("JOBEXEC_BENCH_IDLE", 30, 1) as u64),
         times: if measure::is_quick() { 1 } else { TIMES },
+        fires: number("JOBEXEC_BENCH_FIRES", 60, 3),
     };
     // As a session usually has it, whatever this one has.
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -89,6 +91,7 @@ fn benchmark() {
     restart(&binary, &counts, &mut table);
     start_and_stop(&binary, &counts, &mut table);
     killed_at_once(&binary, &counts, &mut table);
+    fires(&binary, &counts, &mut table);
     table.print();
 }
 
@@ -100,6 +103,7 @@ struct Counts {
     workers: usize,
     idle: Duration,
     times: usize,
+    fires: usize,
 }
 
 /// An executor of its own with its supervisor; both that and what runs in it are stopped at the end.
@@ -387,6 +391,26 @@ fn killed_at_once(binary: &Path, counts: &Counts, table: &mut Table) {
     row.beside(ours.median(), bares.median(), None);
     row.peers(&peers, |time| format!("{:.0} ms", time.as_secs_f64() * 1e3));
     table.push(row);
+}
+
+/// How long after its moment a script runs that fires every second.
+fn fires(binary: &Path, counts: &Counts, table: &mut Table) {
+    let kept = Kept::with_tasks(binary, 0, |_| Vec::new());
+    kept.run(&["add", "fires", "--period", "1 s", "--", "/bin/true"]);
+    kept.run(&["start", "fires"]);
+    rest(Duration::from_secs(counts.fires as u64 + 2));
+    let number = counts.fires.to_string();
+    let output = kept.command(&["history", "fires", "-n", &number, "--json"]).stdout(Stdio::piped()).output().unwrap();
+    let runs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut late = Times::default();
+    for run in runs.as_array().unwrap() {
+        late.push(Duration::from_secs_f64(run["late"].as_f64().expect("each has run")));
+    }
+    for (which, of) in [("median", Times::median as fn(&Times) -> f64), ("p95", Times::p95)] {
+        let mut row = Row::new(format!("fire → script runs, {which} of {}", counts.fires), "ms");
+        row.alone(of(&late), Some(20.0));
+        table.push(row);
+    }
 }
 
 /// The proportional set sizes of all of these, in KiB.

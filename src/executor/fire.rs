@@ -96,10 +96,15 @@ impl Executor {
         Ok(TaskRow { fires, ..row })
     }
 
-    fn firing(&self, task: &Task) -> Result<Firing, ExecutorError> {
+    /// When a task fires by itself.
+    pub(super) fn timetable(&self, task: &Task) -> Result<Timetable, ExecutorError> {
         let built = Timetable::build(&task.schedule, &zones::zones());
-        let (timetable, _) =
-            built.map_err(|source| ExecutorError::Schedule { task: task.name.clone(), source: Box::new(source) })?;
+        let wrong = |source| ExecutorError::Schedule { task: task.name.clone(), source: Box::new(source) };
+        Ok(built.map_err(wrong)?.0)
+    }
+
+    fn firing(&self, task: &Task) -> Result<Firing, ExecutorError> {
+        let timetable = self.timetable(task)?;
         let (host, name) = (self.here.machine.clone(), task.name.to_string());
         let jitter = task.schedule.jitter.map(|within| Jitter { within, host, task: name });
         Ok(Firing { timetable, jitter })

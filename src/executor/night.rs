@@ -24,6 +24,7 @@ pub use found::{
 };
 use judge::{Standing, is_slow, never, recovered, usual, wrong};
 
+use super::fire::memory;
 use super::{Definitions, Executor, ExecutorError, TaskStatus};
 
 /// How many of a task's earlier runs say what is usual.
@@ -68,7 +69,7 @@ impl Executor {
             failed: failures(failed, &by_key, &events),
             recovered: recoveries(&looked, &troubles, &events, now),
             slow: self.slow(&looked, &tallies, since, now)?,
-            never: self.never(&looked)?,
+            never: self.never(&looked, since, now)?,
             ran: ran(&tallies, &looked, since, now),
             disk: Some(self.disk(&statuses, since)),
             wrong: troubles,
@@ -115,9 +116,12 @@ impl Executor {
     }
 
     /// What is wanted or scheduled and has not run.
-    fn never(&self, looked: &[Looked<'_>]) -> Result<Vec<Never>, ExecutorError> {
+    fn never(&self, looked: &[Looked<'_>], since: Timestamp, now: Timestamp) -> Result<Vec<Never>, ExecutorError> {
         let mut list = Vec::new();
         for one in looked.iter().filter(|one| one.tally.is_none() && never(&one.standing)) {
+            if !self.was_due(&one.status, since, now)? {
+                continue;
+            }
             let schedule = one.status.task.as_ref().map(|task| &task.schedule);
             list.push(Never {
                 task: one.status.name.clone(),
@@ -127,6 +131,18 @@ impl Executor {
             });
         }
         Ok(list)
+    }
+
+    /// Whether a task should have run meanwhile: one that is armed, only if its schedule had an occurrence.
+    fn was_due(&self, status: &TaskStatus, since: Timestamp, now: Timestamp) -> Result<bool, ExecutorError> {
+        match (&status.task, &status.row) {
+            (Some(task), Some(row)) if row.wanted && task.schedule.is_set() => {
+                let counted = memory(row).seen_at.max(since);
+                let timetable = self.timetable(task)?;
+                Ok(timetable.after(counted).is_some_and(|next| next.time <= now))
+            }
+            (_, _) => Ok(true),
+        }
     }
 
     /// What nobody could be told.

@@ -93,6 +93,8 @@ pub(super) struct Stat {
     pub(super) state: char,
     /// The parent.
     pub(super) parent: i32,
+    /// The kernel's flags of a process.
+    pub(super) flags: u64,
     /// Start in clock ticks since boot.
     pub(super) ticks: u64,
     /// CPU time in clock ticks.
@@ -118,10 +120,11 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let parent = fields.next()?.parse().ok()?;
     // Counted from the state, which is 0, each number is so many fields after the one before it.
     let mut skip = |number: usize| fields.nth(number)?.parse::<u64>().ok();
-    let cpu_ticks = skip(9)? + skip(0)?;
+    let flags = skip(4)?;
+    let cpu_ticks = skip(4)? + skip(0)?;
     let (ticks, resident_pages) = (skip(6)?, skip(1)?);
     let status = fields.nth(27).and_then(|status| status.parse().ok());
-    Some(Stat { state, parent, ticks, cpu_ticks, resident_pages, status })
+    Some(Stat { state, parent, flags, ticks, cpu_ticks, resident_pages, status })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::domain::evidence::ProcessId;
 use crate::domain::name::RunId;
@@ -16,19 +17,40 @@ use super::environment::RUN_ID;
 use super::identity::{self, stat};
 use super::{sys, tree};
 
+/// How often it is looked while something cannot be seen, and the time between two looks.
+const UNCLEAR_LOOKS: u32 = 50;
+const UNCLEAR_PAUSE: Duration = Duration::from_millis(1);
+
+/// The kernel's flag of its own threads (`PF_KTHREAD`).
+const KERNEL_THREAD: u64 = 0x0020_0000;
+
 /// The processes, zombies left out, that carry a run's id, and its script.
 ///
 /// That there are none is believed only when a second look finds none either: one that forks and exits can slip through
-/// a single pass over the process table.
+/// a single pass over the process table. One that is just ending, or in the middle of an exec, does not say whose it
+/// is, and may still hold what it had open: it is waited for a little.
 pub fn find(run: RunId, script: Option<&ProcessId>) -> Vec<i32> {
     let mark = format!("{RUN_ID}={run}");
-    let look = || {
+    let mut looks = 0;
+    loop {
         let script = script.filter(|id| identity::is_alive(id)).map(|id| id.pid);
-        let others = tree::processes().filter(|pid| Some(*pid) != script && carries(*pid, mark.as_bytes()));
-        script.into_iter().chain(others).collect::<Vec<_>>()
-    };
-    let found = look();
-    if found.is_empty() { look() } else { found }
+        let mut found: Vec<i32> = script.into_iter().collect();
+        let mut unclear = false;
+        for pid in tree::processes().filter(|pid| Some(*pid) != script) {
+            match carries(pid, mark.as_bytes()) {
+                Some(true) => found.push(pid),
+                Some(false) => {}
+                None => unclear = true,
+            }
+        }
+        looks += 1;
+        if !found.is_empty() || looks >= UNCLEAR_LOOKS || (looks >= 2 && !unclear) {
+            return found;
+        }
+        if unclear {
+            std::thread::sleep(UNCLEAR_PAUSE);
+        }
+    }
 }
 
 /// The worker that was given this record, by its command line: the way to one that has not said yet who it is, or
@@ -48,7 +70,7 @@ pub fn signal(run: RunId, script: Option<&ProcessId>, signals: &[Signal]) -> Vec
         // The pidfd first, then a second look: the process behind the pidfd is the one that is meant.
         let pidfd = match script.filter(|id| id.pid == *pid) {
             Some(id) => identity::open(id).ok().flatten(),
-            None => sys::pidfd_open(*pid).ok().filter(|_| carries(*pid, mark.as_bytes())),
+            None => sys::pidfd_open(*pid).ok().filter(|_| carries(*pid, mark.as_bytes()) == Some(true)),
         };
         let Some(pidfd) = pidfd else { continue };
         for signal in signals {
@@ -58,9 +80,16 @@ pub fn signal(run: RunId, script: Option<&ProcessId>, signals: &[Signal]) -> Vec
     found
 }
 
-fn carries(pid: i32, mark: &[u8]) -> bool {
-    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
-    environment.split(|b| *b == 0).any(|variable| variable == mark) && stat(pid).is_ok_and(|s| s.state != 'Z')
+/// Whether a living process carries a mark; `None` where it cannot be seen just now.
+fn carries(pid: i32, mark: &[u8]) -> Option<bool> {
+    let read = |what: &str| fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+    let environment = read("environ");
+    let has_it = environment.split(|b| *b == 0).any(|variable| variable == mark);
+    let Some(stat) = stat(pid).ok().filter(|stat| stat.state != 'Z') else { return Some(false) };
+    let is_kernels = stat.flags & KERNEL_THREAD != 0;
+    // Without memory it has neither; a process of ours has an empty environment and a command line.
+    let is_unclear = environment.is_empty() && !is_kernels && read("cmdline").is_empty();
+    if is_unclear { None } else { Some(has_it) }
 }
 
 #[cfg(test)]

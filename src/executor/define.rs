@@ -133,6 +133,7 @@ impl Executor {
         let home = self.home.clone();
         self.record_change(&name, "removed", None, asker, |tx| {
             let ledger = Ledger { tx, home: &home, now: clock::now() };
+            ledger.stop_waiting(&name, &format!("removed by {}", asker.name))?;
             match ledger.newest_job(&name)?.filter(|job| job.state == State::RestartReady) {
                 Some(job) => ledger.cancel(&job, &name, &format!("removed by {}", asker.name)),
                 None => Ok(()),

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::domain::amount::print_duration;
 use crate::domain::evidence::Place;
 use crate::domain::lifecycle::State;
-use crate::domain::name::{JobId, RunId};
+use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::schedule::decide::{Decision, Verdict, Waiting, Why as WhyMissed, next_due, release};
 use crate::domain::schedule::{Decisions, Event, Facts, Jitter, Memory, Overlap, Timetable, decide};
 use crate::domain::task::Task;
@@ -92,7 +92,11 @@ impl Executor {
         // One that was never looked at counts from when it was wanted.
         let seen_at = if row.fires.fingerprint.is_some() { Some(clock::now()) } else { row.fires.seen_at };
         let fires = Fires { fingerprint: Some(fingerprint), seen_at, ..row.fires.clone() };
-        self.store.write(Durability::Flushed, |tx| tasks::set_fires(tx, &task.name, &fires))?;
+        let (home, now) = (&self.home, clock::now());
+        self.store.write(Durability::Flushed, |tx| -> Result<(), ExecutorError> {
+            Ledger { tx, home, now }.stop_waiting(&task.name, "its schedule was changed")?;
+            Ok(tasks::set_fires(tx, &task.name, &fires)?)
+        })?;
         Ok(TaskRow { fires, ..row })
     }
 
@@ -453,7 +457,7 @@ impl Ledger<'_> {
     }
 
     /// Takes what waits of a task from its line: somebody has stopped it.
-    pub(super) fn stop_waiting(&self, name: &crate::domain::name::TaskName, reason: &str) -> Result<(), ExecutorError> {
+    pub(super) fn stop_waiting(&self, name: &TaskName, reason: &str) -> Result<(), ExecutorError> {
         for row in occurrences::waiting(self.tx, name)? {
             occurrences::settle(self.tx, name, row.due, Decided::Skipped, Some(reason))?;
         }

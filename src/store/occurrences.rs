@@ -90,10 +90,10 @@ fn select(
     rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
 }
 
-/// Records a decision; whether there was none about this occurrence before. An earlier one stands.
-pub fn record(tx: &Connection, task: &TaskName, new: &OccurrenceRow) -> Result<bool, StoreError> {
-    let sql = "INSERT INTO occurrences (task, due, decided, decision, reason, note, count, job)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
+/// Records a decision. One that is there already was made while the clock was wrong.
+pub fn record(tx: &Connection, task: &TaskName, new: &OccurrenceRow) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO occurrences (task, due, decided, decision, reason, note, count, job)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let values = (
         task.as_str(),
         micros(new.due),
@@ -106,7 +106,7 @@ pub fn record(tx: &Connection, task: &TaskName, new: &OccurrenceRow) -> Result<b
     );
     tx.prepare_cached(sql)
         .and_then(|mut statement| statement.execute(values))
-        .map(|rows| rows == 1)
+        .map(drop)
         .map_err(StoreError::sql("record an occurrence"))
 }
 

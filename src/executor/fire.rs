@@ -63,6 +63,13 @@ pub(super) fn memory(row: &TaskRow) -> Memory {
     Memory { last: row.fires.last, seen_at }
 }
 
+/// When a task fires by itself.
+pub(super) fn timetable(task: &Task) -> Result<Timetable, ExecutorError> {
+    let built = Timetable::build(&task.schedule, &zones::zones());
+    let wrong = |source| ExecutorError::Schedule { task: task.name.clone(), source: Box::new(source) };
+    Ok(built.map_err(wrong)?.0)
+}
+
 impl Executor {
     /// When a task's schedule is to be looked at next; none where it is not to fire by itself. `began` is when this
     /// supervisor did. An edit since the last look is noticed here: everything counts from now on.
@@ -100,15 +107,8 @@ impl Executor {
         Ok(TaskRow { fires, ..row })
     }
 
-    /// When a task fires by itself.
-    pub(super) fn timetable(&self, task: &Task) -> Result<Timetable, ExecutorError> {
-        let built = Timetable::build(&task.schedule, &zones::zones());
-        let wrong = |source| ExecutorError::Schedule { task: task.name.clone(), source: Box::new(source) };
-        Ok(built.map_err(wrong)?.0)
-    }
-
     fn firing(&self, task: &Task) -> Result<Firing, ExecutorError> {
-        let timetable = self.timetable(task)?;
+        let timetable = timetable(task)?;
         let (host, name) = (self.here.machine.clone(), task.name.to_string());
         let jitter = task.schedule.jitter.map(|within| Jitter { within, host, task: name });
         Ok(Firing { timetable, jitter })

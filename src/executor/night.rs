@@ -24,7 +24,7 @@ pub use found::{
 };
 use judge::{Standing, is_slow, never, recovered, usual, wrong};
 
-use super::fire::memory;
+use super::fire::{memory, timetable};
 use super::{Definitions, Executor, ExecutorError, TaskStatus};
 
 /// How many of a task's earlier runs say what is usual.
@@ -39,6 +39,17 @@ struct Looked<'a> {
     status: &'a TaskStatus,
     standing: Standing,
     tally: Option<&'a Tally>,
+}
+
+/// Whether a task should have run meanwhile: one that is armed, only if its schedule had an occurrence.
+fn was_due(status: &TaskStatus, since: Timestamp, now: Timestamp) -> Result<bool, ExecutorError> {
+    match (&status.task, &status.row) {
+        (Some(task), Some(row)) if row.wanted && task.schedule.is_set() => {
+            let counted = memory(row).seen_at.max(since);
+            Ok(timetable(task)?.after(counted).is_some_and(|next| next.time <= now))
+        }
+        (_, _) => Ok(true),
+    }
 }
 
 impl Executor {
@@ -119,7 +130,7 @@ impl Executor {
     fn never(&self, looked: &[Looked<'_>], since: Timestamp, now: Timestamp) -> Result<Vec<Never>, ExecutorError> {
         let mut list = Vec::new();
         for one in looked.iter().filter(|one| one.tally.is_none() && never(&one.standing)) {
-            if !self.was_due(&one.status, since, now)? {
+            if !was_due(one.status, since, now)? {
                 continue;
             }
             let schedule = one.status.task.as_ref().map(|task| &task.schedule);
@@ -131,18 +142,6 @@ impl Executor {
             });
         }
         Ok(list)
-    }
-
-    /// Whether a task should have run meanwhile: one that is armed, only if its schedule had an occurrence.
-    fn was_due(&self, status: &TaskStatus, since: Timestamp, now: Timestamp) -> Result<bool, ExecutorError> {
-        match (&status.task, &status.row) {
-            (Some(task), Some(row)) if row.wanted && task.schedule.is_set() => {
-                let counted = memory(row).seen_at.max(since);
-                let timetable = self.timetable(task)?;
-                Ok(timetable.after(counted).is_some_and(|next| next.time <= now))
-            }
-            (_, _) => Ok(true),
-        }
     }
 
     /// What nobody could be told.

@@ -4,7 +4,8 @@
 //! The map, in reading order; dependencies point from the later to the earlier, and a test checks that they do:
 //!
 //! 1. [`domain`]: the rules, pure. Begin with [`domain::task`] (what is defined), [`domain::lifecycle`] (the life of a
-//!    job), [`domain::evidence`] (what is known about a run) and [`domain::stopping`] (what a worker does when).
+//!    job), [`domain::schedule`] (when a task fires), [`domain::evidence`] (what is known about a run) and
+//!    [`domain::stopping`] (what a worker does when).
 //! 2. [`home`]: the folder; what lies where, who may use it, its locks and its bell.
 //! 3. [`registry`]: `jobexec.toml`, read and edited.
 //! 4. [`store`]: `jobexec.db`, one change at a time.

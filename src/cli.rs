@@ -11,6 +11,7 @@ mod history;
 mod keep;
 mod list;
 mod log;
+mod next;
 mod report;
 mod run;
 mod service;
@@ -57,7 +58,10 @@ fn dispatch(context: &mut Context, verb: Option<Verb>) -> Result<u8, Failure> {
         Verb::Stop { names, all } => run::stop(context, &names, all),
         Verb::Restart { names } => run::restart(context, &names),
         Verb::KeepRestarting(arguments) => keep::keep_restarting(context, &arguments),
-        Verb::Status { names, watch, usage } => status::status(context, &names, watch, usage),
+        Verb::Status { names, watch, usage, next_run } => {
+            status::status(context, &names, watch, status::Shape { usage, next_run })
+        }
+        Verb::Next(arguments) => next::next(context, &arguments),
         Verb::History { name, number } => history::history(context, &name, number),
         Verb::Tail(options) => tail::tail(context, &options),
         Verb::Log { number, follow } => log::log(context, number, follow),

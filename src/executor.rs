@@ -22,6 +22,7 @@ mod start;
 mod status;
 mod stop;
 mod supervise;
+mod upcoming;
 
 use std::path::Path;
 
@@ -55,6 +56,7 @@ pub use start::Started;
 pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};
 pub use supervise::{OpenRun, Upkeep, holder, seen_end};
+pub use upcoming::{Meaning, Planned, Upcoming};
 
 /// Who asks, and from where.
 #[derive(Debug, Clone)]

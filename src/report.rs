@@ -5,6 +5,7 @@ pub mod history;
 pub mod json;
 pub mod list;
 pub mod morning;
+pub mod next;
 pub mod page;
 pub mod screen;
 pub mod service;

@@ -36,6 +36,13 @@ Exit codes:
   0 done, 1 failed, 2 bad input, 3 not running (status NAME), 4 no such task,
   5 refused in this state, 70 our own fault";
 
+const NEXT_EXAMPLES: &str = "\
+Examples:
+  jobexec next                               what is armed, in order of time
+  jobexec next backup -n 3                   the next three times of one task
+  jobexec next backup --from 2026-10-24      around the end of summer time
+  jobexec next --plan 24h                    who will meet whom within a day";
+
 const REPORT_EXAMPLES: &str = "\
 Examples:
   jobexec report --since 22:00                 since ten in the evening
@@ -155,6 +162,9 @@ pub(super) enum Verb {
         /// Show CPU time and memory of what runs
         #[arg(short, long)]
         usage: bool,
+        /// Show when scheduled tasks run next
+        #[arg(long)]
+        next_run: bool,
     },
     /// Show the runs of a task, newest first
     History {
@@ -164,6 +174,12 @@ pub(super) enum Verb {
         #[arg(short, value_name = "N", default_value_t = 20)]
         number: u32,
     },
+    /// Show when schedules fire: of one task, or of all that are armed
+    ///
+    /// Times are those of the schedule's zone, and of this machine where it shows another time. A schedule fires only
+    /// while a supervisor runs (`jobexec keep-restarting`) and only once it is armed (`jobexec start NAME`).
+    #[command(after_help = NEXT_EXAMPLES)]
+    Next(NextArguments),
     /// Show the last lines of tasks' output
     Tail(TailArguments),
     /// Show what was done with this executor, in order
@@ -212,7 +228,7 @@ pub(super) enum Verb {
 impl Verb {
     /// What no verb means.
     pub(super) fn status() -> Self {
-        Self::Status { names: Vec::new(), watch: false, usage: false }
+        Self::Status { names: Vec::new(), watch: false, usage: false, next_run: false }
     }
 }
 
@@ -241,6 +257,22 @@ pub(super) struct InstallArguments {
     /// Print the unit, and do nothing
     #[arg(long, conflicts_with = "no_start")]
     pub(super) print: bool,
+}
+
+/// `next`.
+#[derive(Debug, Args)]
+pub(super) struct NextArguments {
+    /// The task [default: all that are armed]
+    pub(super) name: Option<String>,
+    /// How many
+    #[arg(short, value_name = "N", default_value_t = 10)]
+    pub(super) number: u32,
+    /// After this moment [default: now]: `2026-03-29`, `tomorrow 9:00`, `+2h`
+    #[arg(long, value_name = "TIME")]
+    pub(super) from: Option<String>,
+    /// Every start within this time, and what usually still runs then: `24h`
+    #[arg(long, value_name = "DURATION")]
+    pub(super) plan: Option<String>,
 }
 
 /// `keep-restarting`.

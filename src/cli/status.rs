@@ -26,8 +26,17 @@ const DOWN: u8 = 3;
 /// How often what is watched is drawn anew when nothing happens: ages grow.
 const REDRAW: u16 = 1000;
 
+/// What is shown besides the usual.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    /// CPU time and memory.
+    pub(super) usage: bool,
+    /// The moments of the next runs.
+    pub(super) next_run: bool,
+}
+
 /// `status`.
-pub(super) fn status(context: &mut Context, typed: &[String], watch: bool, usage: bool) -> Result<u8, Failure> {
+pub(super) fn status(context: &mut Context, typed: &[String], watch: bool, shape: Shape) -> Result<u8, Failure> {
     let names = names(typed)?;
     let json = context.json;
     let Some(executor) = context.look()? else {
@@ -37,10 +46,10 @@ pub(super) fn status(context: &mut Context, typed: &[String], watch: bool, usage
         };
     };
     if watch {
-        return self::watch(executor, &names, usage, json);
+        return self::watch(executor, &names, shape, json);
     }
     let mut out = Page::default();
-    let Shown { code, hidden, unsupervised } = show(executor, &names, usage, json, &mut out)?;
+    let Shown { code, hidden, unsupervised } = show(executor, &names, shape, json, &mut out)?;
     out.print()?;
     told_hidden(&hidden);
     if unsupervised > 0 && names.is_empty() {
@@ -50,12 +59,12 @@ pub(super) fn status(context: &mut Context, typed: &[String], watch: bool, usage
 }
 
 /// Draws it again and again, until the terminal or the reader goes away.
-fn watch(executor: &mut Executor, names: &[TaskName], usage: bool, json: bool) -> Result<u8, Failure> {
+fn watch(executor: &mut Executor, names: &[TaskName], shape: Shape, json: bool) -> Result<u8, Failure> {
     let ear = Ear::open(executor.home())?;
     loop {
         ear.heard()?;
         let mut out = Page::default();
-        let Shown { hidden, .. } = show(executor, names, usage, json, &mut out)?;
+        let Shown { hidden, .. } = show(executor, names, shape, json, &mut out)?;
         if Context::width().is_some() {
             // Not part of the page, which loses such sequences where colours are not wanted.
             std::io::stdout().write_all(b"\x1b[H\x1b[2J")?;
@@ -91,14 +100,14 @@ fn unsupervised_note(count: usize) -> String {
 fn show(
     executor: &mut Executor,
     names: &[TaskName],
-    usage: bool,
+    shape: Shape,
     json: bool,
     out: &mut dyn Write,
 ) -> Result<Shown, Failure> {
     let definitions = Context::definitions(executor)?;
     let names = names.iter().map(|name| executor.resolve(&definitions, name)).collect::<Result<Vec<_>, _>>()?;
     let asked = (!names.is_empty()).then_some(names.as_slice());
-    let statuses = executor.status(&definitions, asked, usage)?;
+    let statuses = executor.status(&definitions, asked, shape.usage)?;
     let down = asked.is_some() && statuses.iter().any(|status| !status.state.is_up(status.scheduled()));
     let mut hidden = Vec::new();
     match (asked, statuses.as_slice()) {
@@ -112,14 +121,20 @@ fn show(
         (None, []) => {
             return super::list::nothing(json).map(|code| Shown { code, hidden, unsupervised: 0 });
         }
-        (_, all) => hidden = report::status::table(all, executor.now(), Context::width(), out)?,
+        (_, all) => {
+            let now = executor.now();
+            let times = all.iter().map(|status| executor.next_run(status, now)).collect();
+            let next_runs = report::status::NextRuns { times, with_time: shape.next_run };
+            hidden = report::status::table(all, &next_runs, now, Context::width(), out)?;
+        }
     }
     let unsupervised = statuses.iter().filter(|status| status.state == TaskState::Unsupervised).count();
     Ok(Shown { code: if down { DOWN } else { 0 }, hidden, unsupervised })
 }
 
 fn object(executor: &Executor, definitions: &Definitions, status: &TaskStatus, now: jiff::Timestamp) -> Value {
-    report::json::status(status, &definitions.exec_id, &executor.output_path(&status.name), now)
+    let next_run = executor.next_run(status, now);
+    report::json::status(status, &definitions.exec_id, &executor.output_path(&status.name), next_run, now)
 }
 
 fn show_one(

@@ -6,6 +6,7 @@ use crate::domain::amount::print_duration;
 use crate::domain::outcome::Exit;
 use crate::domain::restart::{CRASH_LOOP, PERMANENT};
 use crate::domain::status::TaskState;
+use crate::store::occurrences::Decided;
 use crate::store::runs::RunRow;
 
 use super::{Executor, ExecutorError, TaskStatus};
@@ -35,9 +36,15 @@ impl Executor {
                     pids.join(", ")
                 )
             }
+            TaskState::Unsupervised | TaskState::Scheduled if is_switched_off(status) => {
+                hints.push(format!("switch it on with `jobexec edit {name} --enabled true`"));
+                format!("{name} does not fire: its schedule is switched off (`enabled = false`)")
+            }
             TaskState::Unsupervised if status.scheduled() => {
+                hints.push("have its schedule fired: run `jobexec keep-restarting`".to_owned());
                 hints.push(format!("run it once with `jobexec start {name} --now`"));
-                format!("{name} is armed, but no supervisor is running to fire its schedule")
+                let fires = self.fires(status, now).map(|fires| format!("; with one it {fires}")).unwrap_or_default();
+                format!("{name} is armed, but no supervisor is running to fire its schedule{fires}")
             }
             TaskState::Unsupervised => {
                 hints.push("have it started again by itself: run `jobexec keep-restarting`".to_owned());
@@ -54,7 +61,10 @@ impl Executor {
                 hints.push(format!("start it now with `jobexec start {name}`"));
                 waiting(status, now)
             }
-            TaskState::Scheduled => format!("{name} waits for its next occurrence"),
+            TaskState::Scheduled => match self.fires(status, now) {
+                Some(fires) => format!("{name} {fires}"),
+                None => format!("{name} is armed, and its schedule has no further occurrence"),
+            },
             TaskState::Failed | TaskState::Finished => {
                 hints.push(format!("run it again with `jobexec start {name}`"));
                 match &status.last_ended {
@@ -68,6 +78,11 @@ impl Executor {
         if broke && status.last_ended.is_some() {
             hints.push(format!("see its output with `jobexec tail {name}`"));
         }
+        if let Some(last) = self.last_without_run(name)?.filter(|_| status.scheduled() && status.wanted()) {
+            let what = if last.decided == Decided::Missed { "missed" } else { last.decided.as_str() };
+            let why = last.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            hints.push(format!("its run due {} ago was {what}{why}: see `jobexec history {name}`", age(last.due, now)));
+        }
         if status.changed {
             hints.push(format!("its definition has been changed; `jobexec restart {name}` applies that now"));
         }
@@ -76,6 +91,20 @@ impl Executor {
         }
         Ok(Explanation { sentence, hints })
     }
+
+    /// When and how a task fires next: `fires in 2h (every day at 03:00 UTC)`.
+    fn fires(&self, status: &TaskStatus, now: Timestamp) -> Option<String> {
+        let meaning = self.meaning(status.task.as_ref()?, now, 0).ok()??;
+        if meaning.is_event {
+            return Some(format!("fires for {}", meaning.text));
+        }
+        let next = self.next_run(status, now)?;
+        Some(format!("fires in {} ({})", until(next, now), meaning.text))
+    }
+}
+
+fn is_switched_off(status: &TaskStatus) -> bool {
+    status.task.as_ref().is_some_and(|task| task.schedule.is_set() && !task.enabled)
 }
 
 fn running(status: &TaskStatus, now: Timestamp) -> String {
@@ -140,7 +169,11 @@ fn until(moment: Timestamp, now: Timestamp) -> String {
 
 fn stopped(status: &TaskStatus, now: Timestamp, hints: &mut Vec<String>) -> String {
     let name = &status.name;
-    hints.push(format!("start it with `jobexec start {name}`"));
+    if status.scheduled() {
+        hints.push(format!("arm its schedule with `jobexec start {name}`"));
+    } else {
+        hints.push(format!("start it with `jobexec start {name}`"));
+    }
     let row = status.row.as_ref();
     match row.and_then(|row| row.wanted_by.as_deref().zip(row.wanted_since)) {
         Some((by, time)) => format!("{name} does not run: {by} stopped it {} ago", age(time, now)),

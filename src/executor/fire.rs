@@ -224,7 +224,7 @@ fn is_due_for(event: Event, row: &TaskRow, here: &Place, began: Timestamp) -> bo
 }
 
 /// Whether a task's schedule may fire it.
-fn is_armed(task: &Task, row: &TaskRow) -> bool {
+pub(super) fn is_armed(task: &Task, row: &TaskRow) -> bool {
     row.wanted && task.enabled && task.schedule.is_set()
 }
 

@@ -22,7 +22,9 @@ use crate::store::supervisor;
 pub use found::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
 };
-use judge::{Standing, is_slow, never, recovered, usual, wrong};
+use judge::{Standing, is_slow, never, recovered, wrong};
+
+pub(super) use judge::usual;
 
 use super::fire::{memory, timetable};
 use super::{Definitions, Executor, ExecutorError, TaskStatus};

@@ -16,7 +16,7 @@ use crate::domain::outcome::Exit;
 use crate::domain::signal::Signal;
 use crate::domain::task::{Program, Task};
 use crate::domain::url;
-use crate::executor::{Attempt, Explanation, Line, Output, Past, TaskStatus};
+use crate::executor::{Attempt, Explanation, Line, Output, Past, Planned, TaskStatus, Upcoming};
 
 pub use night::night;
 
@@ -102,7 +102,13 @@ pub fn task(task: &Task, exec_id: &str, added: Option<Timestamp>) -> Map<String,
 }
 
 /// A task's definition and status.
-pub fn status(status: &TaskStatus, exec_id: &str, log: &std::path::Path, now: Timestamp) -> Value {
+pub fn status(
+    status: &TaskStatus,
+    exec_id: &str,
+    log: &std::path::Path,
+    next_run: Option<Timestamp>,
+    now: Timestamp,
+) -> Value {
     let added = status.row.as_ref().map(|row| row.added);
     let mut map = match &status.task {
         Some(definition) => task(definition, exec_id, added),
@@ -123,7 +129,7 @@ pub fn status(status: &TaskStatus, exec_id: &str, log: &std::path::Path, now: Ti
         "restarts": status.restarts(),
         "crash_looping": status.looping_since().is_some(),
         "next_retry": status.next_retry().map(moment),
-        "next_run": null,
+        "next_run": next_run.map(moment),
         "job": status.job.as_ref().map(|job| job.id),
         "job_state": status.job.as_ref().map(|job| job.state.as_str()),
         "last_pid": super::list::last_pid(status),
@@ -145,6 +151,27 @@ pub fn status(status: &TaskStatus, exec_id: &str, log: &std::path::Path, now: Ti
         map.extend(more);
     }
     Value::Object(map)
+}
+
+/// A coming occurrence.
+pub fn upcoming(next: &Upcoming) -> Value {
+    json!({
+        "name": next.name.as_str(),
+        "time": moment(next.time),
+        "local": next.time.to_zoned(next.zone.clone()).to_string(),
+        "note": next.note,
+    })
+}
+
+/// A planned start.
+pub fn planned(planned: &Planned) -> Value {
+    let mut object = upcoming(&planned.start);
+    if let Value::Object(map) = &mut object {
+        map.insert("usual_seconds".to_owned(), json!(planned.usual.map(seconds)));
+        let beside: Vec<&str> = planned.beside.iter().map(TaskName::as_str).collect();
+        map.insert("still_running".to_owned(), json!(beside));
+    }
+    object
 }
 
 /// A row of the history.

@@ -19,9 +19,19 @@ use super::words::{exit, lasting, recent, until};
 /// The room that a line of output leaves for its margin and the mark that it was cut.
 const CUT_MARK: usize = 20;
 
+/// When tasks fire next by themselves, in the order of their statuses.
+#[derive(Debug)]
+pub struct NextRuns {
+    /// The moments.
+    pub times: Vec<Option<Timestamp>>,
+    /// Whether they are shown as moments too, and not only by how far away they are.
+    pub with_time: bool,
+}
+
 /// Writes the table of all tasks. Columns appear only when something is in them.
 pub fn table(
     tasks: &[TaskStatus],
+    next_runs: &NextRuns,
     now: Timestamp,
     width: Option<u16>,
     out: &mut dyn Write,
@@ -35,13 +45,14 @@ pub fn table(
         Column::text("LAST EXIT", 0),
         Column::text("ENDED", 2),
         Column::text("NEXT", 0),
+        Column::text("NEXT RUN", 0),
         Column::number("PROCS", 4),
         Column::text("CPU", 2),
         Column::text("MEMORY", 2),
         Column::text("PERIOD", 4),
         Column::text("NOTE", 1),
     ]);
-    for status in tasks {
+    for (status, next_run) in tasks.iter().zip(&next_runs.times) {
         let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
         let usage = status.live.as_ref().and_then(|live| live.usage);
         let last = status.last_ended.as_ref();
@@ -53,7 +64,8 @@ pub fn table(
             plain(Some(status.restarts()).filter(|count| *count > 0).map(|count| count.to_string())),
             plain(last.map(|run| run.exit.map_or_else(|| run.outcome.clone().unwrap_or_default(), exit))),
             plain(last.and_then(|run| run.ended).map(|time| recent(time, now))),
-            plain(status.next_retry().map(|time| format!("in {}", until(time, now)))),
+            plain(status.next_retry().or(*next_run).map(|time| format!("in {}", until(time, now)))),
+            plain(next_run.filter(|_| next_runs.with_time).map(|time| recent(time, now))),
             plain(usage.map(|usage| usage.processes.to_string())),
             plain(usage.map(|usage| lasting(Duration::from_micros(usage.cpu)))),
             plain(usage.map(|usage| print_size(usage.memory))),

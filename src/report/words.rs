@@ -36,6 +36,27 @@ pub fn lasting(duration: Duration) -> String {
     }
 }
 
+/// A duration with its two largest units, spelled out: `1 d 5 h`, `2 h 5 min`, `12 s`.
+pub fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    let mut left = seconds;
+    let mut parts = Vec::new();
+    for (size, name) in units {
+        if left >= size {
+            parts.push(format!("{} {name}", left / size));
+        } else if !parts.is_empty() {
+            // What is below the largest unit and its neighbour says nothing.
+            break;
+        }
+        left %= size;
+        if parts.len() == 2 {
+            break;
+        }
+    }
+    if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
+}
+
 /// The time until a moment, to the second: `42s`.
 pub fn until(moment: Timestamp, now: Timestamp) -> String {
     let left = Duration::try_from(moment.duration_since(now)).unwrap_or_default();

@@ -172,7 +172,7 @@ pub(super) fn never(standing: &Standing) -> bool {
 }
 
 /// How long a run usually takes: the median of enough earlier ones.
-pub(super) fn usual(earlier: &[u64]) -> Option<Duration> {
+pub(in crate::executor) fn usual(earlier: &[u64]) -> Option<Duration> {
     if earlier.len() < ENOUGH {
         return None;
     }

@@ -31,6 +31,13 @@ pub(super) fn check(context: &mut Context) -> Result<u8, Failure> {
                 for (task, trouble) in &troubles {
                     writeln!(out, "{task}: {}", report::screen::visible(&trouble.to_string()))?;
                 }
+                for task in &executor.definitions()?.tasks {
+                    for note in
+                        executor.meaning(task, executor.now(), 0)?.map(|meaning| meaning.notes).unwrap_or_default()
+                    {
+                        told(&format!("note: {}: {note}", task.name));
+                    }
+                }
                 if troubles.is_empty() {
                     told(&format!("{}: no mistakes", path.display()));
                 }

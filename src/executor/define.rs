@@ -204,7 +204,14 @@ fn fields(task: &Task) -> BTreeMap<String, String> {
         match (name.as_str(), value) {
             ("name", _) => {}
             ("program" | "schedule", Value::Object(inner)) => {
-                fields.extend(inner.iter().map(|(k, v)| (k.clone(), text(v))));
+                for (key, value) in inner {
+                    match value.as_object().filter(|_| key == "policy") {
+                        Some(policy) => fields.extend(policy.iter().map(|(k, v)| (k.clone(), text(v)))),
+                        None => {
+                            fields.insert(key, text(&value));
+                        }
+                    }
+                }
             }
             ("backoff" | "give_up" | "notify" | "stop" | "log", Value::Object(inner)) => {
                 fields.extend(inner.iter().map(|(k, v)| (format!("{name}.{k}"), text(v))));

@@ -134,6 +134,10 @@ fn every_key_of_the_json_is_documented_and_every_documented_key_is_there() {
     check(&["A trouble"], &env.json(&["check"])[0]);
     env.ok(&["stop", "LOL"]);
     check(&["A run"], &env.json(&["history", "LOL"])[0]);
+    env.ok(&["add", "fires", "--period", "day", "run.sh"]);
+    env.ok(&["start", "fires"]);
+    check(&["A coming occurrence"], &env.json(&["next"])[0]);
+    check(&["A coming occurrence", "A planned start"], &env.json(&["next", "--plan", "48h"])[0]);
 }
 
 #[test]

@@ -339,6 +339,16 @@ fn masked_line(line: &str) -> String {
                 words.pop();
                 words.push("<size>".to_owned());
             }
+            // `17 h 14 min`: the same, spelled out.
+            (Some(number), unit)
+                if ["d", "h", "min", "s"].contains(&unit.trim_matches([',', ')']))
+                    && (number == "<number>" || is_number(number)) =>
+            {
+                words.pop();
+                if words.last().is_none_or(|last| last != "<duration>") {
+                    words.push("<duration>".to_owned());
+                }
+            }
             _ => words.push(word),
         }
     }
@@ -364,6 +374,10 @@ fn masked_word(word: &str) -> String {
         "<time>".to_owned()
     } else if ["ms", "s", "m", "h", "d"].iter().any(|unit| body.strip_suffix(unit).is_some_and(is_decimal)) {
         "<duration>".to_owned()
+    } else if ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].contains(&body) {
+        "<day>".to_owned()
+    } else if ["EST", "EDT"].contains(&body) {
+        "<zone>".to_owned()
     } else if is_decimal(body) && body.len() > 1 {
         "<number>".to_owned()
     } else {
@@ -379,5 +393,6 @@ fn what_differs_from_run_to_run_is_masked() {
     check("[ 2026-11-20 20:20:48 ] Starting LOL (pid: 31449)", "[ <time> ] Starting LOL (pid: <number>)");
     check("LOL_20210301T105358Z-2.txt 7.2 MiB exit code 1", "LOL_<time>.txt <size> exit code 1");
     check("7 MiB 1.05", "<size> <number>");
+    check("Sun 2026-11-22 02:30:00 EST (in 17 h 14 min)", "<day> <time> <zone> (in <duration>");
     assert_eq!(with_reader("by root (/root/x) root", "root"), "by anna (/root/x) anna");
 }

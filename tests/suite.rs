@@ -29,6 +29,7 @@ mod suite {
     mod registry;
     mod report;
     mod samples;
+    mod schedule;
     mod service;
     mod status;
     mod stop;

@@ -68,10 +68,14 @@ impl Executor {
     /// supervisor did. An edit since the last look is noticed here: everything counts from now on.
     pub fn next_fire(&mut self, task: &Task, began: Timestamp) -> Result<Option<Timestamp>, ExecutorError> {
         let Some(row) = tasks::find(self.store.reader(), &task.name)? else { return Ok(None) };
+        if !row.wanted || !task.schedule.is_set() && row.fires.fingerprint.is_none() {
+            return Ok(None);
+        }
+        // Also of one that is not to fire: enabled, or given a schedule, it counts from then on.
+        let row = self.anchor(task, row)?;
         if !is_armed(task, &row) {
             return Ok(None);
         }
-        let row = self.anchor(task, row)?;
         let firing = self.firing(task)?;
         let reader = self.store.reader();
         if let Some(event) = firing.timetable.event() {

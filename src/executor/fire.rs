@@ -85,6 +85,11 @@ impl Executor {
         if waits && jobs::active_of(reader, &task.name)?.is_empty() {
             return Ok(Some(clock::now()));
         }
+        let now = clock::now();
+        let is_ahead = row.fires.last.max(Some(memory(&row).seen_at)) > Some(now);
+        if is_ahead && firing.decide(&row, task, &[], &[], now).clock_was_wrong.is_some() {
+            return Ok(Some(now));
+        }
         Ok(next_due(&firing.timetable, memory(&row), firing.jitter.as_ref()))
     }
 
@@ -308,6 +313,10 @@ impl Ledger<'_> {
         self.record_decisions(task, firing, &decisions, &active)?;
         let fires = Fires { last: decisions.memory.last, seen_at: Some(decisions.memory.seen_at), ..row.fires };
         tasks::set_fires(tx, name, &fires)?;
+        if decisions.clock_was_wrong.is_some() && row.wanted_since > Some(self.now) {
+            // It was wanted by the same wrong clock.
+            tasks::want(tx, name, true, row.wanted_by.as_deref().unwrap_or_default(), self.now)?;
+        }
         let mut stop = Vec::new();
         for decision in &decisions.rows {
             if let Verdict::Replace { stop: jobs } = &decision.verdict {

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::domain::amount::print_duration;
 use crate::domain::evidence::Place;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId};
+use crate::domain::schedule::count::Older;
 use crate::domain::schedule::decide::{Decision, Verdict, Waiting, Why as WhyMissed, next_due, release};
 use crate::domain::schedule::{Decisions, Event, Facts, Jitter, Memory, Overlap, Timetable, decide};
 use crate::domain::task::Task;
@@ -206,6 +207,19 @@ impl Executor {
     }
 }
 
+/// The last of occurrences that are not listed one by one.
+fn last_of(timetable: &Timetable, older: &Older) -> Timestamp {
+    let mut back = SignedDuration::from_secs(1);
+    loop {
+        let from = older.through.checked_sub(back).unwrap_or(older.after).max(older.after);
+        let found = timetable.iter_after(from).take_while(|one| one.time <= older.through).last();
+        if found.is_some() || from == older.after {
+            return found.map_or(older.through, |last| last.time);
+        }
+        back = back.saturating_mul(2);
+    }
+}
+
 /// What `@reboot` and `@start` fire for: this boot, this supervisor.
 fn token(event: Event, here: &Place, began: Timestamp) -> String {
     match event {
@@ -390,8 +404,9 @@ impl Ledger<'_> {
         let mut missed: Vec<(Timestamp, String)> = Vec::new();
         if let Some(older) = decisions.older {
             let reason = "nobody was there".to_owned();
+            let last = last_of(&firing.timetable, &older);
             let new = OccurrenceRow {
-                due: older.through,
+                due: last,
                 decided_at: self.now,
                 decided: Decided::Missed,
                 reason: Some(reason.clone()),
@@ -400,7 +415,7 @@ impl Ledger<'_> {
                 job: None,
             };
             occurrences::record(self.tx, name, &new)?;
-            missed.push((older.through, reason));
+            missed.push((last, reason));
         }
         for decision in &decisions.rows {
             let (decided, reason) = firing.words(decision, active);

@@ -21,6 +21,7 @@ mod suite {
     pub mod env;
 
     mod docs;
+    mod fire;
     mod flow;
     mod house;
     mod kill;

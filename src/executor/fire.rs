@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::domain::amount::print_duration;
 use crate::domain::evidence::Place;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, TaskName};
+use crate::domain::schedule::count::Older;
 use crate::domain::schedule::decide::{Decision, Verdict, Waiting, Why as WhyMissed, next_due, release};
 use crate::domain::schedule::{Decisions, Event, Facts, Jitter, Memory, Overlap, Timetable, decide};
 use crate::domain::task::Task;
@@ -75,10 +76,14 @@ impl Executor {
     /// supervisor did. An edit since the last look is noticed here: everything counts from now on.
     pub fn next_fire(&mut self, task: &Task, began: Timestamp) -> Result<Option<Timestamp>, ExecutorError> {
         let Some(row) = tasks::find(self.store.reader(), &task.name)? else { return Ok(None) };
+        if !row.wanted || !task.schedule.is_set() && row.fires.fingerprint.is_none() {
+            return Ok(None);
+        }
+        // Also of one that is not to fire: enabled, or given a schedule, it counts from then on.
+        let row = self.anchor(task, row)?;
         if !is_armed(task, &row) {
             return Ok(None);
         }
-        let row = self.anchor(task, row)?;
         let firing = self.firing(task)?;
         let reader = self.store.reader();
         if let Some(event) = firing.timetable.event() {
@@ -87,6 +92,11 @@ impl Executor {
         let waits = !occurrences::waiting(reader, &task.name)?.is_empty();
         if waits && jobs::active_of(reader, &task.name)?.is_empty() {
             return Ok(Some(clock::now()));
+        }
+        let now = clock::now();
+        let is_ahead = row.fires.last.max(Some(memory(&row).seen_at)) > Some(now);
+        if is_ahead && firing.decide(&row, task, &[], &[], now).clock_was_wrong.is_some() {
+            return Ok(Some(now));
         }
         Ok(next_due(&firing.timetable, memory(&row), firing.jitter.as_ref()))
     }
@@ -206,6 +216,19 @@ impl Executor {
     }
 }
 
+/// The last of occurrences that are not listed one by one.
+fn last_of(timetable: &Timetable, older: &Older) -> Timestamp {
+    let mut back = SignedDuration::from_secs(1);
+    loop {
+        let from = older.through.checked_sub(back).unwrap_or(older.after).max(older.after);
+        let found = timetable.iter_after(from).take_while(|one| one.time <= older.through).last();
+        if found.is_some() || from == older.after {
+            return found.map_or(older.through, |last| last.time);
+        }
+        back = back.saturating_mul(2);
+    }
+}
+
 /// What `@reboot` and `@start` fire for: this boot, this supervisor.
 fn token(event: Event, here: &Place, began: Timestamp) -> String {
     match event {
@@ -313,6 +336,10 @@ impl Ledger<'_> {
         self.record_decisions(task, firing, &decisions, &active)?;
         let fires = Fires { last: decisions.memory.last, seen_at: Some(decisions.memory.seen_at), ..row.fires };
         tasks::set_fires(tx, name, &fires)?;
+        if decisions.clock_was_wrong.is_some() && row.wanted_since > Some(self.now) {
+            // It was wanted by the same wrong clock.
+            tasks::want(tx, name, true, row.wanted_by.as_deref().unwrap_or_default(), self.now)?;
+        }
         let mut stop = Vec::new();
         for decision in &decisions.rows {
             if let Verdict::Replace { stop: jobs } = &decision.verdict {
@@ -386,8 +413,9 @@ impl Ledger<'_> {
         let mut missed: Vec<(Timestamp, String)> = Vec::new();
         if let Some(older) = decisions.older {
             let reason = "nobody was there".to_owned();
+            let last = last_of(&firing.timetable, &older);
             let new = OccurrenceRow {
-                due: older.through,
+                due: last,
                 decided_at: self.now,
                 decided: Decided::Missed,
                 reason: Some(reason.clone()),
@@ -396,7 +424,7 @@ impl Ledger<'_> {
                 job: None,
             };
             occurrences::record(self.tx, name, &new)?;
-            missed.push((older.through, reason));
+            missed.push((last, reason));
         }
         for decision in &decisions.rows {
             let (decided, reason) = firing.words(decision, active);

@@ -16,7 +16,7 @@ use super::keeper::{Keeper, TRY_AGAIN};
 impl Keeper {
     /// Puts the next moment of a task's schedule on the agenda.
     pub(super) fn plan_fire(&mut self, key: &str, task: Option<&Arc<Task>>) -> Result<(), ExecutorError> {
-        let next = match task.filter(|task| task.schedule.is_set()) {
+        let next = match task {
             Some(task) => self.executor.next_fire(task, self.began),
             None => Ok(None),
         };

@@ -5,7 +5,7 @@
 
 mod command;
 mod evidence;
-mod random;
+pub(super) mod random;
 mod supervisor;
 mod tracer;
 mod truth;

@@ -24,11 +24,11 @@ use super::env::{TestEnv, alive, kill, until};
 
 const HANGUP: i32 = 1;
 const INTERRUPT: i32 = 2;
-const KILL: i32 = 9;
-const TERMINATE: i32 = 15;
+pub(super) const KILL: i32 = 9;
+pub(super) const TERMINATE: i32 = 15;
 
 /// A script that says `ready` and stays.
-const STAYS: &str = "#!/bin/sh\necho ready\nexec sleep 600\n";
+pub(super) const STAYS: &str = "#!/bin/sh\necho ready\nexec sleep 600\n";
 
 /// A script that fails at once.
 const FAILS: &str = "#!/bin/sh\necho oops\nexit 1\n";
@@ -41,26 +41,26 @@ const SLOW: [&str; 4] = ["--backoff-first", "1h", "--backoff-max", "1h"];
 
 /// A supervisor in the foreground, whose standard error is a file. It is killed when this goes, and its diary must not
 /// say that it panicked or was woken by its safety net; what it says in the folder is looked at by [`TestEnv`].
-struct Night {
+pub(super) struct Night {
     child: Child,
     diary: PathBuf,
 }
 
 impl Night {
     #[track_caller]
-    fn begin(env: &TestEnv) -> Self {
+    pub(super) fn begin(env: &TestEnv) -> Self {
         Self::with(env, &[])
     }
 
     /// As [`Night::begin`], with these arguments. Returns once it supervises.
     #[track_caller]
-    fn with(env: &TestEnv, args: &[&str]) -> Self {
+    pub(super) fn with(env: &TestEnv, args: &[&str]) -> Self {
         let mut command = env.command(&[&["keep-restarting"], args].concat());
         Self::spawned(env, &mut command)
     }
 
     #[track_caller]
-    fn spawned(env: &TestEnv, command: &mut Command) -> Self {
+    pub(super) fn spawned(env: &TestEnv, command: &mut Command) -> Self {
         let diary = (0..).map(|nth| env.dir().join(format!("night-{nth}"))).find(|path| !path.exists()).unwrap();
         let err = File::create(&diary).unwrap();
         let child = command.stdout(Stdio::null()).stderr(err).spawn().unwrap();
@@ -73,38 +73,38 @@ impl Night {
         night
     }
 
-    fn pid(&self) -> i32 {
+    pub(super) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
     }
 
-    fn diary(&self) -> String {
+    pub(super) fn diary(&self) -> String {
         fs::read_to_string(&self.diary).unwrap()
     }
 
-    fn said(&self, text: &str) -> bool {
+    pub(super) fn said(&self, text: &str) -> bool {
         self.diary().contains(text)
     }
 
     /// How often it has said something.
-    fn times(&self, text: &str) -> usize {
+    pub(super) fn times(&self, text: &str) -> usize {
         self.diary().matches(text).count()
     }
 
     #[track_caller]
-    fn says(&self, text: &str) {
+    pub(super) fn says(&self, text: &str) {
         until(&format!("the diary to say `{text}`"), || self.said(text));
     }
 
     /// Sends a signal and waits for the end; the exit code and the diary.
     #[track_caller]
-    fn end(self, signal: i32) -> (Option<i32>, String) {
+    pub(super) fn end(self, signal: i32) -> (Option<i32>, String) {
         kill(self.pid(), signal);
         self.ended()
     }
 
     /// Waits for the end; the exit code and the diary.
     #[track_caller]
-    fn ended(mut self) -> (Option<i32>, String) {
+    pub(super) fn ended(mut self) -> (Option<i32>, String) {
         let mut code = None;
         until("the supervisor to end", || {
             code = self.child.try_wait().unwrap();
@@ -130,7 +130,7 @@ impl Drop for Night {
 
 /// Adds a task with a script of its own.
 #[track_caller]
-fn added(env: &TestEnv, name: &str, text: &str, flags: &[&str]) {
+pub(super) fn added(env: &TestEnv, name: &str, text: &str, flags: &[&str]) {
     let script = format!("{name}.script");
     env.script(&script, text);
     env.ok(&[&["add", name, script.as_str()], flags].concat());
@@ -138,14 +138,14 @@ fn added(env: &TestEnv, name: &str, text: &str, flags: &[&str]) {
 
 /// Adds a task and starts it.
 #[track_caller]
-fn started(env: &TestEnv, name: &str, text: &str, flags: &[&str]) {
+pub(super) fn started(env: &TestEnv, name: &str, text: &str, flags: &[&str]) {
     added(env, name, text, flags);
     env.ok(&["start", name]);
 }
 
 /// The pid of a task that runs.
 #[track_caller]
-fn pid_of(env: &TestEnv, name: &str) -> i32 {
+pub(super) fn pid_of(env: &TestEnv, name: &str) -> i32 {
     let mut pid = None;
     until(&format!("a pid of {name}"), || {
         pid = env.status(name)["pid"].as_i64();
@@ -166,7 +166,7 @@ fn orphaned(env: &TestEnv, name: &str) -> i32 {
 
 /// Waits until a task has so many runs that have ended; all its runs, newest first.
 #[track_caller]
-fn runs_ended(env: &TestEnv, name: &str, number: usize) -> Vec<Value> {
+pub(super) fn runs_ended(env: &TestEnv, name: &str, number: usize) -> Vec<Value> {
     let mut runs = Vec::new();
     until(&format!("{number} ended runs of {name}"), || {
         runs = env.history(name);
@@ -176,12 +176,12 @@ fn runs_ended(env: &TestEnv, name: &str, number: usize) -> Vec<Value> {
 }
 
 /// Lets scripts go on that wait for a file of this name.
-fn touch(env: &TestEnv, name: &str) {
+pub(super) fn touch(env: &TestEnv, name: &str) {
     File::create(env.dir().join(name)).unwrap();
 }
 
 /// What the database says.
-fn query<T>(env: &TestEnv, sql: &str, read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+pub(super) fn query<T>(env: &TestEnv, sql: &str, read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
     let db = Connection::open_with_flags(env.file("jobexec.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     db.busy_timeout(Duration::from_secs(60)).unwrap();
     let mut statement = db.prepare(sql).unwrap();
@@ -214,7 +214,7 @@ fn until_events(env: &TestEnv, task: &str, cause: &str, number: usize) -> Vec<Va
 }
 
 /// A moment in microseconds.
-fn micros(moment: &Value) -> i64 {
+pub(super) fn micros(moment: &Value) -> i64 {
     moment.as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_microsecond()
 }
 
@@ -241,6 +241,6 @@ fn notices(env: &TestEnv) -> Vec<(String, String, i64)> {
 }
 
 /// A column of a task's row.
-fn column(env: &TestEnv, task: &str, column: &str) -> Option<i64> {
+pub(super) fn column(env: &TestEnv, task: &str, column: &str) -> Option<i64> {
     query(env, &format!("SELECT {column} FROM tasks WHERE name = '{task}'"), |row| row.get(0)).pop().unwrap()
 }

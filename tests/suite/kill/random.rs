@@ -8,15 +8,15 @@ use super::truth::{TASK, Witness, workers, written_pids};
 use super::{STAYS, with_task};
 
 /// The rounds, and where they begin: `JOBEXEC_KILL_ROUNDS`, `JOBEXEC_KILL_SEED`.
-pub(super) fn number(variable: &str, otherwise: u64) -> u64 {
+pub(in crate::suite) fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().map_or(otherwise, |text| text.parse().unwrap())
 }
 
 /// A small generator: the same seed, the same numbers (splitmix64).
-pub(super) struct Random(pub(super) u64);
+pub(in crate::suite) struct Random(pub(in crate::suite) u64);
 
 impl Random {
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(in crate::suite) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

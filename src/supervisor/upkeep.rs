@@ -54,6 +54,8 @@ impl Keeper {
         for key in mended {
             self.try_soon(key);
         }
+        // Whatever it was read for: what is new in it is to be looked at.
+        self.agenda.set(Item::Survey, clock::since_boot());
         Ok(())
     }
 

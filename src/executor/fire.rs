@@ -456,10 +456,12 @@ impl Ledger<'_> {
             self.schedule_event(task, "skipped", json!({ "due": out.occurrence.to_string(), "reason": reason }))?;
         }
         if let Some((due, reason)) = missed.last() {
-            let count = decisions.unlisted().map_or_else(
-                || missed.len().to_string(),
-                |older| format!("{} and {older} before that", missed.len().saturating_sub(1)),
-            );
+            // The first row stands for those that are not listed.
+            let count = match (decisions.unlisted(), missed.len().saturating_sub(1)) {
+                (None, _) => missed.len().to_string(),
+                (Some(older), 0) => older.to_string(),
+                (Some(older), listed) => format!("{listed} and {older} before that"),
+            };
             let data = json!({ "due": due.to_string(), "count": count, "reason": reason });
             self.schedule_event(task, "missed", data)?;
         }

@@ -190,6 +190,22 @@ mod tests {
     }
 
     #[test]
+    fn an_alarm_on_the_wall_clock_goes_off_at_its_moment_and_says_why() {
+        let alarm = WallAlarm::new().unwrap();
+        let since_1970 = |moment: jiff::Timestamp| Duration::from_micros(moment.as_microsecond().try_into().unwrap());
+        alarm.set(since_1970(clock::now()) + Duration::from_hours(1)).unwrap();
+        assert_eq!(alarm.rang().unwrap(), Rang::Nothing);
+        let soon = clock::now().checked_add(Duration::from_millis(20)).unwrap();
+        alarm.set(since_1970(soon)).unwrap();
+        wait_for(alarm.as_fd());
+        assert!(clock::now() >= soon);
+        assert_eq!(alarm.rang().unwrap(), Rang::Moment);
+        assert_eq!(alarm.rang().unwrap(), Rang::Nothing, "it is told once");
+        alarm.set(Duration::ZERO).unwrap();
+        wait_for(alarm.as_fd());
+    }
+
+    #[test]
     fn an_end_is_told_once_and_with_the_exit_where_the_kernel_knows() {
         let mut set = WatchSet::new().unwrap();
         let mut shell = Command::new("/bin/sh");

@@ -72,7 +72,10 @@ fn show_names_every_field_that_was_set() {
         json!([90.0, 2, "never", {"team": "x"}, false, "Europe/Berlin"])
     );
     assert_eq!(json!([task["stop"]["signal"], task["stop"]["grace"]]), json!(["SIGINT", 3.0]));
-    assert_eq!(json!([task["period"], task["start"], task["cron"]]), json!(["day", "2021-02-27", null]));
+    assert_eq!(
+        json!([task["period"], task["start"], task["cron"]]),
+        json!(["day", "2021-02-27 00:00:00 Europe/Berlin", null])
+    );
 }
 
 #[test]

@@ -65,7 +65,9 @@ fn at_random() {
     let mut nemesis = Nemesis::new(&folder, TASKS.iter().map(|task| task.0.to_owned()).collect(), seed);
     let mut told = Told::new();
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(seconds) {
+    let killed = ["supervisor killed", "a worker killed", "both killed"];
+    // However slow the machine is: each of them at least once.
+    while start.elapsed() < Duration::from_secs(seconds) || killed.iter().any(|what| !nemesis.done.contains_key(what)) {
         // No wait for anything: the moment is what is chosen at random.
         std::thread::sleep(Duration::from_micros(nemesis.below(60_000)));
         nemesis.act();
@@ -91,7 +93,6 @@ fn at_random() {
     let unclaimed = unclaimed_records(&folder);
     assert!(unclaimed.len() <= starters, "{unclaimed:?}");
     summary(&folder, &nemesis);
-    assert!(seconds < 5 || ["supervisor killed", "a worker killed", "both killed"].iter().all(|what| of(what) > 0));
     end(&folder, supervisor);
 }
 

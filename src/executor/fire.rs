@@ -338,7 +338,7 @@ impl Ledger<'_> {
         tasks::set_fires(tx, name, &fires)?;
         if decisions.clock_was_wrong.is_some() && row.wanted_since > Some(self.now) {
             // It was wanted by the same wrong clock.
-            tasks::want(tx, name, true, row.wanted_by.as_deref().unwrap_or_default(), self.now)?;
+            tasks::date_wish(tx, name, self.now)?;
         }
         let mut stop = Vec::new();
         for decision in &decisions.rows {

@@ -102,11 +102,20 @@ pub fn add(tx: &Connection, name: &TaskName, now: Timestamp) -> Result<(), Store
     tx.execute(sql, (name.as_str(), micros(now))).map(drop).map_err(StoreError::sql("record a task"))
 }
 
-/// Records what the user wants of a task.
+/// Records what the user wants of a task. One that is wanted already has been so since then.
 pub fn want(tx: &Connection, name: &TaskName, wanted: bool, by: &str, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "UPDATE tasks SET wanted = ?2, wanted_by = ?3, wanted_since = ?4 WHERE name = ?1";
+    let sql = "UPDATE tasks SET wanted = ?2, wanted_by = ?3,
+               wanted_since = CASE WHEN wanted AND ?2 THEN coalesce(wanted_since, ?4) ELSE ?4 END WHERE name = ?1";
     tx.prepare_cached(sql)
         .and_then(|mut statement| statement.execute((name.as_str(), wanted, by, micros(now))))
+        .map(drop)
+        .map_err(StoreError::sql("record what is wanted of a task"))
+}
+
+/// Dates a wish anew that was made while the clock was wrong.
+pub fn date_wish(tx: &Connection, name: &TaskName, now: Timestamp) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE tasks SET wanted_since = ?2 WHERE name = ?1")
+        .and_then(|mut statement| statement.execute((name.as_str(), micros(now))))
         .map(drop)
         .map_err(StoreError::sql("record what is wanted of a task"))
 }

@@ -12,12 +12,9 @@ mod fire;
 mod history;
 mod import;
 mod journal;
-mod ledger;
 mod night;
-mod notice;
 mod output;
 mod retention;
-mod settle;
 mod start;
 mod status;
 mod stop;
@@ -37,6 +34,8 @@ use crate::process::random;
 use crate::registry::{self, file};
 use crate::store::{Durability, Store, events, tasks};
 
+pub use crate::ledger::EndedRun;
+pub use crate::ledger::output::Output;
 pub use again::{Again, AgainAnswers, Spare, Starter};
 pub use define::{Added, Definition, Difference, Removed};
 pub use definitions::Definitions;
@@ -47,11 +46,9 @@ pub use fire::Fired;
 pub use history::{Attempt, Past};
 pub use import::Found;
 pub use journal::{Journal, Line};
-pub use ledger::EndedRun;
 pub use night::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
 };
-pub use output::Output;
 pub use start::Started;
 pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};

@@ -10,12 +10,13 @@
 //! 3. [`registry`]: `jobexec.toml`, read and edited.
 //! 4. [`store`]: `jobexec.db`, one change at a time.
 //! 5. [`process`]: the operating system; begin with [`process::record`], whose lock says that a run is alive.
-//! 6. [`worker`]: one run, from its spawn until nothing of it is left. It knows no database.
-//! 7. [`executor`]: the verbs. [`executor::Executor`] is the library's own interface.
-//! 8. [`supervisor`]: `keep-restarting`. It wakes up, looks at the facts, and has workers do what is due.
-//! 9. [`service`]: the supervisor as a systemd user service.
-//! 10. [`report`]: tables, sentences, JSON.
-//! 11. [`cli`]: what was typed, handed to the executor, its answer handed to the report.
+//! 6. [`ledger`]: what is written in one transaction; begin with [`ledger::settle`], the end of a run.
+//! 7. [`worker`]: one run, from its spawn until nothing of it is left.
+//! 8. [`executor`]: the verbs. [`executor::Executor`] is the library's own interface.
+//! 9. [`supervisor`]: `keep-restarting`. It wakes up, looks at the facts, and has workers do what is due.
+//! 10. [`service`]: the supervisor as a systemd user service.
+//! 11. [`report`]: tables, sentences, JSON.
+//! 12. [`cli`]: what was typed, handed to the executor, its answer handed to the report.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -38,6 +39,7 @@ pub mod cli;
 pub mod domain;
 pub mod executor;
 pub mod home;
+pub mod ledger;
 pub mod process;
 pub mod registry;
 pub mod report;

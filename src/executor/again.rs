@@ -15,9 +15,9 @@ use crate::process::{clock, random, spawn};
 use crate::store::{Durability, StoreError, jobs, runs};
 
 use super::claim::{Candidate, Claim, Why};
-use super::ledger::{EndedRun, Ledger};
 use super::start::{Ready, batch_size, look};
 use super::{Asker, Executor, ExecutorError};
+use crate::ledger::{EndedRun, Ledger};
 
 /// What became of the supervisor's start of a task.
 #[derive(Debug)]

@@ -13,9 +13,9 @@ use crate::store::runs::{self, Kind, NewRun};
 use crate::store::tasks::{Form, TaskRow};
 use crate::store::{events, tasks};
 
-use super::ledger::Ledger;
-use super::notice::Message;
 use super::{Asker, ExecutorError, output};
+use crate::ledger::Ledger;
+use crate::ledger::notice::Message;
 
 /// A task that a run may be claimed for.
 pub(super) struct Candidate<'a> {

@@ -12,8 +12,8 @@ use crate::process::clock;
 use crate::registry::{self, EditError, Setting};
 use crate::store::{Durability, events, runs, tasks};
 
-use super::ledger::Ledger;
 use super::{Asker, Executor, ExecutorError};
+use crate::ledger::Ledger;
 
 /// A task as somebody wants it defined.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Executor {
             let ledger = Ledger { tx, home: &home, now: clock::now() };
             ledger.stop_waiting(&name, &format!("removed by {}", asker.name))?;
             match ledger.newest_job(&name)?.filter(|job| job.state == State::RestartReady) {
-                Some(job) => ledger.cancel(&job, &name, &format!("removed by {}", asker.name)),
+                Some(job) => Ok(ledger.cancel(&job, &name, &format!("removed by {}", asker.name))?),
                 None => Ok(()),
             }
         })?;

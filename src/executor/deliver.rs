@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
+use rusqlite::Transaction;
 use serde_json::Value;
 
 use crate::domain::evidence::Entry;
@@ -22,9 +23,9 @@ use crate::store::notices::{self, Notice};
 use crate::store::runs::{self, Kind, NewRun};
 use crate::store::{Durability, StoreError};
 
-use super::ledger::Ledger;
 use super::start::look;
 use super::{Asker, Executor, ExecutorError};
+use crate::ledger::Ledger;
 
 /// How many messages are delivered at a time.
 const AT_ONCE: usize = 4;
@@ -164,6 +165,7 @@ impl Executor {
     /// Records that an attempt could not even begin.
     pub fn postpone_notice(&mut self, notice: &Notice, reason: &str) -> Result<(), ExecutorError> {
         let (home, now) = (&self.home, clock::now());
-        self.store.write(Durability::Committed, |tx| Ledger { tx, home, now }.postpone_or_give_up(notice, reason))
+        let postpone = |tx: &Transaction<'_>| Ledger { tx, home, now }.postpone_or_give_up(notice, reason);
+        Ok(self.store.write(Durability::Committed, postpone)?)
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::name::TaskName;
 use crate::domain::schedule::ScheduleError;
 use crate::home::HomeError;
 use crate::home::lock::LockError;
+use crate::ledger::LedgerError;
 use crate::process::environment::EnvFileError;
 use crate::process::launch::LaunchError;
 use crate::process::record::RecordError;
@@ -154,6 +155,15 @@ pub struct LaunchErrorWithHint {
 impl From<io::Error> for ExecutorError {
     fn from(source: io::Error) -> Self {
         Self::System { doing: "ask the system", source }
+    }
+}
+
+impl From<LedgerError> for ExecutorError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Store(error) => Self::Store(error),
+            LedgerError::Move(error) => Self::Move(error),
+        }
     }
 }
 

@@ -23,9 +23,9 @@ use crate::store::{Durability, events, runs, tasks};
 
 use super::again::{Again, Looked, Spare, Starter, unneeded};
 use super::claim::{Claim, Why};
-use super::ledger::Ledger;
 use super::start::batch_size;
 use super::{Asker, Executor, ExecutorError};
+use crate::ledger::Ledger;
 
 /// The name under which a schedule starts its task.
 const SCHEDULE: &str = "schedule";

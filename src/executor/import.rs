@@ -12,8 +12,8 @@ use crate::store::jobs::{self, JobRow};
 use crate::store::runs::{self, RunRow};
 use crate::store::{Durability, tasks};
 
-use super::ledger::{EndedRun, Ledger};
 use super::{Executor, ExecutorError};
+use crate::ledger::{EndedRun, Ledger};
 
 /// The longest that a command which only looks waits for its turn to import.
 const LOOKING_PATIENCE: Duration = Duration::from_millis(50);
@@ -100,7 +100,7 @@ impl Executor {
         match self.import(ended, patience) {
             Err(ExecutorError::Store(error)) if error.is_only_for_writers() => {
                 let (home, now) = (&self.home, clock::now());
-                self.store.imagine(|tx| Ledger { tx, home, now }.settle_all(ended)).map(drop)
+                self.store.imagine(|tx| Ledger { tx, home, now }.settle_all(ended)).map(drop).map_err(Into::into)
             }
             other => other,
         }

@@ -31,8 +31,8 @@ use super::claim::{Candidate, Claim, Why};
 use super::error::{LaunchErrorWithHint, StartError};
 use super::fire::fingerprint;
 use super::import::Found;
-use super::ledger::Ledger;
 use super::{Asker, Executor, ExecutorError};
+use crate::ledger::Ledger;
 
 /// The most runs that are claimed in one transaction.
 const BATCH: u64 = 200;

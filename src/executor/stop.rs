@@ -21,9 +21,9 @@ use crate::store::{Durability, StoreError, events, jobs, tasks};
 
 use super::definitions::Definitions;
 use super::import::Found;
-use super::ledger::Ledger;
 use super::start::{Answers, How, look, start_error};
 use super::{Asker, Executor, ExecutorError, StartError};
+use crate::ledger::Ledger;
 
 /// How long after its grace a tree may still take until its rest is named.
 const BEYOND_GRACE: Duration = Duration::from_secs(10);

@@ -25,9 +25,10 @@ use crate::store::{Durability, StoreError, events, jobs, tasks};
 use super::claim::standing;
 use super::explain::is_permanent;
 use super::import::Found;
-use super::ledger::Ledger;
-use super::notice::Message;
-use super::{Executor, ExecutorError, output};
+use super::{Executor, ExecutorError};
+use crate::ledger::Ledger;
+use crate::ledger::notice::Message;
+use crate::ledger::output::LAST_LINES;
 
 /// The longest wait for the end of a supervisor, which may have tasks to stop.
 const ITS_END: Duration = Duration::from_mins(5);
@@ -230,7 +231,7 @@ impl Executor {
     /// started again its restart rule says.
     pub fn stall(&mut self, open: &OpenRun, reason: &str, end: bool) -> Result<(), ExecutorError> {
         let (home, now) = (&self.home, clock::now());
-        let lines = self.last_lines(&open.row, output::LAST_LINES)?;
+        let lines = self.last_lines(&open.row, LAST_LINES)?;
         let run = &open.row;
         self.store.write(Durability::Committed, |tx| -> Result<(), ExecutorError> {
             runs::stall(tx, run.id, end.then_some(reason), now)?;
@@ -243,7 +244,7 @@ impl Executor {
             };
             events::record(tx, &event, now)?;
             let message = Message { occasion: Occasion::Stall, job: run.job, run, exit: None, reason, lines: &lines };
-            Ledger { tx, home, now }.tell(&open.definition, &message)
+            Ok(Ledger { tx, home, now }.tell(&open.definition, &message)?)
         })?;
         if end { self.ask_to_end(run.id, &open.definition.stop) } else { Ok(()) }
     }

@@ -7,13 +7,13 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// The newest schema that this jobexec knows.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// `jexe`: marks a database as one of ours.
 const APPLICATION: i64 = 0x6a65_7865;
 
 /// Each entry brings a database from its index to the next version.
-const STEPS: [&str; 3] = [V1, V2, V3];
+const STEPS: [&str; 4] = [V1, V2, V3, V4];
 
 /// Times are microseconds since 1970 in UTC, sizes bytes, durations microseconds.
 const V1: &str = "
@@ -190,6 +190,67 @@ CREATE INDEX occurrences_waiting ON occurrences (task) WHERE decision IN ('waiti
 ALTER TABLE jobs ADD COLUMN scheduled INTEGER;
 CREATE INDEX runs_open_of_task ON runs (task) WHERE outcome IS NULL;
 CREATE INDEX jobs_active ON jobs (task) WHERE state IN ('RUNNING', 'RESTART_READY');
+";
+
+/// The queue.
+const V4: &str = "
+-- What was given to the job: objects (JSON), NULL where empty. Parameters as they were given, tags as texts.
+ALTER TABLE jobs ADD COLUMN params TEXT;
+ALTER TABLE jobs ADD COLUMN tags TEXT;
+-- The job's own notebook (JSON), NULL where empty.
+ALTER TABLE jobs ADD COLUMN data TEXT;
+ALTER TABLE jobs ADD COLUMN run_name TEXT;
+-- Relative, inside the folder of the jobs; NULL for the job's own directory.
+ALTER TABLE jobs ADD COLUMN workdir TEXT;
+ALTER TABLE jobs ADD COLUMN keeps_output INTEGER NOT NULL DEFAULT 1;
+-- The first of the jobs that this one descends from by spawned_by; NULL for one that nobody spawned.
+ALTER TABLE jobs ADD COLUMN root INTEGER;
+
+-- Where it stands in the queue: the higher priority first, then the lower id; among those that need the same (0: a slot
+-- and nothing else).
+ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN need INTEGER NOT NULL DEFAULT 0;
+-- Since when it has been runnable without a break.
+ALTER TABLE jobs ADD COLUMN runnable_since INTEGER;
+ALTER TABLE jobs ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+-- How many of its parents have not done what it waits for; and the first that no longer can.
+ALTER TABLE jobs ADD COLUMN unmet INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN culprit INTEGER;
+-- What a hook has decided (JSON), until its run has ended.
+ALTER TABLE jobs ADD COLUMN decision TEXT;
+-- How its last main run ended.
+ALTER TABLE jobs ADD COLUMN exit_code INTEGER;
+ALTER TABLE jobs ADD COLUMN signal INTEGER;
+
+-- What jobs need besides a slot (JSON), once per content.
+CREATE TABLE needs (id INTEGER PRIMARY KEY, body TEXT NOT NULL UNIQUE) STRICT;
+
+-- What a child waits for in a parent: its success, end, or failure; and whether that has come.
+CREATE TABLE edges (
+    child INTEGER NOT NULL REFERENCES jobs (id),
+    parent INTEGER NOT NULL REFERENCES jobs (id),
+    kind TEXT NOT NULL CHECK (kind IN ('success', 'end', 'failure')),
+    met INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (child, parent)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX edges_by_parent ON edges (parent);
+
+-- The slot of a queued run; its record is the slot's. What a run holds of the machine while it runs (JSON).
+ALTER TABLE runs ADD COLUMN slot INTEGER;
+ALTER TABLE runs ADD COLUMN holds TEXT;
+
+-- Groups of jobs that somebody has paused.
+CREATE TABLE paused_groups (name TEXT PRIMARY KEY COLLATE NOCASE, since INTEGER NOT NULL, paused_by TEXT NOT NULL) STRICT;
+
+DROP INDEX jobs_active;
+CREATE INDEX jobs_active ON jobs (task) WHERE state IN ('RUNNING', 'RESTART_READY') AND door <> 'queue';
+CREATE INDEX jobs_runnable ON jobs (need, priority DESC, id)
+    WHERE door = 'queue' AND state IN ('PREPROCESSED', 'RESTART_READY') AND held = 0 AND not_before IS NULL;
+CREATE INDEX jobs_delayed ON jobs (not_before) WHERE door = 'queue' AND not_before IS NOT NULL;
+CREATE INDEX jobs_hooked ON jobs (id) WHERE state IN ('STAGED_IN', 'RUN_DONE', 'RUN_ERROR', 'RUN_TIMEOUT');
+CREATE INDEX jobs_staging ON jobs (id) WHERE state IN ('READY', 'POSTPROCESSED');
+CREATE INDEX jobs_by_spawner ON jobs (spawned_by) WHERE spawned_by IS NOT NULL;
+CREATE INDEX runs_in_slots ON runs (slot) WHERE slot IS NOT NULL AND outcome IS NULL;
 ";
 
 /// The version of a database's schema; 0 for an empty one.

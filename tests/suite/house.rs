@@ -4,18 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which modules a module may use, besides itself.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("home", &["domain"]),
     ("process", &["home", "domain"]),
     ("registry", &["home", "domain"]),
     ("store", &["home", "domain"]),
-    ("worker", &["store", "process", "home", "domain"]),
-    ("executor", &["store", "registry", "process", "home", "domain"]),
-    ("supervisor", &["executor", "store", "process", "home", "domain"]),
+    ("ledger", &["store", "process", "home", "domain"]),
+    ("worker", &["ledger", "store", "process", "home", "domain"]),
+    ("executor", &["ledger", "store", "registry", "process", "home", "domain"]),
+    ("supervisor", &["executor", "ledger", "store", "process", "home", "domain"]),
     ("service", &["domain"]),
-    ("report", &["service", "executor", "store", "registry", "process", "home", "domain"]),
-    ("cli", &["report", "supervisor", "service", "executor", "store", "registry", "process", "home", "domain"]),
+    ("report", &["service", "executor", "ledger", "store", "registry", "process", "home", "domain"]),
+    (
+        "cli",
+        &["report", "supervisor", "service", "executor", "ledger", "store", "registry", "process", "home", "domain"],
+    ),
 ];
 
 fn sources(of: &str) -> Vec<(PathBuf, String)> {

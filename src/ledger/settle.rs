@@ -17,9 +17,8 @@ use crate::store::runs::{self, RunRow, Traces};
 use crate::store::tasks::{Form, TaskRow};
 use crate::store::{StoreError, events, supervisor, tasks};
 
-use super::ledger::{EndedRun, Ledger};
 use super::notice::Message;
-use super::{ExecutorError, output};
+use super::{EndedRun, Ledger, LedgerError, output};
 
 /// The end of a run, with all that decides what it means.
 struct Settling<'a> {
@@ -47,7 +46,7 @@ struct Aftermath {
 impl Ledger<'_> {
     /// Settles runs that have ended; those that are settled now. One that somebody else has settled meanwhile is left,
     /// and so is one that the database says something impossible about: it must not keep the others from their end.
-    pub(super) fn settle_all(&self, ended: &[EndedRun]) -> Result<Vec<RunId>, ExecutorError> {
+    pub fn settle_all(&self, ended: &[EndedRun]) -> Result<Vec<RunId>, LedgerError> {
         let mut settled = Vec::with_capacity(ended.len());
         for (run, record, end) in ended {
             let fresh = runs::find(self.tx, run.id)?;
@@ -57,7 +56,7 @@ impl Ledger<'_> {
             };
             match done {
                 Ok(()) => settled.push(run.id),
-                Err(ExecutorError::Store(StoreError::Impossible(_))) => {}
+                Err(LedgerError::Store(StoreError::Impossible(_))) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -65,7 +64,7 @@ impl Ledger<'_> {
     }
 
     /// Records how a run ended, and moves its job on.
-    pub(super) fn settle(&self, run: &RunRow, record: &Record, end: &Ended) -> Result<(), ExecutorError> {
+    pub fn settle(&self, run: &RunRow, record: &Record, end: &Ended) -> Result<(), LedgerError> {
         let job = jobs::find(self.tx, run.job)?
             .ok_or_else(|| StoreError::Impossible(format!("run {} belongs to no job", run.id)))?;
         let traces = Traces {
@@ -92,7 +91,7 @@ impl Ledger<'_> {
         self.move_on(&settling, settling.lasted(record, self.now), &reason)
     }
 
-    fn move_on(&self, settling: &Settling<'_>, lasted: Option<Duration>, reason: &str) -> Result<(), ExecutorError> {
+    fn move_on(&self, settling: &Settling<'_>, lasted: Option<Duration>, reason: &str) -> Result<(), LedgerError> {
         let Settling { run, end, job, definition, .. } = settling;
         let mut after = settling.aftermath(lasted, self.sleep()?);
         let policy = settling.policy(after.gave_up);
@@ -156,7 +155,7 @@ impl Ledger<'_> {
     }
 
     /// The cap on waits of tasks that have none of their own.
-    fn sleep(&self) -> Result<Duration, ExecutorError> {
+    fn sleep(&self) -> Result<Duration, LedgerError> {
         Ok(supervisor::last(self.tx)?.map_or(DEFAULT_CAP, |supervisor| supervisor.sleep))
     }
 
@@ -166,7 +165,7 @@ impl Ledger<'_> {
         states: Option<(State, State)>,
         cause: &str,
         data: serde_json::Value,
-    ) -> Result<(), ExecutorError> {
+    ) -> Result<(), LedgerError> {
         let task = settling.run.task.as_ref().map(TaskName::as_str);
         let event = events::NewEvent { job: Some(settling.job.id), task, states, cause, data };
         Ok(events::record(self.tx, &event, settling.time)?)

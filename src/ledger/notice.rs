@@ -13,8 +13,7 @@ use crate::store::notices::{self, NewNotice, Notice};
 use crate::store::runs::RunRow;
 use crate::store::{cache, events};
 
-use super::ExecutorError;
-use super::ledger::Ledger;
+use super::{Ledger, LedgerError};
 
 /// The most output that a message carries, in bytes: it has to fit into one variable.
 const MOST_OUTPUT: usize = 8 * 1024;
@@ -32,20 +31,24 @@ fn newest(lines: &[String]) -> &[String] {
 }
 
 /// What is to be told of a task.
-pub(super) struct Message<'a> {
-    pub(super) occasion: Occasion,
-    pub(super) job: JobId,
+pub struct Message<'a> {
+    /// On what occasion.
+    pub occasion: Occasion,
+    /// The job.
+    pub job: JobId,
     /// The run that it is about.
-    pub(super) run: &'a RunRow,
-    pub(super) exit: Option<Exit>,
-    pub(super) reason: &'a str,
+    pub run: &'a RunRow,
+    /// How it ended, where that is known.
+    pub exit: Option<Exit>,
+    /// Why it is told.
+    pub reason: &'a str,
     /// The last lines of output.
-    pub(super) lines: &'a [String],
+    pub lines: &'a [String],
 }
 
 impl Ledger<'_> {
     /// Stores what there is to tell, once for each way in which the task wants it told.
-    pub(super) fn tell(&self, task: &Task, message: &Message<'_>) -> Result<(), ExecutorError> {
+    pub fn tell(&self, task: &Task, message: &Message<'_>) -> Result<(), LedgerError> {
         let channels = task.notify.channels(message.occasion);
         if channels.is_empty() {
             return Ok(());
@@ -59,7 +62,7 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    fn message(&self, task: &Task, message: &Message<'_>) -> Result<Value, ExecutorError> {
+    fn message(&self, task: &Task, message: &Message<'_>) -> Result<Value, LedgerError> {
         let host = identity::host();
         let (name, reason, run) = (&task.name, message.reason, message.run);
         let (code, signal) = match message.exit {
@@ -93,7 +96,7 @@ impl Ledger<'_> {
     }
 
     /// Records how the attempt to deliver a message ended: it is delivered, tried again later, or given up.
-    pub(super) fn settle_notice(&self, run: &RunRow, end: &Ended, reason: &str) -> Result<(), ExecutorError> {
+    pub fn settle_notice(&self, run: &RunRow, end: &Ended, reason: &str) -> Result<(), LedgerError> {
         let Some(notice) = notices::of_run(self.tx, run.id)? else { return Ok(()) };
         if !end.outcome.is_success() {
             return self.postpone_or_give_up(&notice, reason);
@@ -103,7 +106,7 @@ impl Ledger<'_> {
     }
 
     /// A message that was not delivered is tried again later, unless it has become too old for that.
-    pub(super) fn postpone_or_give_up(&self, notice: &Notice, reason: &str) -> Result<(), ExecutorError> {
+    pub fn postpone_or_give_up(&self, notice: &Notice, reason: &str) -> Result<(), LedgerError> {
         // Also where somebody has set the clock forward, it was tried for some hours.
         if notice.attempts >= FEWEST && self.now.duration_since(notice.made).unsigned_abs() >= EXPIRES {
             notices::close(self.tx, notice.id, false, self.now)?;
@@ -114,7 +117,7 @@ impl Ledger<'_> {
         self.record_attempt(notice, "notice_postponed", reason)
     }
 
-    fn record_attempt(&self, notice: &Notice, cause: &str, reason: &str) -> Result<(), ExecutorError> {
+    fn record_attempt(&self, notice: &Notice, cause: &str, reason: &str) -> Result<(), LedgerError> {
         let data = json!({
             "event": notice.occasion.as_str(),
             "notice": notice.id,

@@ -1,25 +1,43 @@
-//! What is written in one transaction. The parts of it are beside this file: claims, wishes, ends.
+//! What is written in one transaction: the ends of runs and what follows from them. Whoever makes such a change, a
+//! command, the supervisor or a queue's worker, makes it through a [`Ledger`].
+
+pub mod notice;
+pub mod output;
+pub mod settle;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::json;
+use thiserror::Error;
 
 use crate::domain::evidence::{Ended, Record};
-use crate::domain::lifecycle::{Input, Policy, step};
+use crate::domain::lifecycle::{IllegalMove, Input, Policy, step};
 use crate::domain::name::TaskName;
 use crate::domain::task::Restart;
 use crate::home::Home;
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::runs::RunRow;
-use crate::store::{events, tasks};
+use crate::store::{StoreError, events, tasks};
 
-use super::ExecutorError;
+/// Why something could not be written.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A move that a job cannot make.
+    #[error(transparent)]
+    Move(#[from] IllegalMove),
+}
 
 /// An open transaction, and what every entry needs.
-pub(super) struct Ledger<'a> {
-    pub(super) tx: &'a Connection,
-    pub(super) home: &'a Home,
-    pub(super) now: Timestamp,
+pub struct Ledger<'a> {
+    /// The transaction.
+    pub tx: &'a Connection,
+    /// The folder.
+    pub home: &'a Home,
+    /// When all of it happens.
+    pub now: Timestamp,
 }
 
 /// A run that has ended, with the evidence.
@@ -27,13 +45,13 @@ pub type EndedRun = (RunRow, Record, Ended);
 
 impl Ledger<'_> {
     /// The newest job of a task.
-    pub(super) fn newest_job(&self, task: &TaskName) -> Result<Option<JobRow>, ExecutorError> {
+    pub fn newest_job(&self, task: &TaskName) -> Result<Option<JobRow>, LedgerError> {
         let job = tasks::find(self.tx, task)?.and_then(|row| row.job);
         Ok(job.map(|job| jobs::find(self.tx, job)).transpose()?.flatten())
     }
 
     /// Cancels a job that waits to run again.
-    pub(super) fn cancel(&self, job: &JobRow, task: &TaskName, reason: &str) -> Result<(), ExecutorError> {
+    pub fn cancel(&self, job: &JobRow, task: &TaskName, reason: &str) -> Result<(), LedgerError> {
         let policy = Policy { restart: Restart::Never, retries: None, used: 0 };
         let path = step(job.state, Input::Cancelled, policy)?;
         let state = path.last().copied().unwrap_or(job.state);

@@ -4,6 +4,7 @@
 
 pub mod amount;
 pub mod causes;
+pub mod edge;
 pub mod evidence;
 pub mod launch;
 pub mod lifecycle;

@@ -13,7 +13,6 @@ use thiserror::Error;
 use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::{IllegalMove, Input, Policy, step};
 use crate::domain::name::TaskName;
-use crate::domain::task::Restart;
 use crate::home::Home;
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::runs::RunRow;
@@ -52,12 +51,19 @@ impl Ledger<'_> {
 
     /// Cancels a job that waits to run again.
     pub fn cancel(&self, job: &JobRow, task: &TaskName, reason: &str) -> Result<(), LedgerError> {
-        let policy = Policy { restart: Restart::Never, retries: None, used: 0 };
+        let policy = Policy::default();
         let path = step(job.state, Input::Cancelled, policy)?;
         let state = path.last().copied().unwrap_or(job.state);
         let (attempt, retries_used) = (job.attempt, job.retries_used);
-        let change =
-            Change { state, code: Some("cancelled"), reason: Some(reason), attempt, retries_used, not_before: None };
+        let change = Change {
+            state,
+            code: Some("cancelled"),
+            reason: Some(reason),
+            attempt,
+            retries_used,
+            not_before: None,
+            exit: None,
+        };
         jobs::change(self.tx, job.id, &change, self.now)?;
         let event = events::NewEvent {
             job: Some(job.id),

@@ -9,6 +9,7 @@ pub mod jobs;
 pub mod night;
 pub mod notices;
 pub mod occurrences;
+pub mod queue;
 pub mod runs;
 mod schema;
 pub mod supervisor;

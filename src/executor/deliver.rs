@@ -77,6 +77,7 @@ impl Executor {
             asked_by: &asker.name,
             archive: &name,
             scheduled: None,
+            slot: None,
         };
         let claimed = self.store.write(Durability::Committed, |tx| -> Result<(), StoreError> {
             runs::create(tx, &new, clock::now())?;

@@ -106,7 +106,8 @@ impl Ledger<'_> {
         let reason =
             if after.gave_up { format!("given up after repeated failures: {reason}") } else { reason.to_owned() };
         let code = if after.gave_up { "gave_up" } else { end.outcome.code() };
-        let change = Change { state, code: Some(code), reason: Some(&reason), attempt, retries_used, not_before };
+        let exit = end.outcome.exit();
+        let change = Change { state, code: Some(code), reason: Some(&reason), attempt, retries_used, not_before, exit };
         jobs::change(self.tx, job.id, &change, settling.time)?;
         let lines = settling.failed().then(|| output::last_lines(self.home, run, settling.inode, output::LAST_LINES));
         let lines = lines.unwrap_or_default();
@@ -222,6 +223,7 @@ impl Settling<'_> {
             // Beside a newer job of its schedule it is not tried again.
             retries: if wanted && self.is_newest() { self.definition.retries } else { Some(0) },
             used: self.job.retries_used,
+            ..Policy::default()
         }
     }
 }

@@ -62,11 +62,13 @@ pub struct RunRow {
     pub inode: Option<u64>,
     /// Whether its output was removed by retention.
     pub output_removed: bool,
+    /// The slot that it runs in, whose record is its own.
+    pub slot: Option<u32>,
 }
 
 const COLUMNS: &str = "rowid, id, job, task, kind, attempt, asked_by, claimed, scheduled, started, ended, pid, \
      stop_asked, stop_by, outcome, exit_code, signal, core, reason, lasted, cpu, memory, archive, inode, output_removed, stalled, \
-     stall_reason";
+     stall_reason, slot";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     let wrong = |at: usize, error: Box<dyn std::error::Error + Send + Sync>| {
@@ -106,6 +108,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         output_removed: row.get(24)?,
         stalled: moment(25)?,
         stall_reason: row.get(26)?,
+        slot: row.get(27)?,
     })
 }
 
@@ -140,6 +143,21 @@ pub fn all_unfinished_of(connection: &Connection, task: &TaskName) -> Result<Vec
     let rest = "WHERE outcome IS NULL AND task = ?1 AND kind <> 'notify'
                 AND (SELECT door FROM jobs WHERE jobs.id = runs.job) <> 'queue' ORDER BY rowid";
     select(connection, rest, [task.as_str()])
+}
+
+/// The unfinished run of a slot.
+pub fn in_slot(connection: &Connection, slot: u32) -> Result<Option<RunRow>, StoreError> {
+    Ok(select(connection, "WHERE slot = ?1 AND outcome IS NULL", [slot])?.pop())
+}
+
+/// The unfinished run of a job, of whatever kind, apart from messages about it.
+pub fn unfinished_of_job(connection: &Connection, job: JobId) -> Result<Option<RunRow>, StoreError> {
+    Ok(select(connection, "WHERE job = ?1 AND outcome IS NULL AND kind <> 'notify'", [job.0])?.pop())
+}
+
+/// The runs of a job, oldest first.
+pub fn of_job(connection: &Connection, job: JobId) -> Result<Vec<RunRow>, StoreError> {
+    select(connection, "WHERE job = ?1 ORDER BY rowid", [job.0])
 }
 
 /// The last runs of a task, newest first; all of them where no number is given.
@@ -238,12 +256,14 @@ pub struct NewRun<'a> {
     pub archive: &'a str,
     /// The occurrence that its job was made for.
     pub scheduled: Option<Timestamp>,
+    /// The slot that it runs in.
+    pub slot: Option<u32>,
 }
 
 /// Records a run that is about to be started.
 pub fn create(tx: &Connection, new: &NewRun<'_>, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "INSERT INTO runs (id, job, task, kind, attempt, asked_by, claimed, archive, scheduled)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let sql = "INSERT INTO runs (id, job, task, kind, attempt, asked_by, claimed, archive, scheduled, slot)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let values = (
         new.id.to_string(),
         new.job.0,
@@ -254,6 +274,7 @@ pub fn create(tx: &Connection, new: &NewRun<'_>, now: Timestamp) -> Result<(), S
         micros(now),
         new.archive,
         new.scheduled.map(micros),
+        new.slot,
     );
     tx.prepare_cached(sql)
         .and_then(|mut statement| statement.insert(values))

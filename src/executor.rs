@@ -15,6 +15,7 @@ mod journal;
 mod night;
 mod output;
 mod retention;
+mod slots;
 mod start;
 mod status;
 mod stop;
@@ -49,6 +50,7 @@ pub use journal::{Journal, Line};
 pub use night::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
 };
+pub use slots::{Ahead, SlotWorker};
 pub use start::Started;
 pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};

@@ -1,8 +1,10 @@
 //! What is written in one transaction: the ends of runs and what follows from them. Whoever makes such a change, a
 //! command, the supervisor or a queue's worker, makes it through a [`Ledger`].
 
+mod followers;
 pub mod notice;
 pub mod output;
+pub mod queue;
 pub mod settle;
 
 use jiff::Timestamp;
@@ -12,7 +14,7 @@ use thiserror::Error;
 
 use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::{IllegalMove, Input, Policy, step};
-use crate::domain::name::TaskName;
+use crate::domain::name::{JobId, TaskName};
 use crate::home::Home;
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::runs::RunRow;
@@ -27,6 +29,9 @@ pub enum LedgerError {
     /// A move that a job cannot make.
     #[error(transparent)]
     Move(#[from] IllegalMove),
+    /// A job is to wait for one that does not exist.
+    #[error("no job {0} to wait for")]
+    NoSuchParent(JobId),
 }
 
 /// An open transaction, and what every entry needs.

@@ -282,6 +282,9 @@ pub(super) struct KeepArguments {
     /// The longest that a broken task stays down, where it has no `backoff.max`
     #[arg(long, value_name = "DURATION", default_value = "60")]
     pub(super) sleep: String,
+    /// How many queued jobs run at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) slots: u32,
     /// Go into the background; the diary is supervisor.log in the folder
     #[arg(long)]
     pub(super) detach: bool,

@@ -153,9 +153,10 @@ fn kind(error: &ExecutorError) -> Kind {
         | ExecutorError::WouldBeMistaken(_) => Kind::Input,
         ExecutorError::NoSuchTask { .. }
         | ExecutorError::NotDefined(_)
+        | ExecutorError::NoSuchJob(_)
         | ExecutorError::NoSuchRun { .. }
         | ExecutorError::Edit(EditError::Unknown(_)) => Kind::Unknown,
-        ExecutorError::Running(_) => Kind::Refused,
+        ExecutorError::Running(_) | ExecutorError::Move(_) => Kind::Refused,
         ExecutorError::Start { source, .. } => match source.as_ref() {
             StartError::Elsewhere | StartError::Itself | StartError::Stopping | StartError::Orphaned { .. } => {
                 Kind::Refused
@@ -166,7 +167,7 @@ fn kind(error: &ExecutorError) -> Kind {
             | StartError::Slow
             | StartError::Worker(_) => Kind::Failed,
         },
-        ExecutorError::Edit(_) | ExecutorError::Move(_) => Kind::Ours,
+        ExecutorError::Edit(_) => Kind::Ours,
         ExecutorError::File(_)
         | ExecutorError::Lock(_)
         | ExecutorError::Record(_)

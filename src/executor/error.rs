@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::domain::lifecycle::IllegalMove;
-use crate::domain::name::TaskName;
+use crate::domain::name::{JobId, TaskName};
 use crate::domain::schedule::ScheduleError;
 use crate::home::HomeError;
 use crate::home::lock::LockError;
@@ -94,6 +94,9 @@ pub enum ExecutorError {
         /// How many there are.
         count: usize,
     },
+    /// No such job.
+    #[error("no job {0}")]
+    NoSuchJob(JobId),
     /// A move that a job cannot make.
     #[error(transparent)]
     Move(#[from] IllegalMove),
@@ -163,6 +166,7 @@ impl From<LedgerError> for ExecutorError {
         match error {
             LedgerError::Store(error) => Self::Store(error),
             LedgerError::Move(error) => Self::Move(error),
+            LedgerError::NoSuchParent(job) => Self::NoSuchJob(job),
         }
     }
 }
@@ -211,6 +215,7 @@ impl ExecutorError {
                 }
             },
             Self::Schedule { source, .. } => source.hints(),
+            Self::NoSuchJob(_) => vec!["see `jobexec jobs` for the ids".to_owned()],
             Self::NoSuchRun { task, .. } => vec![format!("see `jobexec history {task}`")],
             Self::File(FileError::Changed { .. }) => vec!["try again".to_owned()],
             Self::Store(StoreError::Newer { .. }) => vec!["use the newer jobexec".to_owned()],

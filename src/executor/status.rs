@@ -224,7 +224,7 @@ impl Executor {
                 elsewhere,
             })
         };
-        Ok(match self.examine(run.id)? {
+        Ok(match self.examine(run)? {
             Found::Alive(record) => live(record, Vec::new(), false),
             Found::Elsewhere(record) => live(record, Vec::new(), true),
             Found::Orphaned(record, pids) => live(record, pids, false),

@@ -170,7 +170,7 @@ impl Executor {
         let known: HashSet<String> = names.iter().map(TaskName::key).collect();
         for row in tasks::all(self.store.reader())?.into_iter().filter(|row| !known.contains(&row.name.key())) {
             let run = runs::unfinished_of(self.store.reader(), &row.name)?;
-            let found = run.map(|run| self.examine(run.id)).transpose()?;
+            let found = run.map(|run| self.examine(&run)).transpose()?;
             if row.wanted || found.is_some_and(|found| !matches!(found, Found::Ended(_, _))) {
                 names.push(row.name);
             }
@@ -296,16 +296,16 @@ impl Executor {
         let mut waiting = false;
         let since = clock::since_boot().saturating_sub(start);
         for target in targets.iter_mut().filter(|target| matches!(target.found, Last::Unfinished)) {
-            match self.examine(target.run.id)? {
+            match self.examine(&target.run)? {
                 Found::Alive(record) => {
                     let said = record.starting.map(|(worker, _)| worker);
-                    let worker = said.or_else(|| tagged::worker(&self.home.record(target.run.id)));
+                    let worker = said.or_else(|| tagged::worker(&self.home.record(&target.run)));
                     let Some(worker) = worker else {
                         // Its starter is about to spawn it.
                         waiting = true;
                         continue;
                     };
-                    match WorkerHandle::open(&worker, target.run.id, self.home.record(target.run.id)) {
+                    match WorkerHandle::open(&worker, target.run.id, self.home.record(&target.run)) {
                         // More workers than descriptors: this one's turn comes when others have ended.
                         Err(error) if error.raw_os_error() == Some(libc::EMFILE) => waiting = true,
                         Err(error) => return Err(error.into()),
@@ -348,7 +348,7 @@ impl Executor {
         if let Some(reason) = row.filter(|row| row.outcome.is_some()).and_then(|row| row.reason) {
             return Ok(Stopped::Ended(reason));
         }
-        Ok(Stopped::Left(match self.examine(target.run.id)? {
+        Ok(Stopped::Left(match self.examine(&target.run)? {
             Found::Orphaned(_, pids) => pids,
             Found::Alive(record) => {
                 let worker = record.starting.map(|(worker, _)| worker.pid);
@@ -396,7 +396,7 @@ impl Ledger<'_> {
         let mut runs = Vec::new();
         for run in runs::all_unfinished_of(tx, name)? {
             // An outcome that is on record already stands.
-            let record = record::read(&self.home.record(run.id))?;
+            let record = record::read(&self.home.record(&run), run.id)?;
             if record.is_none_or(|(record, _)| record.ended.is_none()) {
                 runs::ask_stop(tx, run.id, &asker.name, now)?;
             }

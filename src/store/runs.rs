@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row};
 
 use crate::domain::evidence::Ended;
-use crate::domain::name::{JobId, RunId, TaskName};
+use crate::domain::name::{JobId, RunId, RunRef, TaskName};
 use crate::domain::outcome::Exit;
 
 use super::{StoreError, micros, time};
@@ -64,6 +64,12 @@ pub struct RunRow {
     pub output_removed: bool,
     /// The slot that it runs in, whose record is its own.
     pub slot: Option<u32>,
+}
+
+impl From<&RunRow> for RunRef {
+    fn from(row: &RunRow) -> Self {
+        Self { id: row.id, slot: row.slot }
+    }
 }
 
 const COLUMNS: &str = "rowid, id, job, task, kind, attempt, asked_by, claimed, scheduled, started, ended, pid, \
@@ -150,6 +156,14 @@ pub fn in_slot(connection: &Connection, slot: u32) -> Result<Option<RunRow>, Sto
     Ok(select(connection, "WHERE slot = ?1 AND outcome IS NULL", [slot])?.pop())
 }
 
+/// Whether anything runs in a slot.
+pub fn any_in_slots(connection: &Connection) -> Result<bool, StoreError> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE slot IS NOT NULL AND outcome IS NULL)")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(StoreError::sql("look at the slots"))
+}
+
 /// The unfinished run of a job, of whatever kind, apart from messages about it.
 pub fn unfinished_of_job(connection: &Connection, job: JobId) -> Result<Option<RunRow>, StoreError> {
     Ok(select(connection, "WHERE job = ?1 AND outcome IS NULL AND kind <> 'notify'", [job.0])?.pop())
@@ -223,6 +237,16 @@ pub fn has_archive(connection: &Connection, name: &str, task: &TaskName) -> Resu
 pub enum Kind {
     /// The task itself.
     Main,
+    /// A hook before its first run.
+    Preprocess,
+    /// A hook after a run that ended with exit code 0.
+    Postprocess,
+    /// A hook after a run that ended in any other way.
+    HandleError,
+    /// A hook after a run that reached its time limit.
+    HandleTimeout,
+    /// Bringing its inputs, or storing its outputs.
+    Transfer,
     /// Telling somebody about it. Such a run belongs to the job it tells of, and to no task.
     Notify,
 }
@@ -232,6 +256,11 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Main => "main",
+            Self::Preprocess => "preprocess",
+            Self::Postprocess => "postprocess",
+            Self::HandleError => "handle_error",
+            Self::HandleTimeout => "handle_timeout",
+            Self::Transfer => "transfer",
             Self::Notify => "notify",
         }
     }

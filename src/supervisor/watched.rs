@@ -125,7 +125,7 @@ impl Keeper {
         let is_script = watched.script.is_some_and(|(_, script)| script == token);
         watched.ending |= is_script;
         self.suspects.insert(run);
-        Ok(!is_script || watched.worker.is_none() || !self.executor.has_worker(run)?)
+        Ok(!is_script || watched.worker.is_none() || !self.executor.has_worker(&watched.open.row)?)
     }
 
     /// Watches a run no longer.
@@ -181,10 +181,10 @@ impl Keeper {
     fn inspect_one(&mut self, run: RunId) -> Result<Inspected, ExecutorError> {
         let Some(watched) = self.runs.get(&run) else { return Ok(Inspected::Quiet) };
         // Looked at again with every bell: where a thousand end at once, that has to be cheap.
-        if watched.ending && watched.worker.is_some() && self.executor.has_worker(run)? {
+        if watched.ending && watched.worker.is_some() && self.executor.has_worker(&watched.open.row)? {
             return Ok(Inspected::Suspect);
         }
-        match self.executor.examine(run)? {
+        match self.executor.examine(&watched.open.row)? {
             Found::Alive(record) => Ok(self.inspect_alive(run, &record)),
             Found::Orphaned(record, pids) => Ok(self.inspect_orphan(run, &record, &pids)),
             Found::Ended(record, end) => {
@@ -343,9 +343,9 @@ impl Keeper {
     /// The run of a script that we have not heard of yet: its worker was killed before it could ring.
     fn unseen_script(&mut self, pid: i32) -> Option<RunId> {
         let unseen = |watched: &Watched| watched.script.is_none() && watched.child != Some(pid);
-        let mut runs = self.runs.iter().filter(|(_, watched)| unseen(watched)).map(|(run, _)| *run);
-        let is_its = |run: RunId| self.executor.script_of(run).is_some_and(|script| script.pid == pid);
-        runs.find(|run| is_its(*run))
+        let mut runs = self.runs.iter().filter(|(_, watched)| unseen(watched));
+        let is_its = |row: &RunRow| self.executor.script_of(row).is_some_and(|script| script.pid == pid);
+        runs.find(|(_, watched)| is_its(&watched.open.row)).map(|(run, _)| *run)
     }
 
     /// The time limit of an orphan: it is asked to end, and after its grace it is killed.

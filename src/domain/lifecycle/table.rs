@@ -47,9 +47,22 @@ fn created(input: Input, policy: Policy) -> Option<Vec<State>> {
         I::ParentAgain => Some(vec![]),
         I::Cancelled => Some(vec![State::Cancelled]),
         I::Reset => Some(vec![State::Reset]),
-        I::StagedIn | I::StagedOut | I::TransferFailed | I::Claimed | I::Succeeded | I::Failed | I::TimedOut => None,
-        I::Stopped | I::NeverStarted | I::HookDone | I::HookSaidAgain | I::HookSaidFailed | I::HookFailed => None,
-        I::Rerun | I::RerunClean | I::Wiped => None,
+        I::StagedIn
+        | I::StagedOut
+        | I::TransferFailed
+        | I::Claimed
+        | I::Succeeded
+        | I::Failed
+        | I::TimedOut
+        | I::Stopped
+        | I::NeverStarted
+        | I::HookDone
+        | I::HookSaidAgain
+        | I::HookSaidFailed
+        | I::HookFailed
+        | I::Rerun
+        | I::RerunClean
+        | I::Wiped => None,
     }
 }
 
@@ -61,9 +74,20 @@ fn waiting(input: Input, policy: Policy) -> Option<Vec<State>> {
         I::Cancelled => Some(vec![State::Cancelled]),
         I::Reset => Some(vec![State::Reset]),
         I::StagedIn | I::NeverStarted => Some(vec![]),
-        I::StagedOut | I::TransferFailed | I::Claimed | I::Succeeded | I::Failed | I::TimedOut | I::Stopped => None,
-        I::HookDone | I::HookSaidAgain | I::HookSaidFailed | I::HookFailed => None,
-        I::Rerun | I::RerunClean | I::Wiped => None,
+        I::StagedOut
+        | I::TransferFailed
+        | I::Claimed
+        | I::Succeeded
+        | I::Failed
+        | I::TimedOut
+        | I::Stopped
+        | I::HookDone
+        | I::HookSaidAgain
+        | I::HookSaidFailed
+        | I::HookFailed
+        | I::Rerun
+        | I::RerunClean
+        | I::Wiped => None,
     }
 }
 
@@ -75,9 +99,19 @@ fn ready(input: Input, policy: Policy) -> Option<Vec<State>> {
         I::Stopped | I::Cancelled => Some(vec![State::Cancelled]),
         I::NeverStarted => Some(vec![]),
         I::Reset => Some(vec![State::Reset]),
-        I::Settled | I::StagedOut | I::Claimed | I::Succeeded | I::Failed | I::TimedOut => None,
-        I::HookDone | I::HookSaidAgain | I::HookSaidFailed | I::HookFailed => None,
-        I::Rerun | I::RerunClean | I::Wiped => None,
+        I::Settled
+        | I::StagedOut
+        | I::Claimed
+        | I::Succeeded
+        | I::Failed
+        | I::TimedOut
+        | I::HookDone
+        | I::HookSaidAgain
+        | I::HookSaidFailed
+        | I::HookFailed
+        | I::Rerun
+        | I::RerunClean
+        | I::Wiped => None,
     }
 }
 
@@ -91,8 +125,17 @@ fn hooked(input: Input, policy: Policy, done: impl FnOnce() -> Vec<State>) -> Op
         I::HookSaidFailed | I::HookFailed => Some(vec![State::Failed]),
         I::Stopped | I::Cancelled => Some(vec![State::Cancelled]),
         I::Reset => Some(vec![State::Reset]),
-        I::Settled | I::StagedIn | I::StagedOut | I::TransferFailed | I::Succeeded | I::Failed | I::TimedOut => None,
-        I::Rerun | I::RerunClean | I::ParentAgain | I::Wiped => None,
+        I::Settled
+        | I::StagedIn
+        | I::StagedOut
+        | I::TransferFailed
+        | I::Succeeded
+        | I::Failed
+        | I::TimedOut
+        | I::Rerun
+        | I::RerunClean
+        | I::ParentAgain
+        | I::Wiped => None,
     }
 }
 
@@ -102,9 +145,22 @@ fn runnable(input: Input) -> Option<Vec<State>> {
         I::ParentAgain => Some(vec![State::AwaitingParents]),
         I::Cancelled => Some(vec![State::Cancelled]),
         I::Reset => Some(vec![State::Reset]),
-        I::Settled | I::StagedIn | I::StagedOut | I::TransferFailed | I::Succeeded | I::Failed | I::TimedOut => None,
-        I::Stopped | I::NeverStarted | I::HookDone | I::HookSaidAgain | I::HookSaidFailed | I::HookFailed => None,
-        I::Rerun | I::RerunClean | I::Wiped => None,
+        I::Settled
+        | I::StagedIn
+        | I::StagedOut
+        | I::TransferFailed
+        | I::Succeeded
+        | I::Failed
+        | I::TimedOut
+        | I::Stopped
+        | I::NeverStarted
+        | I::HookDone
+        | I::HookSaidAgain
+        | I::HookSaidFailed
+        | I::HookFailed
+        | I::Rerun
+        | I::RerunClean
+        | I::Wiped => None,
     }
 }
 
@@ -115,9 +171,21 @@ fn running(input: Input, policy: Policy) -> Option<Vec<State>> {
         I::TimedOut => Some(policy.via_run_timeout()),
         I::Stopped => Some(vec![State::Cancelled]),
         I::NeverStarted => Some(vec![State::RestartReady]),
-        I::Settled | I::StagedIn | I::StagedOut | I::TransferFailed | I::Claimed | I::Cancelled => None,
-        I::HookDone | I::HookSaidAgain | I::HookSaidFailed | I::HookFailed => None,
-        I::Rerun | I::RerunClean | I::ParentAgain | I::Reset | I::Wiped => None,
+        I::Settled
+        | I::StagedIn
+        | I::StagedOut
+        | I::TransferFailed
+        | I::Claimed
+        | I::Cancelled
+        | I::HookDone
+        | I::HookSaidAgain
+        | I::HookSaidFailed
+        | I::HookFailed
+        | I::Rerun
+        | I::RerunClean
+        | I::ParentAgain
+        | I::Reset
+        | I::Wiped => None,
     }
 }
 
@@ -128,9 +196,20 @@ fn postprocessed(input: Input) -> Option<Vec<State>> {
         I::Stopped | I::Cancelled => Some(vec![State::Cancelled]),
         I::NeverStarted => Some(vec![]),
         I::Reset => Some(vec![State::Reset]),
-        I::Settled | I::StagedIn | I::Claimed | I::Succeeded | I::Failed | I::TimedOut => None,
-        I::HookDone | I::HookSaidAgain | I::HookSaidFailed | I::HookFailed => None,
-        I::Rerun | I::RerunClean | I::ParentAgain | I::Wiped => None,
+        I::Settled
+        | I::StagedIn
+        | I::Claimed
+        | I::Succeeded
+        | I::Failed
+        | I::TimedOut
+        | I::HookDone
+        | I::HookSaidAgain
+        | I::HookSaidFailed
+        | I::HookFailed
+        | I::Rerun
+        | I::RerunClean
+        | I::ParentAgain
+        | I::Wiped => None,
     }
 }
 
@@ -140,9 +219,22 @@ fn ended(input: Input, policy: Policy) -> Option<Vec<State>> {
         I::Rerun | I::RerunClean => Some([vec![State::Created], policy.via_parents()].concat()),
         I::ParentAgain => Some(vec![State::AwaitingParents]),
         I::Reset => Some(vec![State::Reset]),
-        I::Settled | I::StagedIn | I::StagedOut | I::TransferFailed | I::Claimed => None,
-        I::Succeeded | I::Failed | I::TimedOut | I::Stopped | I::NeverStarted => None,
-        I::HookDone | I::HookSaidAgain | I::HookSaidFailed | I::HookFailed | I::Cancelled | I::Wiped => None,
+        I::Settled
+        | I::StagedIn
+        | I::StagedOut
+        | I::TransferFailed
+        | I::Claimed
+        | I::Succeeded
+        | I::Failed
+        | I::TimedOut
+        | I::Stopped
+        | I::NeverStarted
+        | I::HookDone
+        | I::HookSaidAgain
+        | I::HookSaidFailed
+        | I::HookFailed
+        | I::Cancelled
+        | I::Wiped => None,
     }
 }
 
@@ -150,9 +242,22 @@ fn reset(input: Input) -> Option<Vec<State>> {
     match input {
         I::Wiped => Some(vec![State::Created]),
         I::Reset | I::ParentAgain => Some(vec![]),
-        I::Settled | I::StagedIn | I::StagedOut | I::TransferFailed | I::Claimed => None,
-        I::Succeeded | I::Failed | I::TimedOut | I::Stopped | I::NeverStarted => None,
-        I::HookDone | I::HookSaidAgain | I::HookSaidFailed | I::HookFailed => None,
-        I::Cancelled | I::Rerun | I::RerunClean => None,
+        I::Settled
+        | I::StagedIn
+        | I::StagedOut
+        | I::TransferFailed
+        | I::Claimed
+        | I::Succeeded
+        | I::Failed
+        | I::TimedOut
+        | I::Stopped
+        | I::NeverStarted => None,
+        I::HookDone
+        | I::HookSaidAgain
+        | I::HookSaidFailed
+        | I::HookFailed
+        | I::Cancelled
+        | I::Rerun
+        | I::RerunClean => None,
     }
 }

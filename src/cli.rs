@@ -17,6 +17,7 @@ mod run;
 mod service;
 mod shell;
 mod status;
+mod submit;
 mod tail;
 
 use std::ffi::OsString;
@@ -57,6 +58,7 @@ fn dispatch(context: &mut Context, verb: Option<Verb>) -> Result<u8, Failure> {
         Verb::Start { names, all, now } => run::start(context, &names, all, now),
         Verb::Stop { names, all } => run::stop(context, &names, all),
         Verb::Restart { names } => run::restart(context, &names),
+        Verb::Submit(arguments) => submit::submit(context, &arguments),
         Verb::KeepRestarting(arguments) => keep::keep_restarting(context, &arguments),
         Verb::Status { names, watch, usage, next_run } => {
             status::status(context, &names, watch, status::Shape { usage, next_run })

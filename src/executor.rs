@@ -19,6 +19,7 @@ mod slots;
 mod start;
 mod status;
 mod stop;
+mod submit;
 mod supervise;
 mod upcoming;
 
@@ -54,6 +55,7 @@ pub use slots::{Ahead, SlotWorker};
 pub use start::Started;
 pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};
+pub use submit::Order;
 pub use supervise::{OpenRun, Upkeep, holder, seen_end};
 pub use upcoming::{Meaning, Planned, Upcoming};
 

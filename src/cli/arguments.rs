@@ -8,6 +8,7 @@ use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parse
 use clap_complete::Shell;
 
 use super::fields::Fields;
+use super::submit::SubmitArguments;
 
 /// Runs your scripts and keeps them running.
 ///
@@ -146,6 +147,10 @@ pub(super) enum Verb {
         #[arg(required = true)]
         names: Vec<String>,
     },
+    /// Queue a job of a task, or of a command: `submit TASK`, `submit -- COMMAND [ARG…]`
+    ///
+    /// Prints the new ids, one a line. Slots of a supervisor (`jobexec keep-restarting --slots N`) run queued jobs.
+    Submit(SubmitArguments),
     /// Keep wanted tasks running: start again what broke, until Ctrl-C (which leaves them running)
     ///
     /// At most one for a folder. After a run of 2 seconds or more a task is started again at once, after a shorter one

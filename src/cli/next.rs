@@ -119,7 +119,7 @@ fn all(executor: &Executor, definitions: &Definitions) -> Result<Which, Failure>
 }
 
 /// The moment that somebody typed, in words that a start may have, too.
-fn moment(typed: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+pub(super) fn moment(typed: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let wrong = |error: &ScheduleError| super::define::schedule_failure("--from", error);
     let zones = zones::zones();
     let (text, _) = resolve_start(typed, now, None, &zones).map_err(|error| wrong(&error))?;

@@ -33,7 +33,7 @@ pub(super) fn check(context: &mut Context) -> Result<u8, Failure> {
                 }
                 for task in &executor.definitions()?.tasks {
                     for note in
-                        executor.meaning(task, executor.now(), 0)?.map(|meaning| meaning.notes).unwrap_or_default()
+                        executor.meaning(task, 0)?.map(|meaning| meaning.notes).unwrap_or_default()
                     {
                         told(&format!("note: {}: {note}", task.name));
                     }

@@ -8,8 +8,9 @@ use serde_json::Value;
 use crate::domain::amount::parse_duration;
 use crate::domain::schedule::{ScheduleError, resolve_moment};
 use crate::domain::task::Task;
-use crate::executor::{Executor, ExecutorError, Obstacle};
+use crate::executor::{Executor, ExecutorError, Obstacle, Plan, Upcoming};
 use crate::home::zones;
+use crate::process::clock;
 use crate::report;
 use crate::report::page::Page;
 
@@ -27,51 +28,28 @@ const NAMED: usize = 5;
 /// `next`.
 pub(super) fn next(context: &mut Context, arguments: &NextArguments) -> Result<u8, Failure> {
     let json = context.json;
-    let now = crate::process::clock::now();
+    let now = clock::now();
     let from = arguments.from.as_deref().map(|typed| moment(typed, now)).transpose()?;
-    let plan = arguments.plan.as_deref().map(|typed| until(typed, from.unwrap_or(now))).transpose()?;
-    let (executor, definitions, asked) = match &arguments.name {
-        Some(name) => {
-            let (executor, definitions, name) = context.task(name)?;
-            let task = definitions.find(&name).cloned().ok_or(ExecutorError::NotDefined(name))?;
-            (executor, definitions, Some(scheduled(task)?))
-        }
-        None => {
-            let Some(executor) = context.look()? else { return super::list::nothing(json) };
-            let definitions = Context::definitions(executor)?;
-            (executor, definitions, None)
-        }
-    };
-    let (armed, others) = executor.armed(&definitions)?;
-    let shown = asked.as_ref().map_or(armed.as_slice(), std::slice::from_ref);
-    let mut out = Page::default();
-    let mut notes = Vec::new();
-    let hidden = if let Some(until) = plan {
-        let [person, machine] = LISTED;
-        let within = (from.unwrap_or(now), until);
-        let plan = executor.plan_starts(shown, &armed, within, if json { machine } else { person })?;
-        if plan.starts.is_empty() && !shown.is_empty() {
-            notes.push(format!("# nothing starts until {}", report::words::moment(until)));
-        }
-        notes.extend(plan.left_out.iter().map(|left| report::next::left_out(left, until)));
-        if json {
-            report::json::write(&Value::Array(plan.starts.iter().map(report::json::planned).collect()), &mut out)?;
-            Vec::new()
-        } else {
-            report::next::plan(&plan.starts, Context::width(), &mut out)?
-        }
+    let until = arguments.plan.as_deref().map(|typed| until(typed, from.unwrap_or(now))).transpose()?;
+    let (executor, definitions, asked) = if let Some(name) = &arguments.name {
+        let (executor, definitions, name) = context.task(name)?;
+        let task = definitions.find(&name).cloned().ok_or(ExecutorError::NotDefined(name))?;
+        (executor, definitions, Some(scheduled(task)?))
     } else {
-        let coming = executor.upcoming(shown, from, usize::try_from(arguments.number).unwrap_or(usize::MAX))?;
-        if json {
-            report::json::write(&Value::Array(coming.iter().map(report::json::upcoming).collect()), &mut out)?;
-            Vec::new()
-        } else {
-            report::next::table(&coming, now, Context::width(), &mut out)?
-        }
+        let Some(executor) = context.look()? else { return super::list::nothing(json) };
+        let definitions = Context::definitions(executor)?;
+        (executor, definitions, None)
     };
-    out.print()?;
-    told_hidden(&hidden);
-    notes.iter().for_each(|note| told(note));
+    let [armed, others] = executor.armed(&definitions)?;
+    let shown = asked.as_ref().map_or(armed.as_slice(), std::slice::from_ref);
+    if let Some(until) = until {
+        let [person, machine] = LISTED;
+        let most = if json { machine } else { person };
+        plan(&executor.plan_starts(shown, &armed, (from.unwrap_or(now), until), most)?, until, json)?;
+    } else {
+        let number = usize::try_from(arguments.number).unwrap_or(usize::MAX);
+        list(&executor.upcoming(shown, from, number)?, now, json)?;
+    }
     if !json {
         tell_without_times(executor, shown, from)?;
         match &asked {
@@ -82,11 +60,45 @@ pub(super) fn next(context: &mut Context, arguments: &NextArguments) -> Result<u
     Ok(0)
 }
 
+fn list(coming: &[Upcoming], now: Timestamp, json: bool) -> Result<(), Failure> {
+    let mut out = Page::default();
+    let mut hidden = Vec::new();
+    if json {
+        report::json::write(&Value::Array(coming.iter().map(report::json::upcoming).collect()), &mut out)?;
+    } else {
+        hidden = report::next::table(coming, now, Context::width(), &mut out)?;
+    }
+    out.print()?;
+    told_hidden(&hidden);
+    Ok(())
+}
+
+fn plan(plan: &Plan, until: Timestamp, json: bool) -> Result<(), Failure> {
+    let mut out = Page::default();
+    let mut hidden = Vec::new();
+    if json {
+        report::json::write(&Value::Array(plan.starts.iter().map(report::json::planned).collect()), &mut out)?;
+    } else {
+        hidden = report::next::plan(&plan.starts, Context::width(), &mut out)?;
+    }
+    out.print()?;
+    told_hidden(&hidden);
+    if plan.starts.is_empty() && !json {
+        told(&format!("# nothing starts until {}", report::words::moment(until)));
+    }
+    for left in &plan.left_out {
+        told(&report::next::left_out(left, until));
+    }
+    Ok(())
+}
+
 /// The moment after which is looked.
 fn moment(typed: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     match resolve_moment(typed, now, &zones::zones()) {
         Ok((moment, notes)) => {
-            notes.iter().for_each(|note| told(&format!("note: {note}")));
+            for note in notes {
+                told(&format!("note: {note}"));
+            }
             Ok(moment)
         }
         Err(ScheduleError::Start { why, .. }) => {

@@ -52,7 +52,8 @@ fn start_and_tell(context: &mut Context, tasks: &[Arc<Task>], now: bool, timed: 
     let asker = context.asker()?;
     let executor = context.executor()?;
     let answers = executor.start(tasks, now, &asker)?;
-    let scheduled = answers.iter().any(|(_, answer)| matches!(answer, Ok(Started::Scheduled)));
+    let off = |name: &TaskName| tasks.iter().any(|task| task.name == *name && !task.enabled);
+    let scheduled = answers.iter().any(|(name, answer)| matches!(answer, Ok(Started::Scheduled)) && !off(name));
     let code = tell_started(executor, answers, timed)?;
     if scheduled && !executor.is_supervised() {
         told(

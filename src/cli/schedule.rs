@@ -3,7 +3,7 @@
 
 use crate::domain::amount::parse_duration;
 use crate::domain::causes::in_one_line;
-use crate::domain::schedule::{Jitter, Note, ScheduleError, Timetable, resolve_start};
+use crate::domain::schedule::{Jitter, Note, ScheduleError, Timetable, Zones, resolve_start};
 use crate::domain::task::{Schedule, Task};
 use crate::executor::Executor;
 use crate::home::zones;
@@ -28,43 +28,51 @@ pub(super) fn concerns(settings: &[Setting]) -> bool {
 /// Makes a start that was typed absolute, and refuses with its flag what cannot be used; the rest the registry judges.
 /// `own` is the task's schedule so far. Returns what is to be said about the start.
 pub(super) fn settle(settings: &mut [Setting], own: &Schedule, executor: &Executor) -> Result<Vec<Note>, Failure> {
-    let field = |key: &str, own: Option<&String>| match settings.iter().rev().find(|setting| setting.key == key) {
+    let typed: Vec<&str> =
+        settings.iter().filter(|setting| setting.value.is_some()).map(|setting| setting.key).collect();
+    let field = |key: &str, own: &Option<String>| match settings.iter().rev().find(|setting| setting.key == key) {
         Some(Setting { value: Some(Value::Text(text)), .. }) => Some(text.clone()),
         Some(_) => None,
-        None => own.cloned(),
+        None => own.clone(),
     };
-    let given = |key: &str| field(key, None);
-    let (start, jitter) = (given("start"), given("jitter"));
-    let mut tz = field("tz", own.tz.as_ref());
-    if start.is_some() && tz.is_none() {
-        tz = executor.default_tz()?;
+    let mut schedule = Schedule {
+        period: field("period", &own.period),
+        cron: field("cron", &own.cron),
+        start: field("start", &own.start),
+        tz: field("tz", &own.tz),
+        ..own.clone()
+    };
+    if let Some(jitter) = field("jitter", &None) {
+        let jitter = parse_duration(&jitter).map_err(|error| Failure::input(format!("--jitter: {error}")))?;
+        schedule.jitter = Some(jitter);
     }
-    let (period, cron) = (field("period", own.period.as_ref()), field("cron", own.cron.as_ref()));
-    let mut schedule = Schedule { period, cron, start: field("start", own.start.as_ref()), tz, ..own.clone() };
-    let typed = ["period", "cron", "start", "tz"].map(|key| given(key).map(|_| key));
     let (zones, mut notes) = (zones::zones(), Vec::new());
-    if let Some(start) = start {
-        let resolved = resolve_start(&start, clock::now(), schedule.tz.as_deref(), &zones);
+    if let Some(start) = schedule.start.as_ref().filter(|_| typed.contains(&"start")) {
+        let tz = if schedule.tz.is_some() { schedule.tz.clone() } else { executor.default_tz()? };
+        let resolved = resolve_start(start, clock::now(), tz.as_deref(), &zones);
         let (text, said) = resolved.map_err(|error| refused(&error))?;
-        notes = said;
-        schedule.start = Some(text.clone());
-        for setting in settings.iter_mut().filter(|setting| setting.key == "start") {
-            setting.value = Some(Value::Text(text.clone()));
-        }
+        (schedule.start, notes) = (Some(text), said);
     }
-    match Timetable::build(&schedule, &zones) {
-        Err(error) if schedule.is_set() && typed.contains(&Some(error.part().as_str())) => return Err(refused(&error)),
-        Err(_) => {}
-        Ok((timetable, _)) => {
-            if let Some(Ok(jitter)) = jitter.as_deref().map(parse_duration)
-                && let Err(error) = Jitter::check(jitter, &timetable)
-            {
-                let failure = Failure::input(format!("--jitter: {error}"));
-                return Err(error.hints().into_iter().fold(failure, Failure::hint));
-            }
-        }
+    check(&schedule, &typed, &zones)?;
+    for setting in settings.iter_mut().filter(|setting| setting.key == "start" && setting.value.is_some()) {
+        setting.value = schedule.start.clone().map(Value::Text);
     }
     Ok(notes)
+}
+
+/// Refuses a schedule for one of the fields that were typed.
+fn check(schedule: &Schedule, typed: &[&str], zones: &Zones<'_>) -> Result<(), Failure> {
+    match Timetable::build(schedule, zones) {
+        Err(error) if typed.contains(&error.part().as_str()) => Err(refused(&error)),
+        Err(_) => Ok(()),
+        Ok((timetable, _)) => {
+            let check = schedule.jitter.map_or(Ok(()), |jitter| Jitter::check(jitter, &timetable));
+            let flag = ["jitter", "period", "cron"].into_iter().find(|flag| typed.contains(flag));
+            let (Err(error), Some(flag)) = (check, flag) else { return Ok(()) };
+            let failure = Failure::input(format!("--{flag}: {error}"));
+            Err(error.hints().into_iter().fold(failure, Failure::hint))
+        }
+    }
 }
 
 /// What is wrong with a part of a schedule that was typed.
@@ -86,7 +94,7 @@ pub(super) fn echo(executor: &Executor, task: &Task, mut notes: Vec<Note>, now: 
         }
     }
     tell(&notes.iter().map(|note| format!("note: {note}")).collect::<Vec<_>>());
-    if !now { tell_obstacle(executor, task) } else { Ok(()) }
+    if now { Ok(()) } else { tell_obstacle(executor, task) }
 }
 
 /// Says when a schedule that was armed fires next.
@@ -106,5 +114,7 @@ pub(super) fn tell_obstacle(executor: &Executor, task: &Task) -> Result<(), Fail
 }
 
 fn tell(lines: &[String]) {
-    lines.iter().for_each(|line| told(line));
+    for line in lines {
+        told(line);
+    }
 }

@@ -18,8 +18,7 @@ use crate::domain::task::Task;
 use crate::home::zones;
 use crate::process::clock;
 use crate::store::occurrences::{self, OccurrenceRow};
-use crate::store::tasks;
-use crate::store::tasks::TaskRow;
+use crate::store::tasks::{self, TaskRow};
 
 use super::fire::{Firing, is_armed, memory};
 use super::{Definitions, Executor, ExecutorError, TaskStatus};
@@ -91,9 +90,9 @@ impl Obstacle {
                 write!(f, "its schedule is switched off; `jobexec edit {task} --enabled true` switches it on")
             }
             Self::NotArmed => write!(f, "it is not armed; `jobexec start {task}` arms it"),
-            Self::Unsupervised => f.write_str(
-                "no supervisor is running, so nothing fires: start one with `jobexec keep-restarting`",
-            ),
+            Self::Unsupervised => {
+                f.write_str("no supervisor is running, so nothing fires: start one with `jobexec keep-restarting`")
+            }
         })
     }
 }
@@ -176,12 +175,12 @@ impl Executor {
     }
 
     /// The scheduled tasks whose schedules may fire them, and the others that have one.
-    pub fn armed(&self, definitions: &Definitions) -> Result<(Vec<Arc<Task>>, Vec<Arc<Task>>), ExecutorError> {
+    pub fn armed(&self, definitions: &Definitions) -> Result<[Vec<Arc<Task>>; 2], ExecutorError> {
         let (mut armed, mut others) = (Vec::new(), Vec::new());
         for task in definitions.tasks.iter().filter(|task| task.schedule.is_set()) {
             if self.is_armed(task)? { &mut armed } else { &mut others }.push(Arc::clone(task));
         }
-        Ok((armed, others))
+        Ok([armed, others])
     }
 
     /// What keeps a task's schedule from firing it.

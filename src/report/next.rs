@@ -43,8 +43,8 @@ pub fn table(
 ) -> io::Result<Vec<&'static str>> {
     let mut table = Table::new(&[
         Column::text("NAME", 0),
-        Column::text("WHEN", 0),
-        Column::text("LOCAL", 3),
+        Column::time("WHEN", 0),
+        Column::time("LOCAL", 3),
         Column::text("IN", 2),
         Column::text("NOTE", 1),
     ]);
@@ -63,8 +63,8 @@ pub fn table(
 pub fn plan(planned: &[Planned], width: Option<u16>, out: &mut dyn Write) -> io::Result<Vec<&'static str>> {
     let mut table = Table::new(&[
         Column::text("NAME", 0),
-        Column::text("WHEN", 0),
-        Column::text("LOCAL", 3),
+        Column::time("WHEN", 0),
+        Column::time("LOCAL", 3),
         Column::text("USUALLY", 1),
         Column::text("STILL RUNNING", 0),
         Column::text("NOTE", 2),
@@ -94,7 +94,12 @@ pub fn meaning(meaning: &Meaning, now: Timestamp) -> Vec<String> {
     let seconds = meaning.next.iter().any(has_seconds);
     for (at, next) in meaning.next.iter().enumerate() {
         let head = if at == 0 { "next: " } else { "" };
-        let local = here(next).map(|time| format!(" = {}", on_clocks(&time, seconds))).unwrap_or_default();
+        let local = here(next).map(|time| {
+            let text = on_clocks(&time, seconds);
+            let same_day = time.date() == next.there().date();
+            format!(" = {}", if same_day { text.splitn(3, ' ').last().unwrap_or_default() } else { &text })
+        });
+        let local = local.unwrap_or_default();
         let far = if at == 0 { format!(" ({})", distance(next.time(), now)) } else { String::new() };
         let note = next.note().map(|note| format!(", {note}")).unwrap_or_default();
         lines.push(format!("  {head:<6} {}{local}{far}{note}", on_clocks(&next.there(), seconds)));

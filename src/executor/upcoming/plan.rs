@@ -1,5 +1,8 @@
 //! Who starts when within a time, and who usually still runs then.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

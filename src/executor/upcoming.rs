@@ -1,6 +1,8 @@
 //! When schedules fire next, as far as can be said now, and what keeps them from it.
 
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -121,6 +123,17 @@ impl Firing {
         }
     }
 
+    /// The occurrences that are due after one moment and begin after another: one whose time has come may be put off.
+    fn coming(self, task: TaskName, due: Timestamp, from: Timestamp) -> impl Iterator<Item = Upcoming> {
+        let mut last = from.checked_sub(self.within()).unwrap_or(from).max(due);
+        let all = std::iter::from_fn(move || {
+            let next = self.timetable.after(last)?;
+            last = next.time;
+            Some(self.upcoming(&task, next))
+        });
+        all.skip_while(move |next| next.time() <= from)
+    }
+
     /// By how much an occurrence is put off at most.
     fn within(&self) -> Duration {
         self.jitter.as_ref().map_or(Duration::ZERO, |jitter| jitter.within)
@@ -209,20 +222,12 @@ impl Executor {
         task: &Task,
         from: Option<Timestamp>,
     ) -> Result<impl Iterator<Item = Upcoming> + use<>, ExecutorError> {
-        let (name, firing) = (task.name.clone(), self.firing(task)?);
         let decided = match from {
             Some(_) => None,
-            None => tasks::find(self.store.reader(), &name)?.map(|row| decided(&row)),
+            None => tasks::find(self.store.reader(), &task.name)?.map(|row| decided(&row)),
         };
-        let from = from.unwrap_or_else(clock::now);
-        // One whose time has come may be put off.
-        let mut last = from.checked_sub(firing.within()).unwrap_or(from).max(decided.unwrap_or(Timestamp::MIN));
-        let all = std::iter::from_fn(move || {
-            let next = firing.timetable.after(last)?;
-            last = next.time;
-            Some(firing.upcoming(&name, next))
-        });
-        Ok(all.skip_while(move |next| next.time() <= from))
+        let (decided, from) = (decided.unwrap_or(Timestamp::MIN), from.unwrap_or_else(clock::now));
+        Ok(self.firing(task)?.coming(task.name.clone(), decided, from))
     }
 }
 

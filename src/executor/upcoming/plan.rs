@@ -1,8 +1,5 @@
 //! Who starts when within a time, and who usually still runs then.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,12 +51,12 @@ pub struct LeftOut {
 }
 
 /// A schedule with what the runs of its task say.
-struct Habit {
-    name: TaskName,
-    firing: Firing,
-    usual: Option<Duration>,
+pub(super) struct Habit {
+    pub(super) name: TaskName,
+    pub(super) firing: Firing,
+    pub(super) usual: Option<Duration>,
     /// Since when it runs now.
-    running_since: Option<Timestamp>,
+    pub(super) running_since: Option<Timestamp>,
 }
 
 impl Executor {
@@ -86,7 +83,8 @@ impl Executor {
     }
 }
 
-fn plan(shown: &[Habit], others: &[Habit], (from, until): (Timestamp, Timestamp), most: usize) -> Plan {
+/// The plan from what is known.
+pub(super) fn plan(shown: &[Habit], others: &[Habit], (from, until): (Timestamp, Timestamp), most: usize) -> Plan {
     let each = shown.iter().map(|habit| habit.after(from).take_while(|next| next.due <= until).take(most));
     let starts: Vec<Upcoming> = merged(each).take(most.saturating_mul(ALTOGETHER)).collect();
     let last: HashMap<&TaskName, Timestamp> = starts.iter().map(|next| (&next.name, next.due)).collect();

@@ -1,10 +1,11 @@
-//! Who runs when, from schedules and how long their runs take.
+//! What is coming, of one schedule and of several, and who runs then.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Habit, plan};
+use super::merged;
+use super::plan::{Habit, plan};
 use crate::domain::name::TaskName;
 use crate::domain::schedule::{Jitter, Tally, Timetable};
 use crate::domain::task::Schedule;
@@ -19,12 +20,56 @@ fn name(text: &str) -> TaskName {
     TaskName::parse(text).unwrap()
 }
 
+fn firing(period: &str, tz: &str) -> Firing {
+    let schedule = Schedule { period: Some(period.into()), tz: Some(tz.into()), ..Schedule::default() };
+    Firing { timetable: Timetable::build(&schedule, &zones::zones()).unwrap().0, jitter: None }
+}
+
+fn jitter(minutes: u64) -> Jitter {
+    Jitter { within: Duration::from_mins(minutes), host: "host".into(), task: "a".into() }
+}
+
 fn habit(text: &str, period: &str, minutes: u64) -> Habit {
-    let (period, tz) = (Some(period.into()), Some("UTC".into()));
-    let schedule = Schedule { period, tz, ..Schedule::default() };
-    let (timetable, _) = Timetable::build(&schedule, &zones::zones()).unwrap();
     let usual = (minutes > 0).then(|| Duration::from_mins(minutes));
-    Habit { name: name(text), firing: Firing { timetable, jitter: None }, usual, running_since: None }
+    Habit { name: name(text), firing: firing(period, "UTC"), usual, running_since: None }
+}
+
+#[test]
+fn several_schedules_come_in_the_order_of_their_times() {
+    let from = at("2030-01-01T01:00:00Z");
+    let each = [("a", "day at 3"), ("b", "1 h"), ("boot", "@reboot")];
+    let each = each.map(|(task, period)| firing(period, "UTC").coming(name(task), Timestamp::MIN, from));
+    let told: Vec<String> =
+        merged(each).take(4).map(|next| format!("{} {}", next.name, next.there().strftime("%H:%M"))).collect();
+    let expected = ["b 02:00", "a 03:00", "b 03:00", "b 04:00"];
+    assert_eq!(told, expected, "strictly after, and of equal times the first in the file first");
+}
+
+#[test]
+fn one_that_is_put_off_is_still_to_come_when_its_time_has_passed() {
+    let next = |due: Timestamp, from: Timestamp| {
+        let firing = Firing { jitter: Some(jitter(30)), ..firing("1 h", "UTC") };
+        firing.coming(name("a"), due, from).next().unwrap()
+    };
+    let first = next(Timestamp::MIN, at("2030-01-01T00:59:00Z"));
+    assert!(first.due == at("2030-01-01T01:00:00Z") && first.time() > first.due);
+    assert!(first.note().unwrap().starts_with("put off by "));
+    let before = first.time().checked_sub(Duration::from_millis(1)).unwrap();
+    assert_eq!(next(Timestamp::MIN, before), first);
+    let second = at("2030-01-01T02:00:00Z");
+    assert_eq!(next(Timestamp::MIN, first.time()).due, second);
+    assert_eq!(next(first.due, before).due, second, "it is decided already");
+}
+
+#[test]
+fn a_note_says_what_is_special() {
+    let note = |period: &str, from: &str| {
+        firing(period, "America/New_York").coming(name("a"), Timestamp::MIN, at(from)).next().unwrap().note()
+    };
+    assert_eq!(note("day at 2:30", "2025-03-07T12:00:00Z"), None);
+    assert_eq!(note("day at 2:30", "2025-03-09T01:00:00Z").unwrap(), "moved from 02:30");
+    assert_eq!(note("1 h", "2025-11-02T04:30:00Z").unwrap(), "the clocks show 01:00 twice: the first time");
+    assert_eq!(note("1 h", "2025-11-02T05:30:00Z").unwrap(), "the clocks show 01:00 twice: the second time");
 }
 
 /// Who runs at each start.
@@ -82,7 +127,7 @@ fn a_plan_is_bounded_and_says_what_it_left_out() {
 #[test]
 fn what_is_put_off_runs_from_then() {
     let mut late = habit("late", "day at 3", 10);
-    let jitter = Jitter { within: Duration::from_mins(30), host: "host".into(), task: "late".into() };
+    let jitter = jitter(30);
     let begins = jitter.delay(at("2030-01-01T03:00:00Z")).as_secs() / 60;
     late.firing.jitter = Some(jitter);
     let (early, then) = (format!("day at 3:{begins:02}"), format!("day at 3:{:02}", begins + 2));

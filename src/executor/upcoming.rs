@@ -57,7 +57,7 @@ impl Upcoming {
     pub fn note(&self) -> Option<String> {
         let twice = |which| {
             let time = self.due.to_zoned(self.zone.time_zone().clone()).strftime("%H:%M");
-            format!("the clocks show {time} twice: the {which} time")
+            format!("the {which} of two {time}")
         };
         let notes = [
             self.moved.map(|moved| moved.to_string()),

@@ -68,8 +68,8 @@ fn a_note_says_what_is_special() {
     };
     assert_eq!(note("day at 2:30", "2025-03-07T12:00:00Z"), None);
     assert_eq!(note("day at 2:30", "2025-03-09T01:00:00Z").unwrap(), "moved from 02:30");
-    assert_eq!(note("1 h", "2025-11-02T04:30:00Z").unwrap(), "the clocks show 01:00 twice: the first time");
-    assert_eq!(note("1 h", "2025-11-02T05:30:00Z").unwrap(), "the clocks show 01:00 twice: the second time");
+    assert_eq!(note("1 h", "2025-11-02T04:30:00Z").unwrap(), "the first of two 01:00");
+    assert_eq!(note("1 h", "2025-11-02T05:30:00Z").unwrap(), "the second of two 01:00");
 }
 
 /// Who runs at each start.

@@ -14,6 +14,7 @@ mod log;
 mod next;
 mod report;
 mod run;
+mod schedule;
 mod service;
 mod shell;
 mod status;

@@ -57,7 +57,7 @@ pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};
 pub use submit::Order;
 pub use supervise::{OpenRun, Upkeep, holder, seen_end};
-pub use upcoming::{Meaning, Planned, Upcoming};
+pub use upcoming::{LeftOut, Meaning, Obstacle, Plan, Planned, Upcoming};
 
 /// Who asks, and from where.
 #[derive(Debug, Clone)]

@@ -29,6 +29,8 @@ pub const VERSION: i64 = 1;
 pub struct Registry {
     /// The id of the executor.
     pub exec_id: ExecId,
+    /// The zone that schedules count in which name none, where `[defaults]` say one.
+    pub tz: Option<String>,
     /// The tasks in the order of the file.
     pub tasks: Vec<Task>,
 }

@@ -269,14 +269,14 @@ pub(super) struct InstallArguments {
 pub(super) struct NextArguments {
     /// The task [default: all that are armed]
     pub(super) name: Option<String>,
-    /// How many
-    #[arg(short, value_name = "N", default_value_t = 10)]
+    /// How many, all tasks together
+    #[arg(short, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(super) number: u32,
     /// After this moment [default: now]: `2026-03-29`, `tomorrow 9:00`, `+2h`
     #[arg(long, value_name = "TIME")]
     pub(super) from: Option<String>,
     /// Every start within this time, and what usually still runs then: `24h`
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", conflicts_with = "number")]
     pub(super) plan: Option<String>,
 }
 

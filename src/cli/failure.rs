@@ -62,6 +62,11 @@ impl Failure {
         Self { kind: Kind::Failed, ..Self::input(text) }
     }
 
+    /// Refused in this state, in a sentence.
+    pub(super) fn refused(text: String) -> Self {
+        Self { kind: Kind::Refused, ..Self::input(text) }
+    }
+
     /// The same failure with one more way out.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());

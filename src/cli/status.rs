@@ -123,7 +123,7 @@ fn show(
         }
         (_, all) => {
             let now = executor.now();
-            let times = all.iter().map(|status| executor.next_run(status, now)).collect();
+            let times = all.iter().map(|status| Some(executor.next_run(status)?.time())).collect();
             let next_runs = report::status::NextRuns { times, with_time: shape.next_run };
             hidden = report::status::table(all, &next_runs, now, Context::width(), out)?;
         }
@@ -133,7 +133,7 @@ fn show(
 }
 
 fn object(executor: &Executor, definitions: &Definitions, status: &TaskStatus, now: jiff::Timestamp) -> Value {
-    let next_run = executor.next_run(status, now);
+    let next_run = executor.next_run(status).map(|next| next.time());
     report::json::status(status, &definitions.exec_id, &executor.output_path(&status.name), next_run, now)
 }
 

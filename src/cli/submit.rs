@@ -111,7 +111,8 @@ fn order(typed: &SubmitArguments) -> Result<Order, Failure> {
     let data = typed.data.as_deref().map(serde_json::from_str);
     let data = data.transpose().map_err(|error| Failure::input(format!("--data is no JSON: {error}")))?;
     let now = crate::process::clock::now();
-    let not_before = typed.not_before.as_deref().map(|text| super::next::moment(text, now)).transpose()?;
+    let not_before =
+        typed.not_before.as_deref().map(|text| super::next::moment("--not-before", text, now)).transpose()?;
     Ok(Order {
         params,
         tags,

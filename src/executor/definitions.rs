@@ -103,6 +103,11 @@ impl Executor {
         Ok((contents, registry))
     }
 
+    /// The zone that the registry's `[defaults]` name for schedules.
+    pub fn default_tz(&self) -> Result<Option<String>, ExecutorError> {
+        Ok(self.read_registry()?.1.tz)
+    }
+
     /// Caches what was read, if that is possible without waiting.
     fn remember(&mut self, fingerprint: &Fingerprint, registry: &Registry) -> Result<(), ExecutorError> {
         let id = registry.exec_id.as_str();

@@ -40,9 +40,9 @@ pub struct Fired {
 }
 
 /// What a task's schedule says, ready to be asked.
-struct Firing {
-    timetable: Timetable,
-    jitter: Option<Jitter>,
+pub(super) struct Firing {
+    pub(super) timetable: Timetable,
+    pub(super) jitter: Option<Jitter>,
 }
 
 /// What the transaction came to.
@@ -117,7 +117,8 @@ impl Executor {
         Ok(TaskRow { fires, ..row })
     }
 
-    fn firing(&self, task: &Task) -> Result<Firing, ExecutorError> {
+    /// What a task's schedule says.
+    pub(super) fn firing(&self, task: &Task) -> Result<Firing, ExecutorError> {
         let timetable = timetable(task)?;
         let (host, name) = (self.here.machine.clone(), task.name.to_string());
         let jitter = task.schedule.jitter.map(|within| Jitter { within, host, task: name });

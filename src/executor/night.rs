@@ -30,7 +30,7 @@ use super::fire::{memory, timetable};
 use super::{Definitions, Executor, ExecutorError, TaskStatus};
 
 /// How many of a task's earlier runs say what is usual.
-const EARLIER: u32 = 101;
+pub(super) const EARLIER: u32 = 101;
 
 /// What happened apart from the ends of runs.
 const CAUSES: [&str; 6] =

@@ -54,7 +54,7 @@ static FIELDS: [Field; 40] = [
         |r, e, d| d.cron = r.text(e)),
     field!("start", "text or date and time", "none", "Anchor and lower bound of the schedule", true,
         |r, e, d| d.start = r.moment(e)),
-    field!("tz", "text", "the zone of the machine", "The time zone of the schedule", true,
+    field!("tz", "text", "that of `start`, else the machine's", "The time zone of the schedule", true,
         |r, e, d| d.tz = r.text(e)),
     field!("missed", "`once`, `skip` or `all`", "`once`", "What becomes of runs that were due while nobody was there: the newest is run, none is, or the newest 100 are, one after another", true,
         |r, e, d| d.missed = r.missed(e)),

@@ -115,7 +115,7 @@ fn top(root: &DeTable<'_>, base: &Path, reader: &mut Reader<'_>) -> Option<Regis
     {
         found = tasks(table, &defaults, base, reader);
     }
-    Some(Registry { exec_id: exec_id?, tasks: found })
+    Some(Registry { exec_id: exec_id?, tz: defaults.tz, tasks: found })
 }
 
 fn unknown_at_top((key, value): Pair<'_, '_>, reader: &mut Reader<'_>) {

@@ -162,9 +162,9 @@ pub fn status(
 pub fn upcoming(next: &Upcoming) -> Value {
     json!({
         "name": next.name.as_str(),
-        "time": moment(next.time),
-        "local": next.time.to_zoned(next.zone.clone()).to_string(),
-        "note": next.note,
+        "time": moment(next.time()),
+        "local": next.there().to_string(),
+        "note": next.note(),
     })
 }
 

@@ -88,6 +88,23 @@ fn the_example_of_restarting_is_one() {
     assert!(told.is_superset(&BTreeSet::from(occasions)), "{told:?}");
 }
 
+#[test]
+fn the_example_of_schedules_is_one_and_what_may_be_written_is_read() {
+    let document = document("docs/schedules.md");
+    let example = document.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let env = TestEnv::new();
+    env.ok(&["init"]);
+    fs::write(env.file("jobexec.toml"), format!("{}\n{example}", env.read("jobexec.toml"))).unwrap();
+    assert_eq!(env.json(&["show", "backup"])["period"], "every weekday at 9");
+    for (headline, flag) in [("period", "--period"), ("start", "--start")] {
+        let written = first_column(&document, headline);
+        assert!(written.len() > 3, "{written:?}");
+        for text in written {
+            env.ok(&["edit", "backup", flag, &text]);
+        }
+    }
+}
+
 /// The words in the first column of the tables under a headline.
 pub fn first_column(document: &str, headline: &str) -> BTreeSet<String> {
     let section = document.split("\n## ").find(|section| section.starts_with(headline));

@@ -251,8 +251,8 @@ fn reset(input: Input) -> Option<Vec<State>> {
         | I::Failed
         | I::TimedOut
         | I::Stopped
-        | I::NeverStarted => None,
-        I::HookDone
+        | I::NeverStarted
+        | I::HookDone
         | I::HookSaidAgain
         | I::HookSaidFailed
         | I::HookFailed

@@ -11,6 +11,7 @@ mod explain;
 mod fire;
 mod history;
 mod import;
+mod jobs;
 mod journal;
 mod night;
 mod output;
@@ -22,6 +23,7 @@ mod stop;
 mod submit;
 mod supervise;
 mod upcoming;
+mod wait;
 
 use std::path::Path;
 
@@ -47,6 +49,7 @@ pub use explain::Explanation;
 pub use fire::Fired;
 pub use history::{Attempt, Past};
 pub use import::Found;
+pub use jobs::{Did, JobAnswers};
 pub use journal::{Journal, Line};
 pub use night::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
@@ -58,6 +61,7 @@ pub use stop::{Afterwards, Stopped};
 pub use submit::Order;
 pub use supervise::{OpenRun, Upkeep, holder, seen_end};
 pub use upcoming::{LeftOut, Meaning, Obstacle, Plan, Planned, Upcoming};
+pub use wait::{Tally, Until, Waited};
 
 /// Who asks, and from where.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! What is written in one transaction: the ends of runs and what follows from them. Whoever makes such a change, a
 //! command, the supervisor or a queue's worker, makes it through a [`Ledger`].
 
-mod followers;
+pub mod followers;
 pub mod notice;
 pub mod output;
 pub mod queue;
@@ -32,6 +32,14 @@ pub enum LedgerError {
     /// A job is to wait for one that does not exist.
     #[error("no job {0} to wait for")]
     NoSuchParent(JobId),
+    /// A job is to be run again while one that waited for it runs.
+    #[error("job {job} cannot be run again while job {follower}, which follows it, runs")]
+    FollowerRuns {
+        /// The job.
+        job: JobId,
+        /// The one that runs.
+        follower: JobId,
+    },
 }
 
 /// An open transaction, and what every entry needs.

@@ -97,6 +97,14 @@ pub enum ExecutorError {
     /// No such job.
     #[error("no job {0}")]
     NoSuchJob(JobId),
+    /// A job is to be run again while one that waited for it runs.
+    #[error("job {job} cannot be run again while job {follower}, which follows it, runs")]
+    FollowerRuns {
+        /// The job.
+        job: JobId,
+        /// The one that runs.
+        follower: JobId,
+    },
     /// A move that a job cannot make.
     #[error(transparent)]
     Move(#[from] IllegalMove),
@@ -167,6 +175,7 @@ impl From<LedgerError> for ExecutorError {
             LedgerError::Store(error) => Self::Store(error),
             LedgerError::Move(error) => Self::Move(error),
             LedgerError::NoSuchParent(job) => Self::NoSuchJob(job),
+            LedgerError::FollowerRuns { job, follower } => Self::FollowerRuns { job, follower },
         }
     }
 }
@@ -215,6 +224,9 @@ impl ExecutorError {
                 }
             },
             Self::Schedule { source, .. } => source.hints(),
+            Self::FollowerRuns { follower, job } => vec![format!(
+                "end that first with `jobexec job kill {follower}`, or leave it alone with `jobexec job rerun --only {job}`"
+            )],
             Self::NoSuchJob(_) => vec!["see `jobexec jobs` for the ids".to_owned()],
             Self::NoSuchRun { task, .. } => vec![format!("see `jobexec history {task}`")],
             Self::File(FileError::Changed { .. }) => vec!["try again".to_owned()],

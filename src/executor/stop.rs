@@ -72,13 +72,20 @@ pub enum Afterwards {
 }
 
 /// A run that is being stopped.
-struct Target {
+pub(super) struct Target {
     /// Which of the answers it belongs to.
-    answer: usize,
+    pub(super) answer: usize,
     run: RunRow,
     sequence: StopSequence,
     orphaned: bool,
     found: Last,
+}
+
+impl Target {
+    /// A run whose end is asked for, on record.
+    pub(super) fn new(answer: usize, run: RunRow, sequence: StopSequence) -> Self {
+        Self { answer, run, sequence, orphaned: false, found: Last::Unfinished }
+    }
 }
 
 /// What the last look at a run that is being stopped found, as far as it is final.
@@ -89,6 +96,8 @@ enum Last {
     Elsewhere,
     /// It has ended.
     Ended(Box<(Record, Ended)>),
+    /// It has ended, and whoever ran it has brought that into the database.
+    Settled,
 }
 
 /// What was done with a task in the transaction that recorded the wish.
@@ -135,24 +144,11 @@ impl Executor {
                 Wish::NotRunning(cancelled) => answers.push((name.clone(), Stopped::NotRunning(cancelled))),
                 Wish::Runs(runs) => {
                     answers.push((name.clone(), Stopped::NotRunning(false)));
-                    let target = |(run, sequence)| {
-                        let found = Last::Unfinished;
-                        Target { answer, run, sequence, orphaned: false, found }
-                    };
-                    targets.extend(runs.into_iter().map(target));
+                    targets.extend(runs.into_iter().map(|(run, sequence)| Target::new(answer, run, sequence)));
                 }
             }
         }
-        let over = self.end(&mut targets, &mut interrupts, told)?;
-        let mut ended = Vec::new();
-        for target in &targets {
-            if let Last::Ended(found) = &target.found {
-                let (record, end) = found.as_ref().clone();
-                ended.push((target.run.clone(), record, end));
-            }
-        }
-        self.import_or_imagine(&ended, lock::PATIENCE)?;
-        see_off(&over);
+        self.bring_to_an_end(&mut targets, &mut interrupts, told)?;
         // One snapshot for all of them.
         let _snapshot = self.store.reader().unchecked_transaction().map_err(StoreError::sql("read the runs"))?;
         for target in &targets {
@@ -162,6 +158,26 @@ impl Executor {
             }
         }
         Ok(answers)
+    }
+
+    /// Waits for the end of runs that is asked for, and brings it into the database.
+    pub(super) fn bring_to_an_end(
+        &mut self,
+        targets: &mut [Target],
+        interrupts: &mut Interrupts,
+        told: &mut dyn FnMut(&str),
+    ) -> Result<(), ExecutorError> {
+        let over = self.end(targets, interrupts, told)?;
+        let mut ended = Vec::new();
+        for target in &*targets {
+            if let Last::Ended(found) = &target.found {
+                let (record, end) = found.as_ref().clone();
+                ended.push((target.run.clone(), record, end));
+            }
+        }
+        self.import_or_imagine(&ended, lock::PATIENCE)?;
+        see_off(&over);
+        Ok(())
     }
 
     /// All that can be stopped: what is in the registry, and what is no longer there and still runs or is wanted.
@@ -296,6 +312,11 @@ impl Executor {
         let mut waiting = false;
         let since = clock::since_boot().saturating_sub(start);
         for target in targets.iter_mut().filter(|target| matches!(target.found, Last::Unfinished)) {
+            let in_slot = target.run.slot.is_some();
+            if in_slot && runs::find(self.store.reader(), target.run.id)?.is_none_or(|run| run.outcome.is_some()) {
+                target.found = Last::Settled;
+                continue;
+            }
             match self.examine(&target.run)? {
                 Found::Alive(record) => {
                     let said = record.starting.map(|(worker, _)| worker);
@@ -315,7 +336,12 @@ impl Executor {
                             } else {
                                 handle.stop()?;
                             }
-                            workers.push(handle);
+                            if in_slot {
+                                // That worker goes on with the next run.
+                                waiting = true;
+                            } else {
+                                workers.push(handle);
+                            }
                         }
                         // It dies just now; its lock will be free at the next look.
                         Ok(None) => waiting = true,
@@ -340,7 +366,7 @@ impl Executor {
     }
 
     /// The answer for a task that was being stopped.
-    fn what_is_left(&self, target: &Target) -> Result<Stopped, ExecutorError> {
+    pub(super) fn what_is_left(&self, target: &Target) -> Result<Stopped, ExecutorError> {
         if matches!(target.found, Last::Elsewhere) {
             return Ok(Stopped::Elsewhere);
         }

@@ -1,5 +1,7 @@
 //! What the end of a job, or its being run again, means for the jobs that wait for it.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 
 use crate::domain::edge::Progress;
@@ -7,9 +9,18 @@ use crate::domain::lifecycle::{Input, Parents, Policy, State, step};
 use crate::domain::name::JobId;
 use crate::domain::task::Task;
 use crate::store::jobs::{self, Change, JobRow};
-use crate::store::{StoreError, events, queue};
+use crate::store::{StoreError, events, queue, runs};
 
 use super::{Ledger, LedgerError};
+
+/// How a job is run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Again {
+    /// Followers that have ended stay as they are.
+    pub only: bool,
+    /// From its beginning, inputs and preparation included.
+    pub clean: bool,
+}
 
 impl Ledger<'_> {
     /// What there is to do for a queued job besides running it.
@@ -122,5 +133,67 @@ impl Ledger<'_> {
         };
         events::record(self.tx, &event, self.now)?;
         Ok(state)
+    }
+
+    /// Runs an ended job again, and has those wait again that waited for it.
+    pub fn rerun(&self, job: &JobRow, how: Again, by: &str) -> Result<State, LedgerError> {
+        if !how.only {
+            self.check_no_follower_runs(job.id)?;
+        }
+        let input = if how.clean { Input::RerunClean } else { Input::Rerun };
+        let fresh = JobRow { retries_used: 0, not_before: None, ..job.clone() };
+        let state = self.advance(&fresh, input, "rerun", &format!("run again by {by}"))?;
+        let mut again = vec![job.id];
+        while let Some(parent) = again.pop() {
+            for edge in queue::children(self.tx, parent)? {
+                let child = self.job_row(edge.job)?;
+                if child.state.is_end() && how.only {
+                    continue;
+                }
+                queue::set_met(self.tx, child.id, parent, false)?;
+                if self.wait_again(&child, parent)? {
+                    again.push(child.id);
+                }
+            }
+        }
+        Ok(state)
+    }
+
+    /// A parent of this job is run again; whether the job waits again because of that.
+    fn wait_again(&self, job: &JobRow, parent: JobId) -> Result<bool, LedgerError> {
+        let mut unmet = 0;
+        let mut culprit = None;
+        for edge in queue::parents(self.tx, job.id)? {
+            unmet += u32::from(!edge.met);
+            let parent = self.job_row(edge.job)?;
+            if edge.kind.progress(parent.state) == Progress::Broken && culprit.is_none() {
+                culprit = Some(parent.culprit.unwrap_or(parent.id));
+            }
+        }
+        queue::set_unmet(self.tx, job.id, unmet, culprit)?;
+        if culprit.is_some() {
+            return Ok(false);
+        }
+        let job = JobRow { unmet, culprit, ..job.clone() };
+        let state = self.advance(&job, Input::ParentAgain, "parent_again", &format!("job {parent} runs again"))?;
+        Ok(state != job.state)
+    }
+
+    /// A follower that runs is not left without what it was started for.
+    fn check_no_follower_runs(&self, job: JobId) -> Result<(), LedgerError> {
+        let mut looked = vec![job];
+        let mut seen = HashSet::new();
+        while let Some(parent) = looked.pop() {
+            for edge in queue::children(self.tx, parent)?.into_iter().filter(|edge| edge.met) {
+                let child = self.job_row(edge.job)?;
+                if child.state == State::Running || runs::unfinished_of_job(self.tx, child.id)?.is_some() {
+                    return Err(LedgerError::FollowerRuns { job, follower: child.id });
+                }
+                if seen.insert(child.id) {
+                    looked.push(child.id);
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -112,7 +112,11 @@ impl Ledger<'_> {
         let not_before = after.not_before.filter(|_| state == State::RestartReady);
         let reason =
             if after.gave_up { format!("given up after repeated failures: {reason}") } else { reason.to_owned() };
-        let code = if after.gave_up { "gave_up" } else { end.outcome.code() };
+        let code = match (after.gave_up, settling.input, job.door) {
+            (true, _, _) => "gave_up",
+            (false, Input::Stopped, Door::Queue) => "killed",
+            (false, _, _) => end.outcome.code(),
+        };
         let exit = end.outcome.exit();
         let change = Change { state, code: Some(code), reason: Some(&reason), attempt, retries_used, not_before, exit };
         jobs::change(self.tx, job.id, &change, settling.time)?;

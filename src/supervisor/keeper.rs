@@ -84,8 +84,8 @@ pub(super) enum Item {
     Look(RunId),
     /// Look at the runs that something has happened about: there are many.
     Inspect,
-    /// The time limit of an orphan, or the grace after that.
-    Limit(RunId),
+    /// An orphan is to end, or the grace after that is over.
+    End(RunId),
     /// Deliver messages.
     Deliver,
     /// Flush.
@@ -321,7 +321,7 @@ impl Keeper {
                 self.catch_up()
             }
             Item::Inspect => self.catch_up(),
-            Item::Limit(run) => self.enforce_limit(run),
+            Item::End(run) => self.end_orphan(run),
             Item::Deliver => self.deliver(),
             Item::Flush => self.flush(),
             Item::Reload => self.reload().and_then(|()| self.survey()),

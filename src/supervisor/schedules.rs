@@ -68,7 +68,7 @@ impl Keeper {
         let mut answers = Vec::with_capacity(fired.len());
         for (task, fired) in fired {
             for run in fired.stop {
-                self.executor.ask_to_end(run, &task.stop)?;
+                self.end_run(run)?;
             }
             if !matches!(fired.again, Again::NotDue) {
                 answers.push((task.name.clone(), fired.again));

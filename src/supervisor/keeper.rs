@@ -250,7 +250,7 @@ impl Keeper {
         self.executor.checkpoint(1)
     }
 
-    fn take_in(&mut self, event: Event) -> Result<(), ExecutorError> {
+    pub(super) fn take_in(&mut self, event: Event) -> Result<(), ExecutorError> {
         match event {
             Event::Rang => {
                 self.agenda.cancel(&Item::Missed);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::env::{alive, is_unseen_or, kill};
+use super::super::env::{alive, is_unseen_or};
 use super::*;
 
 /// Whether the text has this number in it as a word.

@@ -134,7 +134,7 @@ fn show(
 
 fn object(executor: &Executor, definitions: &Definitions, status: &TaskStatus, now: jiff::Timestamp) -> Value {
     let next_run = executor.next_run(status, now);
-    report::json::status(status, &definitions.exec_id, &executor.output_path(&status.name), next_run, now)
+    report::json::status(status, &definitions.exec_id, &executor.output_path(&status.name), next_run)
 }
 
 fn show_one(

@@ -14,7 +14,7 @@ use crate::process::watch::Token;
 use crate::process::{clock, identity, wait};
 use crate::store::runs::RunRow;
 
-use super::keeper::{Item, Keeper, age};
+use super::keeper::{Item, Keeper};
 use super::stall::{Look, STALLED_LOOK, StallWatch};
 
 /// How soon a run is looked at again of which nothing reports: its worker is just dying, or the kernel is about to say
@@ -295,8 +295,8 @@ impl Keeper {
         }
         if watched.orphan == Orphan::No {
             watched.orphan = Orphan::Watched;
-            let limit = watched.open.definition.timeout.zip(record.started.map(|(_, time)| time));
-            let left = limit.map(|(limit, started)| limit.saturating_sub(age(started)));
+            let limit = watched.open.definition.timeout.zip(record.started);
+            let left = limit.map(|(limit, (script, _))| limit.saturating_sub(identity::age(&script)));
             if let Some(left) = if is_to_end { Some(Duration::ZERO) } else { left } {
                 self.agenda.set(Item::End(run), clock::since_boot() + left);
             }

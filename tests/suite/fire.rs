@@ -4,6 +4,7 @@
 
 mod arming;
 mod changes;
+mod clock_set;
 mod missed;
 mod moments;
 mod overlap;

@@ -1,6 +1,7 @@
 //! next: when schedules fire, as far as can be said now.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use jiff::tz::TimeZone;
 use crate::domain::amount::print_duration;
 use crate::domain::name::TaskName;
 use crate::domain::schedule::{Jitter, Note, Timetable};
-use crate::domain::task::Task;
+use crate::domain::task::{Schedule, Task};
 use crate::home::zones;
 use crate::store::occurrences::{self, OccurrenceRow};
 use crate::store::tasks::TaskRow;
@@ -63,6 +64,20 @@ pub struct Meaning {
     pub is_event: bool,
 }
 
+/// The timetables of many tasks. Most say what others say, and reading it is what takes long.
+#[derive(Default)]
+struct Timetables<'a>(HashMap<[Option<&'a str>; 4], Timetable>);
+
+impl<'a> Timetables<'a> {
+    fn of(&mut self, task: &'a Task) -> Result<&Timetable, ExecutorError> {
+        let Schedule { period, cron, start, tz, .. } = &task.schedule;
+        Ok(match self.0.entry([period, cron, start, tz].map(Option::as_deref)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(timetable(task)?),
+        })
+    }
+}
+
 impl Executor {
     /// What a task's schedule means, with its next occurrences after a moment; none where it has no schedule.
     pub fn meaning(&self, task: &Task, from: Timestamp, number: usize) -> Result<Option<Meaning>, ExecutorError> {
@@ -76,15 +91,30 @@ impl Executor {
         Ok(Some(Meaning { text: timetable.describe(), notes, next, is_event: timetable.event().is_some() }))
     }
 
+    /// When each task fires next by itself; none where it does not.
+    pub fn next_runs(&self, statuses: &[TaskStatus], now: Timestamp) -> Vec<Option<Timestamp>> {
+        let mut timetables = Timetables::default();
+        statuses.iter().map(|status| self.next_of(status, &mut timetables, now)).collect()
+    }
+
     /// When a task fires next by itself; none where it does not.
     pub fn next_run(&self, status: &TaskStatus, now: Timestamp) -> Option<Timestamp> {
+        self.next_of(status, &mut Timetables::default(), now)
+    }
+
+    fn next_of<'a>(
+        &self,
+        status: &'a TaskStatus,
+        timetables: &mut Timetables<'a>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
         let (task, row) = (status.task.as_ref()?, status.row.as_ref()?);
         if !status.defined || !is_armed(task, row) {
             return None;
         }
         let from = decided(row).max(now);
-        let timetable = timetable(task).ok()?;
-        self.occurrences(task, &timetable, from).next().map(|next| next.time)
+        let timetable = timetables.of(task).ok()?;
+        self.occurrences(task, timetable, from).next().map(|next| next.time)
     }
 
     /// The next occurrences of these tasks after a moment, in order of time.
@@ -95,9 +125,10 @@ impl Executor {
         number: usize,
     ) -> Result<Vec<Upcoming>, ExecutorError> {
         let mut all = Vec::new();
+        let mut timetables = Timetables::default();
         for task in tasks.iter().filter(|task| task.schedule.is_set()) {
-            let timetable = timetable(task)?;
-            all.extend(self.occurrences(task, &timetable, from).take(number));
+            let timetable = timetables.of(task)?;
+            all.extend(self.occurrences(task, timetable, from).take(number));
         }
         all.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| a.name.as_str().cmp(b.name.as_str())));
         all.truncate(number);
@@ -113,12 +144,13 @@ impl Executor {
         until: Timestamp,
     ) -> Result<(Vec<Planned>, bool), ExecutorError> {
         let mut starts = Vec::new();
+        let mut timetables = Timetables::default();
         let mut usually = HashMap::new();
         let mut more = false;
         for task in these.iter().filter(|task| task.schedule.is_set()) {
-            let timetable = timetable(task)?;
+            let timetable = timetables.of(task)?;
             let before = starts.len();
-            starts.extend(self.occurrences(task, &timetable, from).take_while(|next| next.time <= until).take(MOST));
+            starts.extend(self.occurrences(task, timetable, from).take_while(|next| next.time <= until).take(MOST));
             more |= starts.len() - before == MOST;
             let earlier = night::successes_before(self.store.reader(), &task.name, from, EARLIER)?;
             usually.insert(task.name.key(), usual(&earlier));

@@ -230,7 +230,10 @@ async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Sig
         }
         alarm.set(keeper.next_moment())?;
         // Set in any case: it tells when somebody sets the clock.
-        clock.set(keeper.next_fire().unwrap_or(FAR))?;
+        if clock.set(keeper.next_fire().unwrap_or(FAR))? == Rang::ClockSet {
+            keeper.handle(Event::ClockSet);
+            continue;
+        }
         let event = tokio::select! {
             heard = hear(&bell, &ear) => {
                 let heard = heard?;

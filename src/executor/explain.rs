@@ -150,7 +150,7 @@ fn running(status: &TaskStatus, now: Timestamp) -> String {
         return format!("{name} is on record as running on another machine or in another container");
     }
     let pid = live.and_then(|live| live.pid).map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-    let since = live.and_then(|live| live.started).map(|time| format!(" for {}", age(time, now))).unwrap_or_default();
+    let since = status.uptime().map(|uptime| format!(" for {}", to_the_second(uptime))).unwrap_or_default();
     let run = status.run.as_ref();
     if status.state == TaskState::Stopping
         && let Some((time, by)) = run.and_then(|run| run.stop_asked.zip(run.stop_by.as_deref()))
@@ -223,8 +223,11 @@ fn ended(run: &RunRow, now: Timestamp) -> String {
     format!("its last run ended{ago} ({reason})")
 }
 
-/// The time between, to the second.
+/// The time between.
 fn age(since: Timestamp, now: Timestamp) -> String {
-    let seconds = u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
-    print_duration(std::time::Duration::from_secs(seconds))
+    to_the_second(Duration::try_from(now.duration_since(since)).unwrap_or_default())
+}
+
+fn to_the_second(duration: Duration) -> String {
+    print_duration(Duration::from_secs(duration.as_secs()))
 }

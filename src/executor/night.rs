@@ -103,7 +103,7 @@ impl Executor {
             slow.extend(self.slow_ended(tally, since)?);
         }
         for one in looked {
-            let Some(lasted) = one.status.uptime(now).filter(|lasted| is_noticed(micros(*lasted))) else { continue };
+            let Some(lasted) = one.status.uptime().filter(|lasted| is_noticed(micros(*lasted))) else { continue };
             let earlier = night::successes_before(self.store.reader(), &one.status.name, now, EARLIER)?;
             let Some(usual) = usual(&earlier).filter(|usual| is_slow(lasted, *usual)) else { continue };
             let task = one.status.name.clone();

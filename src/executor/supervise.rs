@@ -228,8 +228,8 @@ impl Executor {
         })
     }
 
-    /// Records that a run shows no sign of life, and tells of it. With `end` its end is asked for: whether the task is
-    /// started again its restart rule says.
+    /// Records that a run shows no sign of life, and tells of it. With `end` it is to end: whether the task is started
+    /// again its restart rule says.
     pub fn stall(&mut self, open: &OpenRun, reason: &str, end: bool) -> Result<(), ExecutorError> {
         let (home, now) = (&self.home, clock::now());
         let lines = self.last_lines(&open.row, LAST_LINES)?;
@@ -246,24 +246,16 @@ impl Executor {
             events::record(tx, &event, now)?;
             let message = Message { occasion: Occasion::Stall, job: run.job, run, exit: None, reason, lines: &lines };
             Ok(Ledger { tx, home, now }.tell(&open.definition, &message)?)
-        })?;
-        if end { self.ask_to_end(run, &open.definition.stop) } else { Ok(()) }
+        })
     }
 
-    /// Asks a run to end, the wish for which is on record; nothing is waited for.
-    pub fn ask_to_end(&self, run: impl Into<RunRef>, stop: &StopSequence) -> Result<(), ExecutorError> {
+    /// Asks the worker of a run, the wish for whose end is on record, to see to that; nothing is waited for.
+    pub fn ask_to_end(&self, run: impl Into<RunRef>) -> Result<(), ExecutorError> {
         let run = run.into();
-        match self.examine(run)? {
-            Found::Alive(Record { starting: Some((worker, _)), .. }) => {
-                if let Some(handle) = WorkerHandle::open(&worker, run.id, self.home.record(run))? {
-                    handle.stop()?;
-                }
-            }
-            Found::Orphaned(record, _) => {
-                let script = record.started.map(|(script, _)| script);
-                self.signal_orphan(run.id, script.as_ref(), &[stop.signal, Signal::CONT]);
-            }
-            Found::Alive(_) | Found::Elsewhere(_) | Found::Ended(_, _) => {}
+        if let Found::Alive(Record { starting: Some((worker, _)), .. }) = self.examine(run)?
+            && let Some(handle) = WorkerHandle::open(&worker, run.id, self.home.record(run))?
+        {
+            handle.stop()?;
         }
         Ok(())
     }

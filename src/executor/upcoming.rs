@@ -5,7 +5,8 @@ mod plan;
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -16,13 +17,13 @@ use jiff::{Timestamp, Zoned};
 use crate::domain::amount::print_duration;
 use crate::domain::name::TaskName;
 use crate::domain::schedule::{Event, Moved, Note, Occurrence, Pass, Timetable, Zone};
-use crate::domain::task::Task;
+use crate::domain::task::{Schedule, Task};
 use crate::home::zones;
 use crate::process::clock;
 use crate::store::occurrences::{self, OccurrenceRow};
 use crate::store::tasks::{self, TaskRow};
 
-use super::fire::{Firing, is_armed, memory};
+use super::fire::{Firing, is_armed, memory, timetable};
 use super::{Definitions, Executor, ExecutorError, TaskStatus};
 
 pub use plan::{LeftOut, Plan, Planned};
@@ -154,6 +155,21 @@ fn merged<I: Iterator<Item = Upcoming>>(each: impl IntoIterator<Item = I>) -> im
     })
 }
 
+/// The timetables of many tasks. Most say what others say, and reading it is what takes long.
+#[derive(Default)]
+struct Timetables<'a>(HashMap<[Option<&'a str>; 4], Arc<Timetable>>);
+
+impl<'a> Timetables<'a> {
+    fn of(&mut self, task: &'a Task) -> Result<Arc<Timetable>, ExecutorError> {
+        let Schedule { period, cron, start, tz, .. } = &task.schedule;
+        let known = match self.0.entry([period, cron, start, tz].map(Option::as_deref)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Arc::new(timetable(task)?)),
+        };
+        Ok(Arc::clone(known))
+    }
+}
+
 impl Executor {
     /// What a task's schedule means, with so many of its next occurrences; none where it has no schedule.
     pub fn meaning(&self, task: &Task, number: usize) -> Result<Option<Meaning>, ExecutorError> {
@@ -163,17 +179,29 @@ impl Executor {
         let built = Timetable::build(&task.schedule, &zones::zones());
         let wrong = |source| ExecutorError::Schedule { task: task.name.clone(), source: Box::new(source) };
         let (timetable, notes) = built.map_err(wrong)?;
-        let next = self.coming(task, None)?.take(number).collect();
+        let timetable = Arc::new(timetable);
+        let next = self.coming(task, None, Arc::clone(&timetable))?.take(number).collect();
         Ok(Some(Meaning { text: timetable.describe(), notes, next, event: timetable.event() }))
+    }
+
+    /// When each task fires next by itself; none where it does not.
+    pub fn next_runs(&self, statuses: &[TaskStatus]) -> Vec<Option<Timestamp>> {
+        let mut timetables = Timetables::default();
+        statuses.iter().map(|status| Some(self.next_of(status, &mut timetables)?.time())).collect()
     }
 
     /// When a task fires next by itself; none where it does not.
     pub fn next_run(&self, status: &TaskStatus) -> Option<Upcoming> {
+        self.next_of(status, &mut Timetables::default())
+    }
+
+    fn next_of<'a>(&self, status: &'a TaskStatus, timetables: &mut Timetables<'a>) -> Option<Upcoming> {
         let (task, row) = (status.task.as_ref()?, status.row.as_ref()?);
         if !status.defined || !is_armed(task, row) {
             return None;
         }
-        self.coming(task, None).ok()?.next()
+        let firing = self.firing_by(task, timetables.of(task).ok()?);
+        firing.coming(task.name.clone(), decided(row), clock::now()).next()
     }
 
     /// The next occurrences of these tasks in order of time: after a moment, or what is to come now.
@@ -183,7 +211,9 @@ impl Executor {
         from: Option<Timestamp>,
         number: usize,
     ) -> Result<Vec<Upcoming>, ExecutorError> {
-        let each = tasks.iter().map(|task| self.coming(task, from)).collect::<Result<Vec<_>, _>>()?;
+        let mut timetables = Timetables::default();
+        let mut coming = |task| self.coming(task, from, timetables.of(task)?);
+        let each = tasks.iter().map(|task| coming(task)).collect::<Result<Vec<_>, _>>()?;
         Ok(merged(each).take(number).collect())
     }
 
@@ -221,13 +251,14 @@ impl Executor {
         &self,
         task: &Task,
         from: Option<Timestamp>,
+        timetable: Arc<Timetable>,
     ) -> Result<impl Iterator<Item = Upcoming> + use<>, ExecutorError> {
         let decided = match from {
             Some(_) => None,
             None => tasks::find(self.store.reader(), &task.name)?.map(|row| decided(&row)),
         };
         let (decided, from) = (decided.unwrap_or(Timestamp::MIN), from.unwrap_or_else(clock::now));
-        Ok(self.firing(task)?.coming(task.name.clone(), decided, from))
+        Ok(self.firing_by(task, timetable).coming(task.name.clone(), decided, from))
     }
 }
 

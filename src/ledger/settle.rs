@@ -262,7 +262,7 @@ impl Settling<'_> {
 fn with_cause(run: &RunRow, end: &Ended) -> Ended {
     match &end.outcome {
         Outcome::Ended { exit: exit @ Exit::Signal { .. }, cause: Cause::Itself }
-            if end.time.is_none() && (run.stop_asked.is_some() || run.stall_reason.is_some()) =>
+            if end.time.is_none() && run.is_to_end() =>
         {
             Ended { outcome: Outcome::Ended { exit: *exit, cause: Cause::Stopped }, ..end.clone() }
         }

@@ -107,13 +107,7 @@ pub fn task(task: &Task, exec_id: &str, added: Option<Timestamp>) -> Map<String,
 }
 
 /// A task's definition and status.
-pub fn status(
-    status: &TaskStatus,
-    exec_id: &str,
-    log: &std::path::Path,
-    next_run: Option<Timestamp>,
-    now: Timestamp,
-) -> Value {
+pub fn status(status: &TaskStatus, exec_id: &str, log: &std::path::Path, next_run: Option<Timestamp>) -> Value {
     let added = status.row.as_ref().map(|row| row.added);
     let mut map = match &status.task {
         Some(definition) => task(definition, exec_id, added),
@@ -130,7 +124,7 @@ pub fn status(
         "stalled": status.stalled().is_some(),
         "pid": live.and_then(|live| live.pid),
         "started": live.and_then(|live| live.started).map(moment),
-        "uptime": status.uptime(now).map(seconds),
+        "uptime": status.uptime().map(seconds),
         "restarts": status.restarts(),
         "crash_looping": status.looping_since().is_some(),
         "next_retry": status.next_retry().map(moment),

@@ -60,7 +60,7 @@ pub fn table(
             plain(Some(status.name.to_string())),
             (status.state.as_str().to_owned(), style(status.state)),
             plain(status.live.as_ref().and_then(|live| live.pid).map(|pid| pid.to_string())),
-            plain(status.uptime(now).map(lasting)),
+            plain(status.uptime().map(lasting)),
             plain(Some(status.restarts()).filter(|count| *count > 0).map(|count| count.to_string())),
             plain(last.map(|run| run.exit.map_or_else(|| run.outcome.clone().unwrap_or_default(), exit))),
             plain(last.and_then(|run| run.ended).map(|time| recent(time, now))),

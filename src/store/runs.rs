@@ -72,6 +72,13 @@ impl From<&RunRow> for RunRef {
     }
 }
 
+impl RunRow {
+    /// Whether somebody wishes its end, or has wished it.
+    pub fn is_to_end(&self) -> bool {
+        self.stop_asked.is_some() || self.stall_reason.is_some()
+    }
+}
+
 const COLUMNS: &str = "rowid, id, job, task, kind, attempt, asked_by, claimed, scheduled, started, ended, pid, \
      stop_asked, stop_by, outcome, exit_code, signal, core, reason, lasted, cpu, memory, archive, inode, output_removed, stalled, \
      stall_reason, slot";

@@ -86,8 +86,8 @@ pub(super) enum Item {
     Look(RunId),
     /// Look at the runs that something has happened about: there are many.
     Inspect,
-    /// The time limit of an orphan, or the grace after that.
-    Limit(RunId),
+    /// An orphan is to end, or the grace after that is over.
+    End(RunId),
     /// Look at the queue.
     Queue,
     /// Deliver messages.
@@ -259,7 +259,7 @@ impl Keeper {
         self.executor.checkpoint(1)
     }
 
-    fn take_in(&mut self, event: Event) -> Result<(), ExecutorError> {
+    pub(super) fn take_in(&mut self, event: Event) -> Result<(), ExecutorError> {
         match event {
             Event::Rang => {
                 self.agenda.cancel(&Item::Missed);
@@ -330,7 +330,7 @@ impl Keeper {
                 self.catch_up()
             }
             Item::Inspect | Item::Queue => self.catch_up(),
-            Item::Limit(run) => self.enforce_limit(run),
+            Item::End(run) => self.end_orphan(run),
             Item::Deliver => self.deliver(),
             Item::Flush => self.flush(),
             Item::Reload => self.reload().and_then(|()| self.survey()),

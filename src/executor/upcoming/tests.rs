@@ -1,5 +1,6 @@
 //! What is coming, of one schedule and of several, and who runs then.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,7 +23,7 @@ fn name(text: &str) -> TaskName {
 
 fn firing(period: &str, tz: &str) -> Firing {
     let schedule = Schedule { period: Some(period.into()), tz: Some(tz.into()), ..Schedule::default() };
-    Firing { timetable: Timetable::build(&schedule, &zones::zones()).unwrap().0, jitter: None }
+    Firing { timetable: Arc::new(Timetable::build(&schedule, &zones::zones()).unwrap().0), jitter: None }
 }
 
 fn jitter(minutes: u64) -> Jitter {

@@ -11,6 +11,7 @@ pub mod notices;
 pub mod occurrences;
 pub mod runs;
 mod schema;
+pub mod selection;
 pub mod supervisor;
 pub mod tasks;
 

@@ -13,6 +13,7 @@ pub mod notice;
 pub mod outcome;
 pub mod restart;
 pub mod schedule;
+pub mod selection;
 pub mod signal;
 pub mod since;
 pub mod status;

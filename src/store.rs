@@ -12,6 +12,7 @@ pub mod occurrences;
 pub mod queue;
 pub mod runs;
 mod schema;
+pub mod selection;
 pub mod supervisor;
 pub mod tasks;
 

@@ -16,6 +16,7 @@ mod journal;
 mod night;
 mod output;
 mod retention;
+mod select;
 mod slots;
 mod start;
 mod status;
@@ -54,6 +55,7 @@ pub use journal::{Journal, Line};
 pub use night::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
 };
+pub use select::{Job, Which};
 pub use slots::{Ahead, SlotWorker};
 pub use start::Started;
 pub use status::TaskStatus;

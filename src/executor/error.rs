@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::domain::lifecycle::IllegalMove;
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::schedule::ScheduleError;
+use crate::domain::selection::SelectionError;
 use crate::home::HomeError;
 use crate::home::lock::LockError;
 use crate::ledger::LedgerError;
@@ -94,6 +95,9 @@ pub enum ExecutorError {
         /// How many there are.
         count: usize,
     },
+    /// A selection of jobs makes no sense.
+    #[error("{0}")]
+    Selection(#[from] SelectionError),
     /// No such job.
     #[error("no job {0}")]
     NoSuchJob(JobId),
@@ -227,6 +231,7 @@ impl ExecutorError {
             Self::FollowerRuns { follower, job } => vec![format!(
                 "end that first with `jobexec job kill {follower}`, or leave it alone with `jobexec job rerun --only {job}`"
             )],
+            Self::Selection(error) => error.hints(),
             Self::NoSuchJob(_) => vec!["see `jobexec jobs` for the ids".to_owned()],
             Self::NoSuchRun { task, .. } => vec![format!("see `jobexec history {task}`")],
             Self::File(FileError::Changed { .. }) => vec!["try again".to_owned()],

@@ -1,6 +1,6 @@
 //! submit: jobs for the queue, any number of them in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::process::clock;
 use crate::process::environment::Inherited;
 use crate::store::queue::{self, NewQueued};
-use crate::store::{Durability, StoreError, jobs};
+use crate::store::{Durability, StoreError, jobs, selection};
 
 use super::{Asker, Executor, ExecutorError};
 
@@ -104,6 +104,9 @@ impl Executor {
                 };
                 Ok(ledger.submit(&new, &order.parents)?)
             };
+            let names: BTreeSet<&str> =
+                orders.iter().flat_map(|order| order.params.keys().map(String::as_str)).collect();
+            selection::know_params(tx, names.into_iter())?;
             orders.iter().map(submit).collect()
         })
     }

@@ -106,6 +106,11 @@ pub fn moves_after(connection: &Connection, event: i64) -> Result<Vec<(i64, JobI
     Ok(moves)
 }
 
+/// The events of a job, in order.
+pub fn of_job(connection: &Connection, job: JobId) -> Result<Vec<Event>, StoreError> {
+    select(connection, "WHERE job = ?1 ORDER BY id", [job.0])
+}
+
 /// The events after one, in order.
 pub fn after(connection: &Connection, event: i64) -> Result<Vec<Event>, StoreError> {
     select(connection, "WHERE id > ?1 ORDER BY id", [event])

@@ -225,6 +225,9 @@ ALTER TABLE jobs ADD COLUMN signal INTEGER;
 -- What jobs need besides a slot (JSON), once per content.
 CREATE TABLE needs (id INTEGER PRIMARY KEY, body TEXT NOT NULL UNIQUE) STRICT;
 
+-- The names of parameters that jobs have, or had.
+CREATE TABLE param_names (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+
 -- What a child waits for in a parent: its success, end, or failure; and whether that has come.
 CREATE TABLE edges (
     child INTEGER NOT NULL REFERENCES jobs (id),

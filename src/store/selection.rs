@@ -9,6 +9,7 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
+use crate::domain::lifecycle::State;
 use crate::domain::name::JobId;
 use crate::domain::selection::{Order, Pattern, Selection};
 
@@ -63,17 +64,45 @@ pub fn count(connection: &Connection, selection: &Selection, now: Timestamp) -> 
     statement.query_row(params_from_iter(values), |row| row.get(0)).map_err(StoreError::sql(doing))
 }
 
-/// The names of the parameters that jobs have, in alphabetical order.
-///
-/// It reads the parameters of every job that has some: for a million with four each, two seconds of a development
-/// build, most of that in taking JSON apart. To be asked once for each selection that is read, not each time that one
-/// is evaluated.
+/// How many of the selected jobs are in each state, and belong to each run of a study.
+pub fn by_state(
+    connection: &Connection,
+    selection: &Selection,
+    now: Timestamp,
+) -> Result<Vec<(State, Option<String>, u64)>, StoreError> {
+    let doing = "count jobs";
+    let Clause { sql, values } = clause(connection, selection, now)?;
+    let sql = format!("SELECT state, run_name, count(*) FROM jobs WHERE {sql} GROUP BY run_name, state");
+    let mut statement = connection.prepare_cached(&sql).map_err(StoreError::sql(doing))?;
+    let mut rows = statement.query(params_from_iter(values)).map_err(StoreError::sql(doing))?;
+    let mut counts = Vec::new();
+    while let Some(row) = rows.next().map_err(StoreError::sql(doing))? {
+        let read = || Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?));
+        let (state, run_name, count) = read().map_err(StoreError::sql(doing))?;
+        counts.extend(State::parse(&state).map(|state| (state, run_name, count)));
+    }
+    counts.sort_by(|a, b| (&a.1, a.0).cmp(&(&b.1, b.0)));
+    Ok(counts)
+}
+
+/// The names of the parameters that jobs have, or had, in alphabetical order.
 pub fn known_params(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let doing = "read the names of the parameters";
-    let sql = "SELECT DISTINCT key FROM jobs, json_each(jobs.params) WHERE jobs.params IS NOT NULL ORDER BY key";
-    let mut statement = connection.prepare_cached(sql).map_err(StoreError::sql(doing))?;
+    let mut statement =
+        connection.prepare_cached("SELECT name FROM param_names ORDER BY name").map_err(StoreError::sql(doing))?;
     let rows = statement.query_map([], |row| row.get(0));
     rows.and_then(Iterator::collect).map_err(StoreError::sql(doing))
+}
+
+/// Records that jobs have parameters of these names.
+pub fn know_params<'a>(tx: &Connection, names: impl Iterator<Item = &'a str>) -> Result<(), StoreError> {
+    let doing = "record the names of the parameters";
+    let sql = "INSERT OR IGNORE INTO param_names (name) VALUES (?1)";
+    let mut statement = tx.prepare_cached(sql).map_err(StoreError::sql(doing))?;
+    for name in names {
+        statement.execute([name]).map_err(StoreError::sql(doing))?;
+    }
+    Ok(())
 }
 
 /// Teaches the connection to match texts, where that is needed and has not been done.

@@ -10,6 +10,7 @@ pub mod lifecycle;
 pub mod name;
 pub mod notice;
 pub mod outcome;
+pub mod resources;
 pub mod restart;
 pub mod schedule;
 pub mod signal;

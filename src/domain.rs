@@ -13,6 +13,7 @@ pub mod outcome;
 pub mod resources;
 pub mod restart;
 pub mod schedule;
+pub mod settings;
 pub mod signal;
 pub mod since;
 pub mod status;

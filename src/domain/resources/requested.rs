@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::need::{Need, NeverFits, Packing};
+use super::need::{Need, NeverFits, Packing, is_default};
 use crate::domain::restart::Thousandths;
 
 /// The fields `resources.*` of a task as they were written. What is not set is not needed.
@@ -41,6 +41,11 @@ pub struct Demand {
 }
 
 impl Resources {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        is_default(self)
+    }
+
     /// What a run of the task needs, with its locks and its group, and what its script is told.
     ///
     /// The rules are Balsam's, except that what is not written is not needed: cpus are
@@ -63,6 +68,27 @@ impl Resources {
             group: group.map(str::to_ascii_lowercase),
         };
         Ok(Demand { need, env: self.env() })
+    }
+
+    /// These, and where they say nothing those of `defaults`, except for defaults that say in other words what is said
+    /// here.
+    #[must_use]
+    pub fn or(self, defaults: &Self) -> Self {
+        let (cpus, threads) = (self.cpus.is_some(), self.has_threads());
+        let (gpus, per_rank) = (self.gpus.is_some(), self.gpus_per_rank.is_some());
+        let unless = |said: bool, default: Option<u32>| default.filter(|_| !said);
+        let no_gpus = |said: bool, default: Option<Thousandths>| default.filter(|_| !said);
+        Self {
+            cpus: self.cpus.or(unless(threads, defaults.cpus)),
+            memory: self.memory.or(defaults.memory),
+            gpus: self.gpus.or(no_gpus(per_rank, defaults.gpus)),
+            num_nodes: self.num_nodes.or(defaults.num_nodes),
+            ranks_per_node: self.ranks_per_node.or(unless(cpus, defaults.ranks_per_node)),
+            threads_per_rank: self.threads_per_rank.or(unless(cpus, defaults.threads_per_rank)),
+            threads_per_core: self.threads_per_core.or(unless(cpus, defaults.threads_per_core)),
+            gpus_per_rank: self.gpus_per_rank.or(no_gpus(gpus, defaults.gpus_per_rank)),
+            node_packing_count: self.node_packing_count.or(defaults.node_packing_count),
+        }
     }
 
     fn has_threads(&self) -> bool {

@@ -111,14 +111,14 @@ fn threads_and_ranks_are_counted_as_balsam_does() {
 
 #[test]
 fn what_can_never_fit_is_refused_with_the_reason() {
-    let two = Resources { num_nodes: Some(2), ..Resources::default() };
-    let refused = two.demand(Vec::<String>::new(), None).unwrap_err();
-    assert_eq!(refused.to_string(), "it needs 2 nodes, and this machine is one");
     #[track_caller]
     fn check(json: &str, expected: &str) {
         let found = fits_ever(&need(json), &machine()).map_err(|never| never.to_string());
         assert_eq!(found, if expected.is_empty() { Ok(()) } else { Err(expected.to_owned()) });
     }
+    let two = Resources { num_nodes: Some(2), ..Resources::default() };
+    let refused = two.demand(Vec::<String>::new(), None).unwrap_err();
+    assert_eq!(refused.to_string(), "it needs 2 nodes, and this machine is one");
     check(r#"{"cpus":9}"#, "it needs 9 cpus, and the machine has 8");
     check(r#"{"memory":17179869185}"#, "it needs 16.0 GiB of memory, and the machine has 16.0 GiB");
     check(r#"{"gpus":2001}"#, "it needs 2.001 GPUs, and the machine has 2");

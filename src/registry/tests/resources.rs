@@ -1,9 +1,9 @@
 //! What a task needs of the machine, and `[machine]`.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::{HEAD, one, refused, wrong};
+use crate::domain::amount::LONGEST_DURATION;
 use crate::domain::resources::{GpuId, Machine, Packing, Resources};
 use crate::domain::restart::Thousandths;
 use crate::registry::Registry;
@@ -94,7 +94,8 @@ fn the_wall_time_is_the_timeout() {
     assert_eq!(timeout("timeout='1m'", "resources.wall_time_min=90"), Some(90));
     assert_eq!(timeout("resources.wall_time_min=90", ""), Some(90));
     assert_eq!(timeout("resources.wall_time_min=90", "timeout='1m'"), Some(1));
-    assert_eq!(Duration::from_mins(14_400_000), crate::domain::amount::LONGEST_DURATION);
+    let longest = one("[task.a]\nscript='x'\nresources.wall_time_min=14400000\n").timeout;
+    assert_eq!(longest, Some(LONGEST_DURATION));
 }
 
 #[test]

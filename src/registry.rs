@@ -7,12 +7,14 @@
 use std::path::Path;
 
 use crate::domain::name::{ExecId, TaskName};
+use crate::domain::settings::Settings;
 use crate::domain::task::Task;
 
 mod draft;
 pub mod edit;
 pub mod field;
 pub mod file;
+mod machine;
 pub mod mistake;
 mod read;
 mod value;
@@ -33,6 +35,8 @@ pub struct Registry {
     pub tz: Option<String>,
     /// The tasks in the order of the file.
     pub tasks: Vec<Task>,
+    /// What it says besides.
+    pub settings: Settings,
 }
 
 impl Registry {

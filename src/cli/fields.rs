@@ -132,6 +132,15 @@ pub(super) struct Fields {
     /// A label (repeatable)
     #[arg(long, value_name = "K=V", value_parser = pair)]
     tag: Vec<(String, String)>,
+    /// How many cpus a queued run needs [default: none]
+    #[arg(long, value_name = "N")]
+    cpus: Option<u32>,
+    /// How much memory a queued run needs: `2 GiB` [default: none]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// How many GPUs a queued run needs; `0.5` shares one [default: none]
+    #[arg(long, value_name = "N", value_parser = decimal)]
+    gpus: Option<Value>,
     /// Whether schedules may fire it
     #[arg(long, value_name = "true|false")]
     enabled: Option<bool>,
@@ -205,6 +214,9 @@ impl Fields {
         set("log.keep_for", text(&self.keep_for));
         set("log.keep_bytes", text(&self.keep_bytes));
         set("tags", map(&self.tag));
+        set("resources.cpus", number(self.cpus));
+        set("resources.memory", text(&self.memory));
+        set("resources.gpus", self.gpus.clone());
         // Either takes the place of the other.
         for (given, other) in [(&self.period, "cron"), (&self.cron, "period")] {
             settings.extend(given.is_some().then_some(Setting { key: other, value: None }));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::amount::{duration_text, optional_duration_text};
 use super::name::TaskName;
 use super::notice::Notify;
+use super::resources::Resources;
 use super::restart::{Backoff, Window};
 use super::schedule::Policy;
 use super::signal::Signal;
@@ -67,6 +68,9 @@ pub struct Task {
     pub log: Retention,
     /// Free labels.
     pub tags: BTreeMap<String, String>,
+    /// What its queued runs need besides a slot.
+    #[serde(default)]
+    pub resources: Resources,
 }
 
 /// What a task runs: exactly one of three forms.
@@ -236,6 +240,7 @@ impl Task {
             stop: StopSequence::default(),
             log: Retention::default(),
             tags: BTreeMap::new(),
+            resources: Resources::default(),
         }
     }
 
@@ -265,5 +270,13 @@ mod tests {
         task.schedule.period = Some("2 min".into());
         let json = serde_json::to_string(&task).unwrap();
         assert_eq!(serde_json::from_str::<Task>(&json).unwrap(), task);
+    }
+
+    #[test]
+    fn a_definition_from_before_there_were_resources_needs_none() {
+        let task = Task::new(TaskName::parse("a").unwrap(), Program::Shell("x".into()), PathBuf::from("/"));
+        let mut json = serde_json::to_value(&task).unwrap();
+        json.as_object_mut().unwrap().remove("resources").unwrap();
+        assert_eq!(serde_json::from_value::<Task>(json).unwrap(), task);
     }
 }

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::name::TaskName;
+use crate::domain::settings::Settings;
 use crate::domain::task::Task;
 use crate::home::lock::{self, Lock};
 use crate::registry::file::{self, Contents, FileError, Fingerprint};
 use crate::registry::{self, EditError, Registry, Setting, validated};
-use crate::store::{Durability, StoreError, cache};
+use crate::store::cache::{self, Cached};
+use crate::store::{Durability, StoreError};
 
 use super::{Executor, ExecutorError};
 
 /// The format of the cached tasks: it changes with the fields of a task, and an older cache is then not used.
-const CACHE_FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/3");
+const CACHE_FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/4");
 
 /// The tasks that are defined.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Definitions {
     pub exec_id: String,
     /// The tasks in the file's order.
     pub tasks: Vec<Arc<Task>>,
+    /// What the file says besides.
+    pub settings: Settings,
     /// What is wrong with the file now, in which case the rest is from when it was last good.
     pub mistake: Option<ExecutorError>,
 }
@@ -45,6 +49,11 @@ impl Appended {
 }
 
 impl Definitions {
+    fn cached(cached: Cached, mistake: Option<ExecutorError>) -> Self {
+        let Cached { fingerprint: _, exec_id, tasks, settings } = cached;
+        Self { exec_id, tasks, settings, mistake }
+    }
+
     /// The task of this name, without regard to case.
     pub fn find(&self, name: &TaskName) -> Option<&Arc<Task>> {
         self.tasks.iter().find(|task| task.name.as_str().eq_ignore_ascii_case(name.as_str()))
@@ -72,18 +81,18 @@ impl Executor {
         if head.is_some_and(|(cached, _)| cached == print)
             && let Some(cached) = cache::read(self.store.reader())?
         {
-            return Ok(Definitions { exec_id: cached.exec_id, tasks: cached.tasks, mistake: None });
+            return Ok(Definitions::cached(cached, None));
         }
         match self.read_registry() {
             Ok((contents, registry)) => {
                 self.remember(&contents.fingerprint, &registry)?;
                 let tasks = registry.tasks.into_iter().map(Arc::new).collect();
-                Ok(Definitions { exec_id: registry.exec_id.to_string(), tasks, mistake: None })
+                let exec_id = registry.exec_id.to_string();
+                Ok(Definitions { exec_id, tasks, settings: registry.settings, mistake: None })
             }
             Err(mistake @ (ExecutorError::Registry { .. } | ExecutorError::File(FileError::NotText { .. }))) => {
                 let cached = cache::read(self.store.reader())?;
-                let (exec_id, tasks) = cached.map(|cached| (cached.exec_id, cached.tasks)).unwrap_or_default();
-                Ok(Definitions { exec_id, tasks, mistake: Some(mistake) })
+                Ok(Definitions::cached(cached.unwrap_or_default(), Some(mistake)))
             }
             Err(error) => Err(error),
         }
@@ -92,7 +101,7 @@ impl Executor {
     /// Nobody defines anything, but the executor keeps its id.
     fn without_file(&self) -> Result<Definitions, ExecutorError> {
         let exec_id = cache::head(self.store.reader())?.map(|(_, id)| id).unwrap_or_default();
-        Ok(Definitions { exec_id, tasks: Vec::new(), mistake: None })
+        Ok(Definitions { exec_id, tasks: Vec::new(), settings: Settings::default(), mistake: None })
     }
 
     pub(super) fn read_registry(&self) -> Result<(Contents, Registry), ExecutorError> {
@@ -112,7 +121,7 @@ impl Executor {
     fn remember(&mut self, fingerprint: &Fingerprint, registry: &Registry) -> Result<(), ExecutorError> {
         let id = registry.exec_id.as_str();
         let print = stamp(fingerprint);
-        self.try_to_cache(|tx| cache::replace(tx, &print, id, &registry.tasks))
+        self.try_to_cache(|tx| cache::replace(tx, &print, id, &registry.tasks, &registry.settings))
     }
 
     /// Writes the cache, if that is possible without waiting: it only saves work.

@@ -10,6 +10,7 @@ use super::mistake::{Problem, Sink};
 use crate::domain::causes::in_one_line;
 use crate::domain::name::TaskName;
 use crate::domain::notice::{Notify, Occasion};
+use crate::domain::resources::Resources;
 use crate::domain::restart::{Backoff, DEFAULT_WITHIN, Thousandths, Window};
 use crate::domain::schedule::{Jitter, Missed, Overlap, Policy, ScheduleError, Timetable};
 use crate::domain::signal::Signal;
@@ -17,6 +18,15 @@ use crate::domain::task::{
     DEFAULT_GRACE, DEFAULT_KEEP, Program, Restart, Retention, Schedule, Stall, StallAction, StopSequence, Task,
 };
 use crate::home::zones;
+
+/// Fields that say the same in other words.
+const SAME: [(&str, &str); 5] = [
+    ("resources.cpus", "resources.ranks_per_node"),
+    ("resources.cpus", "resources.threads_per_rank"),
+    ("resources.cpus", "resources.threads_per_core"),
+    ("resources.gpus", "resources.gpus_per_rank"),
+    ("timeout", "resources.wall_time_min"),
+];
 
 /// The fields that one table sets.
 #[derive(Debug, Default)]
@@ -65,12 +75,18 @@ pub(super) struct Draft {
     pub(super) log_keep_for: Option<Duration>,
     pub(super) log_keep_bytes: Option<u64>,
     pub(super) tags: BTreeMap<String, String>,
+    pub(super) resources: Resources,
+    /// `resources.wall_time_min`: another word for `timeout`.
+    pub(super) wall_time: Option<Duration>,
 }
 
 impl Draft {
     /// Reports which fields of this table, which is a task or `[defaults]`, cannot stand together.
     pub(super) fn check(&self, place: &str, sink: &mut Sink<'_>) {
         self.clash("period", "cron", place, sink);
+        for (key, other) in SAME {
+            self.clash(key, other, place, sink);
+        }
     }
 
     /// Reports what is wrong with these fields as those of a task: it must have one program, and what a field needs
@@ -201,7 +217,7 @@ impl Draft {
             restart,
             schedule,
             enabled: self.enabled.or(defaults.enabled).unwrap_or(true),
-            timeout: self.timeout.or(defaults.timeout),
+            timeout: self.timeout.or(self.wall_time).or(defaults.timeout).or(defaults.wall_time),
             retries,
             backoff,
             give_up,
@@ -217,6 +233,7 @@ impl Draft {
                 keep_bytes: self.log_keep_bytes.or(defaults.log_keep_bytes),
             },
             tags: merged(self.tags, &defaults.tags),
+            resources: self.resources.or(&defaults.resources),
         })
     }
 

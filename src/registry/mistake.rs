@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::domain::amount::AmountError;
 use crate::domain::name::NameError;
+use crate::domain::resources::GpuIdError;
 use crate::domain::signal::SignalError;
 use crate::domain::url::UrlError;
 
@@ -54,6 +55,8 @@ pub enum Problem {
     Number { key: String, found: String, least: u64, most: u64 },
     #[error("`{key}`: {error}")]
     Url { key: String, error: UrlError },
+    #[error("`{key}`: {error}")]
+    Gpu { key: String, error: GpuIdError },
     #[error("`{key}`: {error}")]
     Schedule { key: String, error: String },
     #[error("`{key}` may not be empty")]

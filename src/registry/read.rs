@@ -10,15 +10,17 @@ use toml::de::{DeTable, DeValue};
 
 use super::draft::Draft;
 use super::field;
+use super::machine::machine;
 use super::mistake::{Mistakes, Problem, Sink};
 use super::value::{Entry, Pair, Reader, in_order};
 use super::{Registry, VERSION};
 use crate::domain::name::{ExecId, TaskName};
+use crate::domain::settings::Settings;
 use crate::domain::suggest::nearest;
 use crate::domain::task::Task;
 
 /// What may stand at the top.
-const TOP: [&str; 4] = ["version", "exec_id", "defaults", "task"];
+const TOP: [&str; 5] = ["version", "exec_id", "defaults", "task", "machine"];
 
 /// Reads a whole registry.
 pub(super) fn registry(text: &str, base: &Path) -> Result<Registry, Mistakes> {
@@ -115,7 +117,13 @@ fn top(root: &DeTable<'_>, base: &Path, reader: &mut Reader<'_>) -> Option<Regis
     {
         found = tasks(table, &defaults, base, reader);
     }
-    Some(Registry { exec_id: exec_id?, tz: defaults.tz, tasks: found })
+    let mut settings = Settings::default();
+    if let Some((_, value)) = root.get_key_value("machine")
+        && let Some(table) = table(&Entry { key: "machine".to_owned(), value }, reader)
+    {
+        settings.machine = machine(table, reader);
+    }
+    Some(Registry { exec_id: exec_id?, tz: defaults.tz, tasks: found, settings })
 }
 
 fn unknown_at_top((key, value): Pair<'_, '_>, reader: &mut Reader<'_>) {

@@ -10,6 +10,8 @@ use crate::domain::notice::{Notify, Occasion};
 use crate::domain::restart::{Backoff, Thousandths, Window};
 use crate::domain::task::{Program, Restart, Stall, StallAction};
 
+mod resources;
+
 const HEAD: &str = "version = 1\nexec_id = \"xg15\"\n";
 
 /// A registry that uses every form at least once.
@@ -425,6 +427,7 @@ fn sample(field: &Field) -> &'static str {
         "cron" => return "\"7 7 * * *\"",
         "start" => return "\"2030-07-07 07:07:07\"",
         "tz" => return "\"Europe/Zurich\"",
+        "resources.node_packing_count" => return "77",
         _ => {}
     }
     match field.form {
@@ -432,7 +435,8 @@ fn sample(field: &Field) -> &'static str {
         "list of texts" => "[\"odd\"]",
         "table of texts" => "{ ODD = \"1\" }",
         "duration" => "\"77s\"",
-        "number" | "number from 1 to 100" => "77",
+        "number" | "number from 1 to 100" | "number of minutes" => "77",
+        "number, perhaps with a fraction" => "0.77",
         "size" => "\"77 kB\"",
         "signal" => "\"USR2\"",
         "`true` or `false`" => "false",

@@ -18,6 +18,7 @@ use crate::domain::signal::Signal;
 
 mod choice;
 mod notify;
+mod resources;
 
 /// A key with its value as they stand in the text.
 pub(super) type Pair<'a, 'i> = (&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue<'i>>);

@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 use crate::domain::lifecycle::State;
 use crate::domain::name::TaskName;
 use crate::domain::outcome::Exit;
+use crate::domain::resources::{Packing, Resources};
+use crate::domain::restart::Thousandths;
 use crate::domain::signal::Signal;
 use crate::domain::task::{Program, Task};
 use crate::domain::url;
@@ -101,9 +103,24 @@ pub fn task(task: &Task, exec_id: &str, added: Option<Timestamp>) -> Map<String,
             "keep_bytes": task.log.keep_bytes,
         },
         "tags": task.tags,
+        "resources": resources(&task.resources),
         "added": added.map(moment),
     });
     if let Value::Object(map) = value { map } else { Map::new() }
+}
+
+fn resources(resources: &Resources) -> Value {
+    json!({
+        "cpus": resources.cpus,
+        "memory": resources.memory,
+        "gpus": resources.gpus.map(Thousandths::as_f64),
+        "num_nodes": resources.num_nodes,
+        "ranks_per_node": resources.ranks_per_node,
+        "threads_per_rank": resources.threads_per_rank,
+        "threads_per_core": resources.threads_per_core,
+        "gpus_per_rank": resources.gpus_per_rank.map(Thousandths::as_f64),
+        "node_packing_count": resources.node_packing_count.map(Packing::count),
+    })
 }
 
 /// A task's definition and status.

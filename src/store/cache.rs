@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::domain::name::TaskName;
+use crate::domain::settings::Settings;
 use crate::domain::task::Task;
 
 use super::StoreError;
@@ -13,7 +14,7 @@ use super::StoreError;
 const DOING: &str = "use the cached registry";
 
 /// The cached registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cached {
     /// The fingerprint of the file that it was read from.
     pub fingerprint: String,
@@ -21,6 +22,8 @@ pub struct Cached {
     pub exec_id: String,
     /// The tasks in the file's order.
     pub tasks: Vec<Arc<Task>>,
+    /// What the file says besides.
+    pub settings: Settings,
 }
 
 /// The fingerprint and the executor's id that the cache holds.
@@ -46,16 +49,38 @@ pub fn read(connection: &Connection) -> Result<Option<Cached>, StoreError> {
         };
         tasks.push(Arc::new(task));
     }
-    Ok(Some(Cached { fingerprint, exec_id, tasks }))
+    Ok(Some(Cached { fingerprint, exec_id, tasks, settings: settings(connection)? }))
+}
+
+/// What the registry says besides tasks; the defaults where there is no cache, or one of a jobexec with other settings.
+pub fn settings(connection: &Connection) -> Result<Settings, StoreError> {
+    let text: Option<String> = connection
+        .prepare_cached("SELECT settings FROM registry_cache")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
+        .map_err(StoreError::sql(DOING))?
+        .flatten();
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
 /// Replaces the cache.
-pub fn replace(tx: &Connection, fingerprint: &str, exec_id: &str, tasks: &[Task]) -> Result<(), StoreError> {
+pub fn replace(
+    tx: &Connection,
+    fingerprint: &str,
+    exec_id: &str,
+    tasks: &[Task],
+    settings: &Settings,
+) -> Result<(), StoreError> {
     tx.execute("DELETE FROM registry_tasks", []).map_err(StoreError::sql(DOING))?;
     for (position, task) in tasks.iter().enumerate() {
         put(tx, i64::try_from(position).unwrap_or(i64::MAX), task)?;
     }
-    set_head(tx, fingerprint, exec_id)
+    let settings = serde_json::to_string(settings).map_err(|error| StoreError::Impossible(error.to_string()))?;
+    tx.execute(
+        "INSERT OR REPLACE INTO registry_cache (id, fingerprint, exec_id, settings) VALUES (1, ?1, ?2, ?3)",
+        [fingerprint, exec_id, &settings],
+    )
+    .map(drop)
+    .map_err(StoreError::sql(DOING))
 }
 
 /// Adds one task at the end, if the cache is that of the file before. Somebody else may have read the new file already.
@@ -67,7 +92,9 @@ pub fn append(tx: &Connection, before: &str, fingerprint: &str, exec_id: &str, t
         .query_row("SELECT coalesce(max(position), -1) + 1 FROM registry_tasks", [], |row| row.get(0))
         .map_err(StoreError::sql(DOING))?;
     put(tx, next, task)?;
-    set_head(tx, fingerprint, exec_id)
+    tx.execute("UPDATE registry_cache SET fingerprint = ?1, exec_id = ?2", [fingerprint, exec_id])
+        .map(drop)
+        .map_err(StoreError::sql(DOING))
 }
 
 /// One task of the cache.
@@ -87,19 +114,11 @@ fn put(tx: &Connection, position: i64, task: &Task) -> Result<(), StoreError> {
         .map_err(StoreError::sql(DOING))
 }
 
-fn set_head(tx: &Connection, fingerprint: &str, exec_id: &str) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT OR REPLACE INTO registry_cache (id, fingerprint, exec_id) VALUES (1, ?1, ?2)",
-        [fingerprint, exec_id],
-    )
-    .map(drop)
-    .map_err(StoreError::sql(DOING))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::name::TaskName;
+    use crate::domain::resources::{GpuId, Machine};
     use crate::domain::task::Program;
     use crate::store::{Durability, tests::store};
 
@@ -107,17 +126,22 @@ mod tests {
     fn the_cache_is_read_back_as_it_was_written() {
         let (_temp, mut store) = store();
         assert_eq!(read(store.reader()).unwrap(), None);
+        assert_eq!(super::settings(store.reader()).unwrap(), Settings::default());
         let task = |name: &str| {
             let mut task = Task::new(TaskName::parse(name).unwrap(), Program::Script("x.sh".into()), "/".into());
             task.timeout = Some(std::time::Duration::from_secs(90));
             task
         };
         let tasks = vec![task("b"), task("a")];
-        store.write(Durability::Committed, |tx| replace(tx, "1", "xg15", &tasks)).unwrap();
+        let machine = Machine { cpus: Some(3), memory: None, gpus: Some([GpuId::Index(1)].into()) };
+        let settings = Settings { machine };
+        store.write(Durability::Committed, |tx| replace(tx, "1", "xg15", &tasks, &settings)).unwrap();
         store.write(Durability::Committed, |tx| append(tx, "1", "2", "xg15", &task("c"))).unwrap();
         store.write(Durability::Committed, |tx| append(tx, "1", "3", "xg15", &task("d"))).unwrap();
+        assert_eq!(super::settings(store.reader()).unwrap(), settings);
         let cached = read(store.reader()).unwrap().unwrap();
         assert_eq!((cached.fingerprint.as_str(), cached.exec_id.as_str()), ("2", "xg15"));
+        assert_eq!(cached.settings, settings);
         assert_eq!(cached.tasks, ["b", "a", "c"].map(|name| Arc::new(task(name))));
     }
 }

@@ -245,6 +245,9 @@ ALTER TABLE runs ADD COLUMN holds TEXT;
 -- Groups of jobs that somebody has paused.
 CREATE TABLE paused_groups (name TEXT PRIMARY KEY COLLATE NOCASE, since INTEGER NOT NULL, paused_by TEXT NOT NULL) STRICT;
 
+-- What the registry says of everything but single tasks (JSON).
+ALTER TABLE registry_cache ADD COLUMN settings TEXT;
+
 DROP INDEX jobs_active;
 CREATE INDEX jobs_active ON jobs (task) WHERE state IN ('RUNNING', 'RESTART_READY') AND door <> 'queue';
 CREATE INDEX jobs_runnable ON jobs (need, priority DESC, id)

@@ -40,6 +40,7 @@ use crate::registry::{self, file};
 use crate::store::{Durability, Store, events, tasks};
 
 pub use crate::ledger::EndedRun;
+pub use crate::ledger::followers::Again as Rerun;
 pub use crate::ledger::output::Output;
 pub use again::{Again, AgainAnswers, Spare, Starter};
 pub use define::{Added, Definition, Difference, Removed};

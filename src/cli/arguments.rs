@@ -8,7 +8,10 @@ use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parse
 use clap_complete::Shell;
 
 use super::fields::Fields;
+use super::job::JobVerb;
+use super::jobs::JobsArguments;
 use super::submit::SubmitArguments;
+use super::wait::WaitArguments;
 
 /// Runs your scripts and keeps them running.
 ///
@@ -151,6 +154,16 @@ pub(super) enum Verb {
     ///
     /// Prints the new ids, one a line. Slots of a supervisor (`jobexec keep-restarting --slots N`) run queued jobs.
     Submit(SubmitArguments),
+    /// Show jobs, newest first; with WHERE, those that are meant
+    Jobs(JobsArguments),
+    /// Look at one job, or do something with jobs
+    Job {
+        /// What
+        #[command(subcommand)]
+        what: JobVerb,
+    },
+    /// Wait until jobs have succeeded, or one has failed (exit 1)
+    Wait(WaitArguments),
     /// Keep wanted tasks running: start again what broke, until Ctrl-C (which leaves them running)
     ///
     /// At most one for a folder. After a run of 2 seconds or more a task is started again at once, after a shorter one

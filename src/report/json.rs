@@ -2,6 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC, durations seconds, sizes bytes, ids numbers, signals names.
 
+mod jobs;
 mod night;
 
 use std::io::{self, Write};
@@ -20,6 +21,7 @@ use crate::domain::task::{Program, Task};
 use crate::domain::url;
 use crate::executor::{Attempt, Explanation, Line, Output, Past, Planned, TaskStatus, Upcoming};
 
+pub use jobs::{event, job, run as job_run};
 pub use night::night;
 
 /// Writes a value, indented, with a line end.

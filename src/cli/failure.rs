@@ -155,6 +155,7 @@ fn kind(error: &ExecutorError) -> Kind {
         ExecutorError::File(FileError::NotText { .. })
         | ExecutorError::Registry { .. }
         | ExecutorError::Schedule { .. }
+        | ExecutorError::NeverFits(_)
         | ExecutorError::Selection(_)
         | ExecutorError::WouldBeMistaken(_) => Kind::Input,
         ExecutorError::NoSuchTask { .. }

@@ -207,13 +207,11 @@ fn log(context: &mut Context, id: JobId, run: Option<usize>) -> Result<u8, Failu
         None => mains.last(),
     };
     let Some(run) = wanted else {
-        return Err(match run {
-            Some(nth) => Failure::input(format!("job {id} has no run {nth}; it has had {}", mains.len())),
-            None => {
-                told(&format!("job {id} has not run yet"));
-                return Ok(0);
-            }
-        });
+        if let Some(nth) = run {
+            return Err(Failure::input(format!("job {id} has no run {nth}; it has had {}", mains.len())));
+        }
+        told(&format!("job {id} has not run yet"));
+        return Ok(0);
     };
     match executor.output_of(run)? {
         Output::File(path) => {

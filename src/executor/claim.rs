@@ -103,6 +103,7 @@ impl Ledger<'_> {
             archive: &archive,
             scheduled: job.scheduled,
             slot: None,
+            holds: None,
         };
         runs::create(tx, &new, now)?;
         // Only now is this run's archive taken, so that a foreign file is not set aside under that name.

@@ -78,6 +78,7 @@ impl Executor {
             archive: &name,
             scheduled: None,
             slot: None,
+            holds: None,
         };
         let claimed = self.store.write(Durability::Committed, |tx| -> Result<(), StoreError> {
             runs::create(tx, &new, clock::now())?;

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::domain::lifecycle::IllegalMove;
 use crate::domain::name::{JobId, TaskName};
+use crate::domain::resources::NeverFits;
 use crate::domain::schedule::ScheduleError;
 use crate::domain::selection::SelectionError;
 use crate::home::HomeError;
@@ -95,6 +96,9 @@ pub enum ExecutorError {
         /// How many there are.
         count: usize,
     },
+    /// A job needs what this machine will never have.
+    #[error(transparent)]
+    NeverFits(#[from] NeverFits),
     /// A selection of jobs makes no sense.
     #[error("{0}")]
     Selection(#[from] SelectionError),
@@ -231,6 +235,7 @@ impl ExecutorError {
             Self::FollowerRuns { follower, job } => vec![format!(
                 "end that first with `jobexec job kill {follower}`, or leave it alone with `jobexec job rerun --only {job}`"
             )],
+            Self::NeverFits(error) => vec![error.hint().to_owned()],
             Self::Selection(error) => error.hints(),
             Self::NoSuchJob(_) => vec!["see `jobexec jobs` for the ids".to_owned()],
             Self::NoSuchRun { task, .. } => vec![format!("see `jobexec history {task}`")],

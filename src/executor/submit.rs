@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 use crate::domain::edge::Edge;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
+use crate::domain::resources::fits_ever;
 use crate::domain::task::Task;
 use crate::ledger::Ledger;
-use crate::process::clock;
 use crate::process::environment::Inherited;
+use crate::process::{clock, machine};
 use crate::store::queue::{self, NewQueued};
 use crate::store::{Durability, StoreError, jobs, selection};
 
@@ -69,11 +70,22 @@ impl Executor {
         asker: &Asker,
     ) -> Result<Vec<JobId>, ExecutorError> {
         let inherited = Inherited::capture().encode()?;
+        let found = machine::detect();
         let (home, now) = (&self.home, clock::now());
         self.store.write(Durability::Flushed, |tx| {
             let ledger = Ledger { tx, home, now };
             let environment = jobs::environment(tx, &inherited)?;
             let place = jobs::definition(tx, definition)?;
+            let demand = definition.resources.demand(Vec::<String>::new(), None)?;
+            fits_ever(&demand.need, &ledger.capacity(found)?)?;
+            let need = match demand.need {
+                need if need.is_nothing() => 0,
+                need => {
+                    let body =
+                        serde_json::to_string(&need).map_err(|error| StoreError::Impossible(error.to_string()))?;
+                    queue::need(tx, &body)?
+                }
+            };
             let root = asker.job.map(|job| queue::given(tx, job)).transpose()?.and_then(|given| given.root);
             let root = root.or(asker.job);
             let submit = |order: &Order| -> Result<JobId, ExecutorError> {
@@ -85,7 +97,7 @@ impl Executor {
                     state: State::Created,
                     definition: place,
                     environment,
-                    need: 0,
+                    need,
                     params: params.as_deref(),
                     tags: tags.as_deref(),
                     data: data.as_deref(),

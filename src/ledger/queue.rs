@@ -1,14 +1,16 @@
 //! The queue's own changes: a job is submitted, and the next one claimed.
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::domain::edge::{Edge, Progress};
 use crate::domain::lifecycle::{Input, Parents, Policy, State, step};
 use crate::domain::name::{JobId, RunId, TaskName};
+use crate::domain::resources::{self, Capacity, Found, Holds, Need, Running, pick};
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::queue::{self, EdgeRow, Given, Head, NewQueued};
 use crate::store::runs::{self, Kind, NewRun};
-use crate::store::{StoreError, events};
+use crate::store::{StoreError, cache, events};
 
 use super::{Ledger, LedgerError};
 
@@ -25,6 +27,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// The file in the job's directory that its output goes to.
     pub output: String,
+    /// What it holds of the machine.
+    pub holds: Holds,
 }
 
 impl Ledger<'_> {
@@ -63,10 +67,11 @@ impl Ledger<'_> {
     }
 
     /// Claims the next job for a slot, if one can run.
-    pub fn claim_next(&self, slot: u32, run: RunId) -> Result<Option<Claimed>, LedgerError> {
+    /// `found` is what this machine has.
+    pub fn claim_next(&self, slot: u32, run: RunId, found: Found) -> Result<Option<Claimed>, LedgerError> {
         queue::promote(self.tx, self.now)?;
-        let Some(head) = self.pick()? else { return Ok(None) };
-        let job = self.job_row(head.job)?;
+        let Some((job, holds)) = self.pick(found)? else { return Ok(None) };
+        let job = self.job_row(job)?;
         let given = queue::given(self.tx, job.id)?;
         let state = step(job.state, Input::Claimed, Policy::default())?.last().copied().unwrap_or(job.state);
         let attempt = job.attempt + 1;
@@ -84,6 +89,8 @@ impl Ledger<'_> {
         let task = given.task.as_deref().map(TaskName::parse).transpose();
         let task = task.map_err(|error| StoreError::Impossible(error.to_string()))?;
         let kind = Kind::Main;
+        let held = (!holds.is_nothing()).then(|| serde_json::to_string(&holds)).transpose();
+        let held = held.map_err(|error| StoreError::Impossible(error.to_string()))?;
         let new = NewRun {
             id: run,
             job: job.id,
@@ -94,6 +101,7 @@ impl Ledger<'_> {
             archive: &output,
             scheduled: None,
             slot: Some(slot),
+            holds: held.as_deref(),
         };
         runs::create(self.tx, &new, self.now)?;
         let event = events::NewEvent {
@@ -104,11 +112,53 @@ impl Ledger<'_> {
             data: json!({ "run": run.to_string(), "slot": slot, "attempt": attempt }),
         };
         events::record(self.tx, &event, self.now)?;
-        Ok(Some(Claimed { job, given, kind, attempt, output }))
+        Ok(Some(Claimed { job, given, kind, attempt, output, holds }))
     }
 
-    /// Which job is next: the highest priority, then the lowest id.
-    fn pick(&self) -> Result<Option<Head>, LedgerError> {
-        Ok(queue::heads(self.tx)?.into_iter().min_by_key(|head| (std::cmp::Reverse(head.priority), head.job)))
+    /// Which job is next, and what it gets of the machine.
+    fn pick(&self, found: Found) -> Result<Option<(JobId, Holds)>, LedgerError> {
+        let heads = queue::heads(self.tx)?;
+        if let [head] = heads.as_slice()
+            && head.need == 0
+        {
+            return Ok(Some((head.job, Holds::default())));
+        }
+        let needs = heads.iter().map(|head| self.need(head.need)).collect::<Result<Vec<_>, _>>()?;
+        let asked = |(head, need): (&Head, _)| {
+            let Head { job, priority, runnable_since, .. } = *head;
+            resources::Head { need, priority, job, runnable_since }
+        };
+        let asked: Vec<resources::Head<'_>> = heads.iter().zip(&needs).map(asked).collect();
+        let picked = pick(&asked, &self.running()?, &self.capacity(found)?, self.now);
+        Ok(picked.and_then(|picked| Some((heads.get(picked.head)?.job, picked.holds))))
+    }
+
+    /// What jobs with this need need.
+    pub fn need(&self, place: i64) -> Result<Need, LedgerError> {
+        if place == 0 {
+            return Ok(Need::default());
+        }
+        let body = queue::need_at(self.tx, place)?;
+        let need = serde_json::from_str(&body);
+        Ok(need.map_err(|error| StoreError::Impossible(format!("need {place}: {error}")))?)
+    }
+
+    /// What runs in slots and what it holds.
+    pub fn running(&self) -> Result<Vec<Running>, LedgerError> {
+        let running = |(job, since, holds): (JobId, Timestamp, Option<String>)| {
+            let holds = holds.and_then(|holds| serde_json::from_str(&holds).ok()).unwrap_or_default();
+            Running { job, since, holds }
+        };
+        Ok(queue::holders(self.tx)?.into_iter().map(running).collect())
+    }
+
+    /// What there is for queued jobs.
+    pub fn capacity(&self, found: Found) -> Result<Capacity, LedgerError> {
+        let settings = cache::settings(self.tx)?;
+        let mut capacity = Capacity::new(&settings.machine, found);
+        for (group, _) in queue::paused_groups(self.tx)? {
+            capacity.pause_group(&group);
+        }
+        Ok(capacity)
     }
 }

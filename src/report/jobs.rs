@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use owo_colors::Style;
 
+use crate::domain::edge::Edge;
 use crate::domain::lifecycle::State;
 use crate::executor::Job;
 use crate::store::events::Event;
@@ -89,8 +90,8 @@ pub fn card(
     line("tags", given.tags.as_deref().map(pairs))?;
     line("data", given.data.clone())?;
     let parent = |edge: &crate::store::queue::EdgeRow| match edge.kind {
-        crate::domain::edge::Edge::Success => edge.job.to_string(),
-        other => format!("{}:{other}", edge.job),
+        Edge::Success => edge.job.to_string(),
+        Edge::End | Edge::Failure => format!("{}:{}", edge.job, edge.kind),
     };
     line("after", ids(job.parents.iter().map(parent).collect()))?;
     line("children", ids(children.iter().map(ToString::to_string).collect()))?;

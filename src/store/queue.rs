@@ -163,6 +163,37 @@ pub fn next_moment(connection: &Connection) -> Result<Option<Timestamp>, StoreEr
     Ok(moment.map(time))
 }
 
+/// What the runs in slots hold of the machine: their jobs, when they were claimed, and what they hold, as JSON.
+pub fn holders(connection: &Connection) -> Result<Vec<(JobId, Timestamp, Option<String>)>, StoreError> {
+    let doing = "look at the slots";
+    let sql = "SELECT job, claimed, holds FROM runs WHERE slot IS NOT NULL AND outcome IS NULL";
+    let mut statement = connection.prepare_cached(sql).map_err(StoreError::sql(doing))?;
+    let holder = |row: &rusqlite::Row<'_>| Ok((JobId(row.get(0)?), time(row.get(1)?), row.get(2)?));
+    let rows = statement.query_map([], holder).map_err(StoreError::sql(doing))?;
+    rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
+}
+
+/// The groups that somebody has paused, with who that was.
+pub fn paused_groups(connection: &Connection) -> Result<Vec<(String, String)>, StoreError> {
+    let doing = "look at the groups";
+    let mut statement =
+        connection.prepare_cached("SELECT name, paused_by FROM paused_groups").map_err(StoreError::sql(doing))?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(StoreError::sql(doing))?;
+    rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
+}
+
+/// Pauses a group, or lets it go on; whether that was anything new.
+pub fn pause_group(tx: &Connection, name: &str, paused: bool, by: &str, now: Timestamp) -> Result<bool, StoreError> {
+    let changed = if paused {
+        tx.prepare_cached("INSERT OR IGNORE INTO paused_groups (name, since, paused_by) VALUES (?1, ?2, ?3)")
+            .and_then(|mut statement| statement.execute((name, micros(now), by)))
+    } else {
+        tx.prepare_cached("DELETE FROM paused_groups WHERE name = ?1")
+            .and_then(|mut statement| statement.execute([name]))
+    };
+    Ok(changed.map_err(StoreError::sql("pause a group"))? > 0)
+}
+
 /// One edge, seen from its child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EdgeRow {

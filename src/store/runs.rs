@@ -294,12 +294,14 @@ pub struct NewRun<'a> {
     pub scheduled: Option<Timestamp>,
     /// The slot that it runs in.
     pub slot: Option<u32>,
+    /// What it holds of the machine, as JSON.
+    pub holds: Option<&'a str>,
 }
 
 /// Records a run that is about to be started.
 pub fn create(tx: &Connection, new: &NewRun<'_>, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "INSERT INTO runs (id, job, task, kind, attempt, asked_by, claimed, archive, scheduled, slot)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let sql = "INSERT INTO runs (id, job, task, kind, attempt, asked_by, claimed, archive, scheduled, slot, holds)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let values = (
         new.id.to_string(),
         new.job.0,
@@ -311,6 +313,7 @@ pub fn create(tx: &Connection, new: &NewRun<'_>, now: Timestamp) -> Result<(), S
         new.archive,
         new.scheduled.map(micros),
         new.slot,
+        new.holds,
     );
     tx.prepare_cached(sql)
         .and_then(|mut statement| statement.insert(values))

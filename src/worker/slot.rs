@@ -3,7 +3,7 @@
 //! One transaction records the end of one job and claims the next. What happens in between stands in the slot's record,
 //! which is not begun anew before the end that it tells of has been committed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -18,6 +18,7 @@ use crate::domain::causes::in_one_line;
 use crate::domain::evidence::{Ended, Entry, Place, Record};
 use crate::domain::name::RunId;
 use crate::domain::outcome::Outcome;
+use crate::domain::resources::Found;
 use crate::domain::task::Task;
 use crate::home::Home;
 use crate::home::bell::Ear;
@@ -28,7 +29,7 @@ use crate::process::launch::prepare;
 use crate::process::record::is_held;
 use crate::process::spawn::Script;
 use crate::process::wait::{Woken, since};
-use crate::process::{clock, identity, random};
+use crate::process::{clock, identity, machine, random};
 use crate::store::{Durability, Store, StoreError, cache, jobs, queue, runs, supervisor};
 
 use super::run::{Prepared, shortened, spawn_in_wd};
@@ -72,6 +73,8 @@ pub(super) struct Slot {
     prepared: Prepared,
     here: Place,
     exec_id: String,
+    /// What this machine has.
+    found: Found,
     definitions: HashMap<i64, Rc<Task>>,
     environments: HashMap<i64, Rc<Inherited>>,
     /// Since when something is committed and not flushed.
@@ -94,6 +97,7 @@ impl Slot {
             prepared,
             here: identity::here(),
             exec_id,
+            found: machine::detect(),
             definitions: HashMap::new(),
             environments: HashMap::new(),
             unflushed: None,
@@ -165,13 +169,13 @@ impl Slot {
                 return Ok(Turn::Nothing);
             }
         }
-        let (home, now, number) = (&self.home, clock::now(), self.number);
+        let (home, now, number, found) = (&self.home, clock::now(), self.number, self.found);
         let claimed = self.store.write(Durability::Committed, |tx| {
             let ledger = Ledger { tx, home, now };
             if let Some(done) = &*done {
                 settle(&ledger, done)?;
             }
-            if wanted { ledger.claim_next(number, run) } else { Ok(None) }
+            if wanted { ledger.claim_next(number, run, found) } else { Ok(None) }
         })?;
         *done = None;
         self.unflushed.get_or_insert(clock::since_boot());
@@ -221,6 +225,10 @@ impl Slot {
             workdir: workdir.as_ref().unwrap_or(&directory),
         };
         tags.lay_over(&mut variables);
+        let ours = claimed.holds.env().into_iter().chain(threads(&task));
+        for (name, value) in ours.filter(|(name, _)| !task.env.contains_key(name)) {
+            variables.insert(name.into(), value.into());
+        }
         if let Some(workdir) = &workdir {
             make_directory(workdir)?;
         }
@@ -301,6 +309,11 @@ fn settle(ledger: &Ledger<'_>, done: &Done) -> Result<(), LedgerError> {
         Err(LedgerError::Store(StoreError::Impossible(_))) => Ok(()),
         other => other,
     }
+}
+
+/// How many threads the script is told to use.
+fn threads(task: &Task) -> BTreeMap<String, String> {
+    task.resources.demand(Vec::<String>::new(), None).map(|demand| demand.env).unwrap_or_default()
 }
 
 /// The file that a run's output goes to, and its inode; nothing is kept without a path.

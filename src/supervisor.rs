@@ -235,7 +235,7 @@ async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Sig
             continue;
         }
         let event = tokio::select! {
-            heard = hear(&bell, &ear) => {
+            heard = hear(&bell, &ear), if !keeper.is_resting() => {
                 let heard = heard?;
                 if heard.registry {
                     keeper.handle(Event::RegistryChanged);

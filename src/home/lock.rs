@@ -13,9 +13,6 @@ use thiserror::Error;
 /// The longest that a command waits for a lock.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The time between two tries.
-const PAUSE: Duration = Duration::from_micros(500);
-
 /// Why a lock could not be had.
 #[derive(Debug, Error)]
 pub enum LockError {
@@ -42,12 +39,12 @@ pub enum LockError {
 pub struct Lock(#[expect(dead_code, reason = "held for its Drop")] Flock<File>);
 
 impl Lock {
-    /// Takes a lock, waiting at most `patience` for it.
+    /// Takes a lock, waiting at most `patience` for it; for ever with [`Duration::MAX`].
     ///
     /// The pid and the command are written into the file, for the error text of those who wait in vain.
     pub fn take(path: &Path, patience: Duration) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: path.to_path_buf(), source };
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -55,26 +52,32 @@ impl Lock {
             .mode(0o600)
             .open(path)
             .map_err(failed)?;
-        let mut waited = Duration::ZERO;
-        loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => {
-                    // The note is for people; a full disk must not keep anybody from the lock.
-                    let _ = lock.write_all_at(note().as_bytes(), 0);
-                    return Ok(Self(lock));
-                }
-                Err((back, Errno::EWOULDBLOCK)) => file = back,
-                Err((_, errno)) => return Err(failed(errno.into())),
-            }
-            if waited >= patience {
+        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((file, Errno::EWOULDBLOCK)) => wait(file, patience).map_err(failed)?.ok_or_else(|| {
                 let holder = fs::read_to_string(path).unwrap_or_default();
                 let holder = holder.lines().next().unwrap_or("another process").trim_end().to_owned();
-                return Err(LockError::Held { path: path.to_path_buf(), holder });
-            }
-            std::thread::sleep(PAUSE);
-            waited += PAUSE;
-        }
+                LockError::Held { path: path.to_path_buf(), holder }
+            })?,
+            Err((_, errno)) => return Err(failed(errno.into())),
+        };
+        // The note is for people; a full disk must not keep anybody from the lock.
+        let _ = lock.write_all_at(note().as_bytes(), 0);
+        Ok(Self(lock))
     }
+}
+
+/// Waits for a lock that somebody holds; `None` where it cannot be had in time. Whoever waits is woken when it is free:
+/// somebody who only looks now and then finds it taken again and again.
+fn wait(file: File, patience: Duration) -> io::Result<Option<Flock<File>>> {
+    let lock = |file| Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| io::Error::from(errno));
+    if patience == Duration::MAX {
+        return lock(file).map(Some);
+    }
+    let (got, waiting) = std::sync::mpsc::channel();
+    // One that comes too late is given back at once, as nobody takes it.
+    std::thread::Builder::new().spawn(move || got.send(lock(file)))?;
+    waiting.recv_timeout(patience).ok().transpose()
 }
 
 /// `pid 123 (jobexec add LOL)` and a line end, padded so that a shorter note covers a longer one.

@@ -124,6 +124,7 @@ impl Ledger<'_> {
         let lines = lines.unwrap_or_default();
         let data = json!({
             "run": run.id.to_string(),
+            "slot": run.slot,
             "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
             "outcome": end.outcome.code(),
             "reason": reason,

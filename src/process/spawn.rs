@@ -202,10 +202,13 @@ pub struct Script<'a> {
     pub env: &'a [&'a CStr],
     /// Its standard output and error; none where a [`StandIn`] stands in for it.
     pub output: Option<BorrowedFd<'a>>,
-    /// Its umask.
-    pub umask: u32,
-    /// Its limits.
-    pub limits: &'a [(u64, u64)],
+    /// Its umask and its limits; none where they are known to be our own.
+    pub surroundings: Option<(u32, &'a [(u64, u64)])>,
+}
+
+/// Whether a script with this umask and these limits can be spawned as it is. Limits that we can do with are taken on.
+pub fn is_ours(umask: u32, limits: &[(u64, u64)]) -> bool {
+    umask == environment::umask() && environment::shares(limits)
 }
 
 /// Spawns a script in the current directory: a process group of its own, default signals, standard input from
@@ -214,12 +217,13 @@ pub struct Script<'a> {
 /// Where the wanted umask or limits are not our own, it goes through a door that sets them first; a failure behind
 /// that door is reported all the same.
 pub fn script(script: &Script<'_>) -> io::Result<i32> {
-    if script.umask == environment::umask() && environment::shares(script.limits) {
+    let other = script.surroundings.filter(|(umask, limits)| !is_ours(*umask, limits));
+    let Some((umask, limits)) = other else {
         return exec(script.program, script.argv, script.env, script.output, None);
-    }
+    };
     let (listen, report) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-    let limits: Vec<String> = script.limits.iter().map(|(soft, hard)| format!("{soft}:{hard}")).collect();
-    let (umask, limits) = (CString::new(script.umask.to_string())?, CString::new(limits.join(","))?);
+    let limits: Vec<String> = limits.iter().map(|(soft, hard)| format!("{soft}:{hard}")).collect();
+    let (umask, limits) = (CString::new(umask.to_string())?, CString::new(limits.join(","))?);
     let door = [c"jobexec", LIMITS_DOOR, &umask, &limits, script.program];
     let argv: Vec<&CStr> = door.into_iter().chain(script.argv.iter().copied()).collect();
     let pid = exec(OURSELVES, &argv, script.env, script.output, Some(report))?;
@@ -355,8 +359,7 @@ mod tests {
             argv: &pointed(&argv),
             env: &[c"A=b"],
             output: Some(output.as_fd()),
-            umask,
-            limits: &limits,
+            surroundings: Some((umask, &limits)),
         })?;
         nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None).unwrap();
         let mut text = String::new();

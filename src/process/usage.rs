@@ -1,7 +1,9 @@
 //! What processes use now, and whether the kernel has been short of memory.
 
+use std::time::Duration;
+
 use super::identity::{stat, ticks_per_second};
-use super::{proc, tree};
+use super::{clock, proc, tree};
 
 /// What a tree of processes uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +37,27 @@ pub fn memory_kills() -> u64 {
     let mut buffer = [0; 16 * 1024];
     let text = proc::read("/proc/vmstat", &mut buffer).unwrap_or_default();
     proc::word_after(text, "oom_kill ").and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// How old a count may be that is taken for the present one. Asking for it takes longer than some runs.
+const RECENT: Duration = Duration::from_secs(1);
+
+/// The count of [`memory_kills`], asked for now and then.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MemoryKills(Option<(Duration, u64)>);
+
+impl MemoryKills {
+    /// How many there were not long ago.
+    pub fn before(&mut self) -> u64 {
+        match self.0 {
+            Some((at, count)) if clock::since_boot().saturating_sub(at) < RECENT => count,
+            Some(_) | None => {
+                let count = memory_kills();
+                self.0 = Some((clock::since_boot(), count));
+                count
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -256,7 +256,17 @@ CREATE INDEX jobs_delayed ON jobs (not_before) WHERE door = 'queue' AND not_befo
 CREATE INDEX jobs_hooked ON jobs (id) WHERE state IN ('STAGED_IN', 'RUN_DONE', 'RUN_ERROR', 'RUN_TIMEOUT');
 CREATE INDEX jobs_staging ON jobs (id) WHERE state IN ('READY', 'POSTPROCESSED');
 CREATE INDEX jobs_by_spawner ON jobs (spawned_by) WHERE spawned_by IS NOT NULL;
-CREATE INDEX runs_in_slots ON runs (slot) WHERE slot IS NOT NULL AND outcome IS NULL;
+-- What runs is one small page; each index that a run enters and leaves is one more to be written.
+DROP INDEX runs_open;
+DROP INDEX runs_open_of_task;
+DROP INDEX runs_by_task;
+DROP INDEX jobs_by_task;
+CREATE INDEX runs_open ON runs (slot, job) WHERE outcome IS NULL;
+CREATE INDEX runs_open_of_task ON runs (task) WHERE outcome IS NULL AND task IS NOT NULL;
+DROP INDEX runs_with_output;
+CREATE INDEX runs_with_output ON runs (task) WHERE inode IS NOT NULL AND output_removed = 0 AND task IS NOT NULL;
+CREATE INDEX runs_by_task ON runs (task) WHERE task IS NOT NULL;
+CREATE INDEX jobs_by_task ON jobs (task) WHERE task IS NOT NULL;
 ";
 
 /// The version of a database's schema; 0 for an empty one.

@@ -31,6 +31,9 @@ const ROUNDS: usize = 64;
 /// What is committed survives a power cut after this at the latest.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
+/// How often it is looked at most while slots alone ring: what they do they see to themselves.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
 /// How many pages are committed before they are moved into the database's file. The next change after that begins the
 /// log anew, which waits for the disk: too long for every restart.
 const CHECKPOINT_AFTER: i64 = 1000;
@@ -145,6 +148,8 @@ pub(super) struct Keeper {
     pub(super) began: Timestamp,
     pub(super) scripts: Scripts,
     pub(super) slots: BTreeMap<u32, Slot>,
+    /// Until when the bell is not listened to: the last look found nothing but what slots did.
+    rests_until: Duration,
     /// How many slots there are to be.
     pub(super) slot_count: u32,
     /// Runs that are settled, by us or by a command that may be killed before it removes their records: these go with the
@@ -201,6 +206,7 @@ impl Keeper {
             began,
             scripts: Scripts::new()?,
             slots: BTreeMap::new(),
+            rests_until: Duration::ZERO,
             slot_count: options.slots,
             settled: BTreeSet::new(),
             started: BTreeSet::new(),
@@ -243,6 +249,11 @@ impl Keeper {
     /// When a schedule is to be looked at next, as a time since 1970.
     pub(super) fn next_fire(&self) -> Option<Duration> {
         self.fires.next()
+    }
+
+    /// Whether the bell is not listened to at present.
+    pub(super) fn is_resting(&self) -> bool {
+        clock::since_boot() < self.rests_until
     }
 
     /// When something is to be done next.
@@ -416,17 +427,25 @@ impl Keeper {
     fn read_events(&mut self) -> Result<bool, ExecutorError> {
         self.version = self.executor.data_version()?;
         let events = self.executor.changed_since(self.event)?;
+        self.rests_until = Duration::ZERO;
         let Some(last) = events.last() else { return Ok(false) };
         self.event = last.id;
         let mut names = BTreeMap::new();
+        if events.iter().all(told::is_of_slot) {
+            self.rests_until = clock::since_boot() + BETWEEN_LOOKS;
+            self.agenda.set(Item::Queue, self.rests_until);
+        }
         for event in &events {
             told::event(event);
+            self.failed |= event.to == Some(State::Failed);
+            if told::is_of_slot(event) {
+                continue;
+            }
             // Somebody else may have settled it, and be killed before its record is removed.
             if let Some(run) = told::ended_run(event) {
                 self.release(run);
                 self.settled.insert(run);
             }
-            self.failed |= event.to == Some(State::Failed);
             if let Some(name) = event.task.as_deref().and_then(|name| TaskName::parse(name).ok()) {
                 names.insert(name.key(), name);
             }
@@ -492,6 +511,9 @@ impl Keeper {
 
     /// Whether nothing runs or can still run by itself, apart from what is kept alive and what waits for a schedule.
     pub(super) fn is_idle(&self) -> Result<bool, ExecutorError> {
+        if self.is_resting() {
+            return Ok(false);
+        }
         let ends = |key: &str| self.tasks.get(key).is_none_or(|task| task.restart != Restart::Always);
         let runs = self.runs.values().any(|run| run.key.as_deref().is_none_or(ends));
         let waits = self.waits.keys().any(|key| ends(key));

@@ -18,6 +18,7 @@ pub(super) fn event(event: &Event) {
     let text = |key: &str| event.data.get(key).and_then(Value::as_str);
     let reason = text("reason").unwrap_or_default();
     match event.cause.as_str() {
+        "ended" if is_of_slot(event) => ended_in_slot(event, reason),
         "ended" => ended(event, task, reason),
         "crash_looping" => {
             warn!("{task} is crash-looping: 5 failures within 10 minutes; it goes on being started again");
@@ -46,6 +47,21 @@ pub(super) fn event(event: &Event) {
         "armed" => info!("{} arms {task}", text("by").unwrap_or("somebody")),
         "started" => debug!("{} starts {task}", text("by").unwrap_or("somebody")),
         other => debug!("{other} {task}"),
+    }
+}
+
+/// Whether an event tells of a run in a slot: there may be thousands of them.
+pub(super) fn is_of_slot(event: &Event) -> bool {
+    event.data.get("slot").is_some_and(Value::is_number)
+}
+
+fn ended_in_slot(event: &Event, reason: &str) {
+    let job = event.job.map(|job| job.to_string()).unwrap_or_default();
+    let task = event.task.as_ref().map(|task| format!(" ({task})")).unwrap_or_default();
+    if event.data.get("output").is_some_and(Value::is_array) {
+        warn!("job {job}{task} ended: {reason}");
+    } else {
+        debug!("job {job}{task} ended: {reason}");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::process::record::RecordFile;
 use crate::process::spawn::{Script, StandIn, release, script};
 use crate::process::spec::{Answer, Sealed, Told, word, words};
 use crate::process::wait::{Waiter, since};
-use crate::process::{clock, identity, output, wait};
+use crate::process::{clock, identity, output, usage, wait};
 
 use super::watch::{Limits, Owner, Watch};
 
@@ -66,7 +66,12 @@ fn begin_watch<'p>(sealed: &Sealed, prepared: &'p mut Prepared, answer: OwnedFd)
         Ok(pid) => {
             Answer::Started(pid).send(answer);
             let _ = bell::ring(spec.bell);
-            let limits = Limits { number: spec.run.low64(), timeout: spec.timeout, stop: spec.stop.clone() };
+            let limits = Limits {
+                number: spec.run.low64(),
+                timeout: spec.timeout,
+                stop: spec.stop.clone(),
+                memory_kills: usage::memory_kills(),
+            };
             Ok(Watch::new(pid, limits, start, record, waiter, Owner::Task(spec.bell.to_path_buf())))
         }
         Err(Begin::CouldNotStart(error)) => {
@@ -114,8 +119,7 @@ fn begin(spec: &Told<'_>, worker: ProcessId, record: &mut RecordFile) -> Result<
         argv: &words(&spec.argv)?,
         env: &words(&spec.env)?,
         output: None,
-        umask: spec.umask,
-        limits: &spec.limits,
+        surroundings: Some((spec.umask, &spec.limits)),
     };
     let pid = spawn_in_wd(spec.wd, &script, &file).map_err(Begin::CouldNotStart)?;
     // The script is our unreaped child: its pid is certainly its own, and it can be identified even as a zombie.

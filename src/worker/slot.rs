@@ -27,7 +27,8 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::process::environment::{self, Inherited, RunTags};
 use crate::process::launch::prepare;
 use crate::process::record::is_held;
-use crate::process::spawn::Script;
+use crate::process::spawn::{self, Script};
+use crate::process::usage::MemoryKills;
 use crate::process::wait::{Woken, since};
 use crate::process::{clock, identity, machine, random};
 use crate::store::{Durability, Store, StoreError, cache, jobs, queue, runs, supervisor};
@@ -64,6 +65,13 @@ enum Turn {
     Leave,
 }
 
+/// What jobs inherit.
+struct Surroundings {
+    inherited: Inherited,
+    /// Whether umask and limits are those of this process.
+    ours: bool,
+}
+
 /// One slot of the queue, and the process that works in it.
 pub(super) struct Slot {
     number: u32,
@@ -75,8 +83,9 @@ pub(super) struct Slot {
     exec_id: String,
     /// What this machine has.
     found: Found,
+    memory_kills: MemoryKills,
     definitions: HashMap<i64, Rc<Task>>,
-    environments: HashMap<i64, Rc<Inherited>>,
+    environments: HashMap<i64, Rc<Surroundings>>,
     /// Since when something is committed and not flushed.
     unflushed: Option<Duration>,
 }
@@ -87,6 +96,8 @@ impl Slot {
         let ours = |error: &dyn std::error::Error| in_one_line(error);
         let home = Home::open(folder).map_err(|error| ours(&error))?.ok_or("the folder is gone")?;
         let store = Store::create(&home).map_err(|error| ours(&error))?;
+        // The supervisor does that.
+        store.checkpoint_by_hand().map_err(|error| ours(&error))?;
         let ear = Ear::of_bell(&home).map_err(|error| ours(&error))?;
         let exec_id = cache::head(store.reader()).map_err(|error| ours(&error))?.map(|(_, id)| id).unwrap_or_default();
         Ok(Self {
@@ -98,6 +109,7 @@ impl Slot {
             here: identity::here(),
             exec_id,
             found: machine::detect(),
+            memory_kills: MemoryKills::default(),
             definitions: HashMap::new(),
             environments: HashMap::new(),
             unflushed: None,
@@ -170,7 +182,7 @@ impl Slot {
             }
         }
         let (home, now, number, found) = (&self.home, clock::now(), self.number, self.found);
-        let claimed = self.store.write(Durability::Committed, |tx| {
+        let claimed = self.store.write_patiently(Durability::Committed, Duration::MAX, |tx| {
             let ledger = Ledger { tx, home, now };
             if let Some(done) = &*done {
                 settle(&ledger, done)?;
@@ -210,8 +222,8 @@ impl Slot {
         let ours = |error: &dyn std::error::Error| in_one_line(error);
         self.write(record, Entry::Prepared { run, place: self.here.clone() })?;
         let task = self.definition(claimed.job.definition).map_err(|error| ours(&error))?;
-        let inherited = self.inherited(claimed.job.environment).map_err(|error| ours(&error))?;
-        let (plan, mut variables) = prepare(&task, &inherited).map_err(|error| ours(&error))?;
+        let around = self.surroundings(claimed.job.environment).map_err(|error| ours(&error))?;
+        let (plan, mut variables) = prepare(&task, &around.inherited).map_err(|error| ours(&error))?;
         let directory = self.home.job_directory(claimed.job.id);
         let workdir = claimed.given.workdir.as_ref().map(|path| self.home.jobs().join(path));
         let tags = RunTags {
@@ -246,8 +258,7 @@ impl Slot {
             argv: &argv.iter().map(CString::as_c_str).collect::<Vec<_>>(),
             env: &env.iter().map(CString::as_c_str).collect::<Vec<_>>(),
             output: None,
-            umask: inherited.umask,
-            limits: &inherited.limits,
+            surroundings: (!around.ours).then_some((around.inherited.umask, &around.inherited.limits)),
         };
         let start = clock::since_boot();
         let pid = spawn_in_wd(workdir.as_deref().unwrap_or(&task.wd), &script, &output)?;
@@ -255,7 +266,12 @@ impl Slot {
         if let Ok(script) = identity::identify(pid) {
             let _ = self.write(record, Entry::Started { script, time: clock::now() });
         }
-        let limits = Limits { number: run.low64(), timeout: task.timeout, stop: task.stop.clone() };
+        let limits = Limits {
+            number: run.low64(),
+            timeout: task.timeout,
+            stop: task.stop.clone(),
+            memory_kills: self.memory_kills.before(),
+        };
         let Prepared { record: file, waiter, .. } = &mut self.prepared;
         let ended = Watch::new(pid, limits, start, file, waiter, Owner::Slot).until_empty();
         if let Some(path) = path {
@@ -281,16 +297,17 @@ impl Slot {
         Ok(task)
     }
 
-    fn inherited(&mut self, place: i64) -> Result<Rc<Inherited>, LedgerError> {
-        if let Some(inherited) = self.environments.get(&place) {
-            return Ok(Rc::clone(inherited));
+    fn surroundings(&mut self, place: i64) -> Result<Rc<Surroundings>, LedgerError> {
+        if let Some(around) = self.environments.get(&place) {
+            return Ok(Rc::clone(around));
         }
         let bytes = jobs::environment_at(self.store.reader(), place)?;
         let decoded = Inherited::decode(&bytes);
         let decoded = decoded.map_err(|error| StoreError::Impossible(format!("environment {place}: {error}")))?;
-        let inherited = Rc::new(decoded);
-        keep(&mut self.environments, place, &inherited);
-        Ok(inherited)
+        let ours = spawn::is_ours(decoded.umask, &decoded.limits);
+        let around = Rc::new(Surroundings { inherited: decoded, ours });
+        keep(&mut self.environments, place, &around);
+        Ok(around)
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Limits {
     pub(super) timeout: Option<Duration>,
     /// How it is stopped.
     pub(super) stop: StopSequence,
+    /// How many processes the kernel had killed for want of memory before it began.
+    pub(super) memory_kills: u64,
 }
 
 /// Whose worker it is, and so what follows when nothing of the run is left.
@@ -57,7 +59,6 @@ pub(super) struct Watch<'p> {
     /// The same as it is on record, once it is.
     ended: Option<Ended>,
     leftover: u32,
-    memory_kills: u64,
     /// How long to wait for a child's end before killing again; set while killing.
     pause: Option<Duration>,
 }
@@ -87,7 +88,6 @@ impl<'p> Watch<'p> {
             flushed: false,
             ended: None,
             leftover: 0,
-            memory_kills: usage::memory_kills(),
             pause: None,
         }
     }
@@ -222,7 +222,7 @@ impl<'p> Watch<'p> {
     fn record_outcome(&mut self, cause: Cause) {
         let Some(child) = self.exit else { return };
         let killed = matches!(child.exit, Exit::Signal { number: libc::SIGKILL, .. });
-        let out_of_memory = cause == Cause::Itself && killed && usage::memory_kills() > self.memory_kills;
+        let out_of_memory = cause == Cause::Itself && killed && usage::memory_kills() > self.limits.memory_kills;
         let cause = if out_of_memory { Cause::OutOfMemory } else { cause };
         self.written = clock::since_boot();
         let outcome = Outcome::Ended { exit: child.exit, cause };

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use crate::domain::group::Settings;
 use crate::domain::name::{ExecId, TaskName};
 use crate::domain::task::Task;
 
@@ -13,6 +14,7 @@ mod draft;
 pub mod edit;
 pub mod field;
 pub mod file;
+mod groups;
 pub mod mistake;
 mod read;
 mod value;
@@ -31,6 +33,8 @@ pub struct Registry {
     pub exec_id: ExecId,
     /// The tasks in the order of the file.
     pub tasks: Vec<Task>,
+    /// What it says besides.
+    pub settings: Settings,
 }
 
 impl Registry {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::group::Settings;
 use crate::domain::name::TaskName;
 use crate::domain::task::Task;
 use crate::home::lock::{self, Lock};
@@ -14,7 +15,7 @@ use crate::store::{Durability, StoreError, cache};
 use super::{Executor, ExecutorError};
 
 /// The format of the cached tasks: it changes with the fields of a task, and an older cache is then not used.
-const CACHE_FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/3");
+const CACHE_FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/4");
 
 /// The tasks that are defined.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Definitions {
     pub exec_id: String,
     /// The tasks in the file's order.
     pub tasks: Vec<Arc<Task>>,
+    /// What the file says besides.
+    pub settings: Settings,
     /// What is wrong with the file now, in which case the rest is from when it was last good.
     pub mistake: Option<ExecutorError>,
 }
@@ -72,18 +75,21 @@ impl Executor {
         if head.is_some_and(|(cached, _)| cached == print)
             && let Some(cached) = cache::read(self.store.reader())?
         {
-            return Ok(Definitions { exec_id: cached.exec_id, tasks: cached.tasks, mistake: None });
+            let cache::Cached { exec_id, tasks, settings, .. } = cached;
+            return Ok(Definitions { exec_id, tasks, settings, mistake: None });
         }
         match self.read_registry() {
             Ok((contents, registry)) => {
                 self.remember(&contents.fingerprint, &registry)?;
                 let tasks = registry.tasks.into_iter().map(Arc::new).collect();
-                Ok(Definitions { exec_id: registry.exec_id.to_string(), tasks, mistake: None })
+                let (exec_id, settings) = (registry.exec_id.to_string(), registry.settings);
+                Ok(Definitions { exec_id, tasks, settings, mistake: None })
             }
             Err(mistake @ (ExecutorError::Registry { .. } | ExecutorError::File(FileError::NotText { .. }))) => {
                 let cached = cache::read(self.store.reader())?;
-                let (exec_id, tasks) = cached.map(|cached| (cached.exec_id, cached.tasks)).unwrap_or_default();
-                Ok(Definitions { exec_id, tasks, mistake: Some(mistake) })
+                let (exec_id, tasks, settings) =
+                    cached.map(|cached| (cached.exec_id, cached.tasks, cached.settings)).unwrap_or_default();
+                Ok(Definitions { exec_id, tasks, settings, mistake: Some(mistake) })
             }
             Err(error) => Err(error),
         }
@@ -92,7 +98,7 @@ impl Executor {
     /// Nobody defines anything, but the executor keeps its id.
     fn without_file(&self) -> Result<Definitions, ExecutorError> {
         let exec_id = cache::head(self.store.reader())?.map(|(_, id)| id).unwrap_or_default();
-        Ok(Definitions { exec_id, tasks: Vec::new(), mistake: None })
+        Ok(Definitions { exec_id, tasks: Vec::new(), settings: Settings::default(), mistake: None })
     }
 
     pub(super) fn read_registry(&self) -> Result<(Contents, Registry), ExecutorError> {
@@ -107,7 +113,7 @@ impl Executor {
     fn remember(&mut self, fingerprint: &Fingerprint, registry: &Registry) -> Result<(), ExecutorError> {
         let id = registry.exec_id.as_str();
         let print = stamp(fingerprint);
-        self.try_to_cache(|tx| cache::replace(tx, &print, id, &registry.tasks))
+        self.try_to_cache(|tx| cache::replace(tx, &print, id, &registry.tasks, &registry.settings))
     }
 
     /// Writes the cache, if that is possible without waiting: it only saves work.
@@ -186,13 +192,13 @@ impl Executor {
     pub fn check(&mut self) -> Result<Vec<(TaskName, super::StartError)>, ExecutorError> {
         let (_, registry) = self.read_registry()?;
         let inherited = crate::process::environment::Inherited::capture();
-        let looked = registry.tasks.iter().map(|task| (task, super::start::look(task, &inherited)));
-        Ok(looked.filter_map(|(task, found)| Some((task.name.clone(), found.err()?))).collect())
+        let troubles = registry.tasks.iter().map(|task| (task, super::start::foresee(task, &inherited)));
+        Ok(troubles.filter_map(|(task, trouble)| Some((task.name.clone(), trouble?))).collect())
     }
 
-    /// What would keep a task from being started now, if anything.
+    /// What would keep a task from being started now, if anything. That it must be given values is no trouble.
     pub fn foresee(&self, task: &Task) -> Option<super::StartError> {
-        super::start::look(task, &crate::process::environment::Inherited::capture()).err()
+        super::start::foresee(task, &crate::process::environment::Inherited::capture())
     }
 
     /// What tells one state of the registry's file from another; `None` where there is no file.

@@ -10,6 +10,8 @@ use crate::domain::notice::{Notify, Occasion};
 use crate::domain::restart::{Backoff, Thousandths, Window};
 use crate::domain::task::{Program, Restart, Stall, StallAction};
 
+mod work;
+
 const HEAD: &str = "version = 1\nexec_id = \"xg15\"\n";
 
 /// A registry that uses every form at least once.
@@ -428,8 +430,8 @@ fn sample(field: &Field) -> &'static str {
         _ => {}
     }
     match field.form {
-        "text" | "text or list of texts" => "\"odd\"",
-        "list of texts" => "[\"odd\"]",
+        "text" | "text or list of texts" | "name" | "text with placeholders" => "\"odd\"",
+        "list of texts" | "list of names" | "list of patterns" => "[\"odd\"]",
         "table of texts" => "{ ODD = \"1\" }",
         "duration" => "\"77s\"",
         "number" | "number from 1 to 100" => "77",
@@ -444,6 +446,9 @@ fn sample(field: &Field) -> &'static str {
         "number from 0 to 1 or `\"10%\"`" => "\"77%\"",
         "text or list of `failure`, `crash-loop`, `recovery`, `finish`, `stall`" => "[\"finish\"]",
         "URL" => "\"https://odd\"",
+        "table of parameters" => "{ odd = { default = 7 } }",
+        "integer" => "-77",
+        "table of slots" => "{ odd = { direction = \"out\", local = \"odd\" } }",
         other => panic!("no sample for {other}"),
     }
 }

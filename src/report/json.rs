@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC, durations seconds, sizes bytes, ids numbers, signals names.
 
 mod night;
+mod work;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -103,7 +104,9 @@ pub fn task(task: &Task, exec_id: &str, added: Option<Timestamp>) -> Map<String,
         "tags": task.tags,
         "added": added.map(moment),
     });
-    if let Value::Object(map) = value { map } else { Map::new() }
+    let mut map = if let Value::Object(map) = value { map } else { Map::new() };
+    map.extend(work::of_jobs(task));
+    map
 }
 
 /// A task's definition and status.

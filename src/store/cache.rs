@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::domain::group::Settings;
 use crate::domain::name::TaskName;
 use crate::domain::task::Task;
 
@@ -21,6 +22,8 @@ pub struct Cached {
     pub exec_id: String,
     /// The tasks in the file's order.
     pub tasks: Vec<Arc<Task>>,
+    /// What the file says besides.
+    pub settings: Settings,
 }
 
 /// The fingerprint and the executor's id that the cache holds.
@@ -29,6 +32,16 @@ pub fn head(connection: &Connection) -> Result<Option<(String, String)>, StoreEr
         .query_row("SELECT fingerprint, exec_id FROM registry_cache", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
         .map_err(StoreError::sql(DOING))
+}
+
+/// What the registry says besides its tasks, as it was when it was last read without a mistake.
+pub fn settings(connection: &Connection) -> Result<Settings, StoreError> {
+    let text: Option<Option<String>> = connection
+        .prepare_cached("SELECT settings FROM registry_cache")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
+        .map_err(StoreError::sql(DOING))?;
+    // One that a jobexec with other settings wrote is not used any more when this one has read the file.
+    Ok(text.flatten().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
 /// The whole cache; `None` where there is none, or where it was written by a jobexec with other fields.
@@ -46,16 +59,28 @@ pub fn read(connection: &Connection) -> Result<Option<Cached>, StoreError> {
         };
         tasks.push(Arc::new(task));
     }
-    Ok(Some(Cached { fingerprint, exec_id, tasks }))
+    Ok(Some(Cached { fingerprint, exec_id, tasks, settings: settings(connection)? }))
 }
 
 /// Replaces the cache.
-pub fn replace(tx: &Connection, fingerprint: &str, exec_id: &str, tasks: &[Task]) -> Result<(), StoreError> {
+pub fn replace(
+    tx: &Connection,
+    fingerprint: &str,
+    exec_id: &str,
+    tasks: &[Task],
+    settings: &Settings,
+) -> Result<(), StoreError> {
     tx.execute("DELETE FROM registry_tasks", []).map_err(StoreError::sql(DOING))?;
     for (position, task) in tasks.iter().enumerate() {
         put(tx, i64::try_from(position).unwrap_or(i64::MAX), task)?;
     }
-    set_head(tx, fingerprint, exec_id)
+    let settings = serde_json::to_string(settings).map_err(|error| StoreError::Impossible(error.to_string()))?;
+    tx.execute(
+        "INSERT OR REPLACE INTO registry_cache (id, fingerprint, exec_id, settings) VALUES (1, ?1, ?2, ?3)",
+        [fingerprint, exec_id, &settings],
+    )
+    .map(drop)
+    .map_err(StoreError::sql(DOING))
 }
 
 /// Adds one task at the end, if the cache is that of the file before. Somebody else may have read the new file already.
@@ -67,7 +92,9 @@ pub fn append(tx: &Connection, before: &str, fingerprint: &str, exec_id: &str, t
         .query_row("SELECT coalesce(max(position), -1) + 1 FROM registry_tasks", [], |row| row.get(0))
         .map_err(StoreError::sql(DOING))?;
     put(tx, next, task)?;
-    set_head(tx, fingerprint, exec_id)
+    tx.execute("UPDATE registry_cache SET fingerprint = ?1, exec_id = ?2", [fingerprint, exec_id])
+        .map(drop)
+        .map_err(StoreError::sql(DOING))
 }
 
 /// One task of the cache.
@@ -87,19 +114,10 @@ fn put(tx: &Connection, position: i64, task: &Task) -> Result<(), StoreError> {
         .map_err(StoreError::sql(DOING))
 }
 
-fn set_head(tx: &Connection, fingerprint: &str, exec_id: &str) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT OR REPLACE INTO registry_cache (id, fingerprint, exec_id) VALUES (1, ?1, ?2)",
-        [fingerprint, exec_id],
-    )
-    .map(drop)
-    .map_err(StoreError::sql(DOING))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::name::TaskName;
+    use crate::domain::group::{Group, Label};
     use crate::domain::task::Program;
     use crate::store::{Durability, tests::store};
 
@@ -113,11 +131,16 @@ mod tests {
             task
         };
         let tasks = vec![task("b"), task("a")];
-        store.write(Durability::Committed, |tx| replace(tx, "1", "xg15", &tasks)).unwrap();
+        assert_eq!(settings(store.reader()).unwrap(), Settings::default());
+        let group = Group { name: Label::parse("Disk").unwrap(), parallel: 2 };
+        let said = Settings { groups: [("disk".to_owned(), group)].into() };
+        store.write(Durability::Committed, |tx| replace(tx, "1", "xg15", &tasks, &said)).unwrap();
         store.write(Durability::Committed, |tx| append(tx, "1", "2", "xg15", &task("c"))).unwrap();
         store.write(Durability::Committed, |tx| append(tx, "1", "3", "xg15", &task("d"))).unwrap();
         let cached = read(store.reader()).unwrap().unwrap();
         assert_eq!((cached.fingerprint.as_str(), cached.exec_id.as_str()), ("2", "xg15"));
         assert_eq!(cached.tasks, ["b", "a", "c"].map(|name| Arc::new(task(name))));
+        assert_eq!((&cached.settings, &settings(store.reader()).unwrap()), (&said, &said));
+        assert_eq!(said.group(&Label::parse("DISK").unwrap()).map(|group| group.parallel), Some(2));
     }
 }

@@ -222,6 +222,9 @@ ALTER TABLE jobs ADD COLUMN decision TEXT;
 ALTER TABLE jobs ADD COLUMN exit_code INTEGER;
 ALTER TABLE jobs ADD COLUMN signal INTEGER;
 
+-- What the registry says besides its tasks (JSON).
+ALTER TABLE registry_cache ADD COLUMN settings TEXT;
+
 -- What jobs need besides a slot (JSON), once per content.
 CREATE TABLE needs (id INTEGER PRIMARY KEY, body TEXT NOT NULL UNIQUE) STRICT;
 

@@ -30,7 +30,7 @@ impl Keeper {
     pub(super) fn reload(&mut self) -> Result<(), ExecutorError> {
         self.agenda.cancel(&Item::Reload);
         self.registry = self.executor.registry_stamp()?;
-        let Definitions { exec_id, tasks, mistake } = self.executor.definitions()?;
+        let Definitions { exec_id, tasks, mistake, settings: _ } = self.executor.definitions()?;
         let mistake = mistake.map(|mistake| {
             let hints = mistake.hints().into_iter().map(|hint| format!("\nhint: {hint}"));
             format!("{mistake}{}", hints.collect::<String>())

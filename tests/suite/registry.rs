@@ -10,6 +10,7 @@ mod hand;
 mod list;
 mod mistakes;
 mod newer;
+mod params;
 mod restarting;
 mod secrets;
 

@@ -8,16 +8,21 @@ mod explain;
 mod failure;
 mod fields;
 mod history;
+mod job;
+mod jobs;
 mod keep;
 mod list;
 mod log;
 mod next;
 mod report;
 mod run;
+mod schedule;
 mod service;
 mod shell;
 mod status;
+mod submit;
 mod tail;
+mod wait;
 
 use std::ffi::OsString;
 
@@ -57,6 +62,10 @@ fn dispatch(context: &mut Context, verb: Option<Verb>) -> Result<u8, Failure> {
         Verb::Start { names, all, now } => run::start(context, &names, all, now),
         Verb::Stop { names, all } => run::stop(context, &names, all),
         Verb::Restart { names } => run::restart(context, &names),
+        Verb::Jobs(arguments) => jobs::jobs(context, &arguments),
+        Verb::Job { what } => job::job(context, &what),
+        Verb::Wait(arguments) => wait::wait(context, &arguments),
+        Verb::Submit(arguments) => submit::submit(context, &arguments),
         Verb::KeepRestarting(arguments) => keep::keep_restarting(context, &arguments),
         Verb::Status { names, watch, usage, next_run } => {
             status::status(context, &names, watch, status::Shape { usage, next_run })

@@ -4,6 +4,7 @@
 
 pub mod amount;
 pub mod causes;
+pub mod edge;
 pub mod evidence;
 pub mod group;
 pub mod hooks;
@@ -14,8 +15,11 @@ pub mod name;
 pub mod notice;
 pub mod outcome;
 pub mod params;
+pub mod resources;
 pub mod restart;
 pub mod schedule;
+pub mod selection;
+pub mod settings;
 pub mod signal;
 pub mod since;
 pub mod status;

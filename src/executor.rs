@@ -11,15 +11,20 @@ mod explain;
 mod fire;
 mod history;
 mod import;
+mod jobs;
 mod journal;
 mod night;
 mod output;
 mod retention;
+mod select;
+mod slots;
 mod start;
 mod status;
 mod stop;
+mod submit;
 mod supervise;
 mod upcoming;
+mod wait;
 
 use std::path::Path;
 
@@ -35,6 +40,7 @@ use crate::registry::{self, file};
 use crate::store::{Durability, Store, events, tasks};
 
 pub use crate::ledger::EndedRun;
+pub use crate::ledger::followers::Again as Rerun;
 pub use crate::ledger::output::Output;
 pub use again::{Again, AgainAnswers, Spare, Starter};
 pub use define::{Added, Definition, Difference, Removed};
@@ -45,15 +51,20 @@ pub use explain::Explanation;
 pub use fire::Fired;
 pub use history::{Attempt, Past};
 pub use import::Found;
+pub use jobs::{Did, JobAnswers};
 pub use journal::{Journal, Line};
 pub use night::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
 };
+pub use select::{Job, Which};
+pub use slots::{Ahead, SlotWorker};
 pub use start::Started;
 pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};
+pub use submit::Order;
 pub use supervise::{OpenRun, Upkeep, holder, seen_end};
-pub use upcoming::{Meaning, Planned, Upcoming};
+pub use upcoming::{LeftOut, Meaning, Obstacle, Plan, Planned, Upcoming};
+pub use wait::{Tally, Until, Waited};
 
 /// Who asks, and from where.
 #[derive(Debug, Clone)]

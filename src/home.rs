@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
-use crate::domain::name::{JobId, RunId, TaskName};
+use crate::domain::name::{JobId, RunRef, TaskName};
 
 /// Why a folder cannot be used.
 #[derive(Debug, Error)]
@@ -204,8 +204,14 @@ impl Home {
     }
 
     /// The record of one run.
-    pub fn record(&self, run: RunId) -> PathBuf {
-        self.runs().join(run.to_string())
+    pub fn record(&self, run: impl Into<RunRef>) -> PathBuf {
+        let run = run.into();
+        run.slot.map_or_else(|| self.runs().join(run.id.to_string()), |slot| self.slot_record(slot))
+    }
+
+    /// The record of a slot of the queue.
+    pub fn slot_record(&self, slot: u32) -> PathBuf {
+        self.runs().join(format!("slot-{slot}"))
     }
 
     /// The file that a task's current or last run writes to.
@@ -218,8 +224,8 @@ impl Home {
         self.jobs().join(job.to_string())
     }
 
-    /// The folder of the jobs' own directories.
-    fn jobs(&self) -> PathBuf {
+    /// The folder of the jobs' own directories, and of the work directories that they name.
+    pub fn jobs(&self) -> PathBuf {
         self.root.join("jobs")
     }
 

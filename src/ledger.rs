@@ -1,8 +1,10 @@
 //! What is written in one transaction: the ends of runs and what follows from them. Whoever makes such a change, a
 //! command, the supervisor or a queue's worker, makes it through a [`Ledger`].
 
+pub mod followers;
 pub mod notice;
 pub mod output;
+pub mod queue;
 pub mod settle;
 
 use jiff::Timestamp;
@@ -12,8 +14,7 @@ use thiserror::Error;
 
 use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::{IllegalMove, Input, Policy, step};
-use crate::domain::name::TaskName;
-use crate::domain::task::Restart;
+use crate::domain::name::{JobId, TaskName};
 use crate::home::Home;
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::runs::RunRow;
@@ -28,6 +29,17 @@ pub enum LedgerError {
     /// A move that a job cannot make.
     #[error(transparent)]
     Move(#[from] IllegalMove),
+    /// A job is to wait for one that does not exist.
+    #[error("no job {0} to wait for")]
+    NoSuchParent(JobId),
+    /// A job is to be run again while one that waited for it runs.
+    #[error("job {job} cannot be run again while job {follower}, which follows it, runs")]
+    FollowerRuns {
+        /// The job.
+        job: JobId,
+        /// The one that runs.
+        follower: JobId,
+    },
 }
 
 /// An open transaction, and what every entry needs.
@@ -52,12 +64,19 @@ impl Ledger<'_> {
 
     /// Cancels a job that waits to run again.
     pub fn cancel(&self, job: &JobRow, task: &TaskName, reason: &str) -> Result<(), LedgerError> {
-        let policy = Policy { restart: Restart::Never, retries: None, used: 0 };
+        let policy = Policy::default();
         let path = step(job.state, Input::Cancelled, policy)?;
         let state = path.last().copied().unwrap_or(job.state);
         let (attempt, retries_used) = (job.attempt, job.retries_used);
-        let change =
-            Change { state, code: Some("cancelled"), reason: Some(reason), attempt, retries_used, not_before: None };
+        let change = Change {
+            state,
+            code: Some("cancelled"),
+            reason: Some(reason),
+            attempt,
+            retries_used,
+            not_before: None,
+            exit: None,
+        };
         jobs::change(self.tx, job.id, &change, self.now)?;
         let event = events::NewEvent {
             job: Some(job.id),

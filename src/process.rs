@@ -8,6 +8,7 @@ pub mod follow;
 pub mod identity;
 pub mod launch;
 pub mod lifelock;
+pub mod machine;
 pub mod output;
 mod proc;
 pub mod random;

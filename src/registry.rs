@@ -6,8 +6,8 @@
 
 use std::path::Path;
 
-use crate::domain::group::Settings;
 use crate::domain::name::{ExecId, TaskName};
+use crate::domain::settings::Settings;
 use crate::domain::task::Task;
 
 mod draft;
@@ -15,6 +15,7 @@ pub mod edit;
 pub mod field;
 pub mod file;
 mod groups;
+mod machine;
 pub mod mistake;
 mod read;
 mod value;
@@ -31,6 +32,8 @@ pub const VERSION: i64 = 1;
 pub struct Registry {
     /// The id of the executor.
     pub exec_id: ExecId,
+    /// The zone that schedules count in which name none, where `[defaults]` say one.
+    pub tz: Option<String>,
     /// The tasks in the order of the file.
     pub tasks: Vec<Task>,
     /// What it says besides.

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod history;
+pub mod jobs;
 pub mod json;
 pub mod list;
 pub mod morning;

@@ -9,8 +9,10 @@ pub mod jobs;
 pub mod night;
 pub mod notices;
 pub mod occurrences;
+pub mod queue;
 pub mod runs;
 mod schema;
+pub mod selection;
 pub mod supervisor;
 pub mod tasks;
 

@@ -11,6 +11,7 @@ mod keeper;
 mod post;
 mod schedules;
 mod scripts;
+mod slots;
 mod stall;
 mod told;
 mod upkeep;
@@ -60,6 +61,9 @@ const FAR: Duration = Duration::from_hours(2_016_144);
 pub struct Options {
     /// The longest that a broken task stays down, where the task does not say.
     pub sleep: Duration,
+    /// How many queued jobs run at a time.
+    #[serde(default = "one")]
+    pub slots: u32,
     /// End when nothing runs or can still run by itself.
     pub until_idle: bool,
     /// Stop every task at the end.
@@ -68,6 +72,10 @@ pub struct Options {
     pub verbose: u8,
     /// `JOBEXEC_LOG`: what the diary says, by module.
     pub log: Option<String>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Why there is no supervisor.
@@ -143,12 +151,12 @@ fn supervise(folder: &Path, options: &Options, place: &str, begun: Option<OwnedF
     // The exit of a script whose worker was killed comes to us.
     wait::become_subreaper().map_err(system("become the one that inherits orphans"))?;
     let _many = ManyDescriptors::allow();
-    let supervisor = executor.begin_supervision(options.sleep, place)?;
+    let supervisor = executor.begin_supervision(options.sleep, options.slots, place)?;
     if let Some(begun) = begun {
         detach::tell_begun(begun, supervisor.pid);
     }
     let asker = Asker { name: ASKER.to_owned(), job: None };
-    let mut keeper = Keeper::new(executor, asker.clone(), inherited, options.sleep, supervisor.since)?;
+    let mut keeper = Keeper::new(executor, asker.clone(), inherited, options, supervisor.since)?;
     let why = runtime.block_on(night(&mut keeper, &home, options, signals)).map_err(system("wait for events"))?;
     drop(runtime);
     let flushed = keeper.end();
@@ -222,7 +230,10 @@ async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Sig
         }
         alarm.set(keeper.next_moment())?;
         // Set in any case: it tells when somebody sets the clock.
-        clock.set(keeper.next_fire().unwrap_or(FAR))?;
+        if clock.set(keeper.next_fire().unwrap_or(FAR))? == Rang::ClockSet {
+            keeper.handle(Event::ClockSet);
+            continue;
+        }
         let event = tokio::select! {
             heard = hear(&bell, &ear) => {
                 let heard = heard?;

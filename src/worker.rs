@@ -5,15 +5,18 @@
 //! run may be alive. It is reached through a private door of our binary, before the command line is parsed.
 
 mod run;
+mod slot;
+mod watch;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::process::spawn::{self, Given, LIMITS_DOOR, WORKER_DOOR};
+use crate::process::spawn::{self, Given, LIMITS_DOOR, SLOT, WORKER_DOOR};
 use crate::process::spec::{Answer, Sealed};
 
 use run::Prepared;
+use slot::Slot;
 
 /// Goes through a private door, if the first argument names one; the exit code of what was behind it.
 pub fn door(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
@@ -21,7 +24,24 @@ pub fn door(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
     if first.as_bytes() == LIMITS_DOOR.to_bytes() {
         return Some(spawn::limits_door(args));
     }
-    (first.as_bytes() == WORKER_DOOR.to_bytes()).then(|| work(args.next(), args.next().is_some()))
+    (first.as_bytes() == WORKER_DOOR.to_bytes()).then(|| {
+        let (record, kind) = (args.next(), args.next());
+        if kind.as_deref().is_some_and(|kind| kind.as_bytes() == SLOT.to_bytes()) {
+            return work_slot(record, args.next(), args.next());
+        }
+        work(record, kind.is_some())
+    })
+}
+
+/// The whole life of a slot's worker.
+fn work_slot(record: Option<OsString>, folder: Option<OsString>, slot: Option<OsString>) -> u8 {
+    let slot = slot.and_then(|slot| slot.to_str()?.parse().ok());
+    let (Some(path), Some(folder), Some(slot)) = (record, folder, slot) else { return 2 };
+    let Ok(record) = spawn::given_slot() else { return 2 };
+    let prepared = Prepared::new(record, &PathBuf::from(path));
+    let begun = prepared.and_then(|prepared| Slot::open(&PathBuf::from(folder), slot, prepared));
+    // Nobody listens: the supervisor sees that it has ended, and tries again.
+    begun.map_or(1, Slot::work)
 }
 
 /// The whole life of a worker; a spare one waits for it to begin.

@@ -8,6 +8,10 @@ use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parse
 use clap_complete::Shell;
 
 use super::fields::Fields;
+use super::job::JobVerb;
+use super::jobs::JobsArguments;
+use super::submit::SubmitArguments;
+use super::wait::WaitArguments;
 
 /// Runs your scripts and keeps them running.
 ///
@@ -146,6 +150,20 @@ pub(super) enum Verb {
         #[arg(required = true)]
         names: Vec<String>,
     },
+    /// Queue a job of a task, or of a command: `submit TASK`, `submit -- COMMAND [ARG…]`
+    ///
+    /// Prints the new ids, one a line. Slots of a supervisor (`jobexec keep-restarting --slots N`) run queued jobs.
+    Submit(SubmitArguments),
+    /// Show jobs, newest first; with WHERE, those that are meant
+    Jobs(JobsArguments),
+    /// Look at one job, or do something with jobs
+    Job {
+        /// What
+        #[command(subcommand)]
+        what: JobVerb,
+    },
+    /// Wait until jobs have succeeded, or one has failed (exit 1)
+    Wait(WaitArguments),
     /// Keep wanted tasks running: start again what broke, until Ctrl-C (which leaves them running)
     ///
     /// At most one for a folder. After a run of 2 seconds or more a task is started again at once, after a shorter one
@@ -264,14 +282,14 @@ pub(super) struct InstallArguments {
 pub(super) struct NextArguments {
     /// The task [default: all that are armed]
     pub(super) name: Option<String>,
-    /// How many
-    #[arg(short, value_name = "N", default_value_t = 10)]
+    /// How many, all tasks together
+    #[arg(short, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(super) number: u32,
     /// After this moment [default: now]: `2026-03-29`, `tomorrow 9:00`, `+2h`
     #[arg(long, value_name = "TIME")]
     pub(super) from: Option<String>,
     /// Every start within this time, and what usually still runs then: `24h`
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", conflicts_with = "number")]
     pub(super) plan: Option<String>,
 }
 
@@ -282,6 +300,9 @@ pub(super) struct KeepArguments {
     /// The longest that a broken task stays down, where it has no `backoff.max`
     #[arg(long, value_name = "DURATION", default_value = "60")]
     pub(super) sleep: String,
+    /// How many queued jobs run at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) slots: u32,
     /// Go into the background; the diary is supervisor.log in the folder
     #[arg(long)]
     pub(super) detach: bool,

@@ -32,9 +32,7 @@ pub(super) fn check(context: &mut Context) -> Result<u8, Failure> {
                     writeln!(out, "{task}: {}", report::screen::visible(&trouble.to_string()))?;
                 }
                 for task in &executor.definitions()?.tasks {
-                    for note in
-                        executor.meaning(task, executor.now(), 0)?.map(|meaning| meaning.notes).unwrap_or_default()
-                    {
+                    for note in executor.meaning(task, 0)?.map(|meaning| meaning.notes).unwrap_or_default() {
                         told(&format!("note: {}: {note}", task.name));
                     }
                 }

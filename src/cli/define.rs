@@ -1,19 +1,15 @@
 //! init, add, edit, remove.
 
-use crate::domain::causes::in_one_line;
 use crate::domain::name::{ExecId, TaskName};
-use crate::domain::schedule::{ScheduleError, resolve_start};
 use crate::domain::suggest::nearest;
-use crate::domain::task::Task;
+use crate::domain::task::{Schedule, Task};
 use crate::executor::{Added, Afterwards, Definition, Executor, Stopped};
-use crate::home::zones;
-use crate::process::clock;
-use crate::registry::{Setting, Value, fields};
+use crate::registry::{Setting, fields};
 
 use super::arguments::{AddArguments, EditArguments};
 use super::context::{Context, told, warn};
 use super::failure::Failure;
-use super::run;
+use super::{run, schedule};
 
 /// `init`.
 pub(super) fn init(context: &mut Context, exec_id: Option<&str>) -> Result<u8, Failure> {
@@ -48,7 +44,7 @@ pub(super) fn add(context: &mut Context, arguments: &AddArguments) -> Result<u8,
     settings.retain(|setting| setting.value.is_some());
     let asker = context.asker()?;
     let executor = context.executor()?;
-    absolute_start(&mut settings, None)?;
+    let notes = schedule::settle(&mut settings, &Schedule::default(), executor)?;
     let definition = Definition { name, settings };
     let task = match executor.add(&definition, arguments.replace, &asker)? {
         Added::New(task) => {
@@ -71,53 +67,8 @@ pub(super) fn add(context: &mut Context, arguments: &AddArguments) -> Result<u8,
         }
     };
     warn_of_trouble(executor, &task);
-    tell_meaning(executor, &task)?;
+    schedule::echo(executor, &task, notes, arguments.now)?;
     if arguments.now { run::start_these(context, &[task.into()], true) } else { Ok(0) }
-}
-
-/// The fields that say when a task fires.
-const SCHEDULE: [&str; 6] = ["period", "cron", "start", "tz", "jitter", "enabled"];
-
-/// How many of the next occurrences are told.
-const TOLD: usize = 3;
-
-/// Makes the start that was typed, which may be relative to now, one that stays what it is. `tz` is the task's own zone.
-fn absolute_start(settings: &mut [Setting], tz: Option<&str>) -> Result<(), Failure> {
-    let text = |key: &str| {
-        let value = settings.iter().find(|setting| setting.key == key).and_then(|setting| setting.value.as_ref());
-        if let Some(Value::Text(text)) = value { Some(text.clone()) } else { None }
-    };
-    let tz = text("tz").or_else(|| tz.map(str::to_owned));
-    let Some(typed) = text("start") else { return Ok(()) };
-    let resolved = resolve_start(&typed, clock::now(), tz.as_deref(), &zones::zones());
-    let (start, notes) = resolved.map_err(|error| schedule_failure(&format!("--{}", error.part().as_str()), &error))?;
-    for note in notes {
-        told(&format!("note: {note}"));
-    }
-    for setting in settings.iter_mut().filter(|setting| setting.key == "start") {
-        setting.value = Some(Value::Text(start.clone()));
-    }
-    Ok(())
-}
-
-/// What is wrong with a part of a schedule that was typed.
-pub(super) fn schedule_failure(flag: &str, error: &ScheduleError) -> Failure {
-    let failure = Failure::input(format!("{flag}: {}", in_one_line(error)));
-    error.hints().into_iter().fold(failure, Failure::hint)
-}
-
-/// Says what a task's schedule means, and when it fires next.
-pub(super) fn tell_meaning(executor: &Executor, task: &Task) -> Result<(), Failure> {
-    let now = clock::now();
-    if let Some(meaning) = executor.meaning(task, now, TOLD)? {
-        for line in crate::report::next::meaning(&meaning, now) {
-            told(&line);
-        }
-        if !task.enabled {
-            told(&format!("note: it is switched off; `jobexec edit {} --enabled true` switches it on", task.name));
-        }
-    }
-    Ok(())
 }
 
 /// Says what would keep a task from being started as it is now.
@@ -147,14 +98,15 @@ pub(super) fn edit(context: &mut Context, arguments: &EditArguments) -> Result<u
     }
     let asker = context.asker()?;
     let Some(executor) = context.existing()? else { return run::none(&[name]) };
-    let definitions = executor.definitions()?;
-    let tz = definitions.find(&name).and_then(|task| task.schedule.tz.clone());
-    absolute_start(&mut settings, tz.as_deref())?;
+    let notes = match executor.definitions()?.find(&name) {
+        Some(task) => schedule::settle(&mut settings, &task.schedule, executor)?,
+        None => Vec::new(),
+    };
     let task = executor.edit(&name, &settings, &asker)?;
     told(&format!("Editing {} {}", task.name, task.program_text()));
     warn_of_trouble(executor, &task);
-    if settings.iter().any(|setting| SCHEDULE.contains(&setting.key)) {
-        tell_meaning(executor, &task)?;
+    if schedule::concerns(&settings) {
+        schedule::echo(executor, &task, notes, false)?;
     }
     let definitions = executor.definitions()?;
     let status = executor.status(&definitions, Some(std::slice::from_ref(&task.name)), false)?;

@@ -62,6 +62,11 @@ impl Failure {
         Self { kind: Kind::Failed, ..Self::input(text) }
     }
 
+    /// Refused in this state, in a sentence.
+    pub(super) fn refused(text: String) -> Self {
+        Self { kind: Kind::Refused, ..Self::input(text) }
+    }
+
     /// The same failure with one more way out.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -150,12 +155,15 @@ fn kind(error: &ExecutorError) -> Kind {
         ExecutorError::File(FileError::NotText { .. })
         | ExecutorError::Registry { .. }
         | ExecutorError::Schedule { .. }
+        | ExecutorError::NeverFits(_)
+        | ExecutorError::Selection(_)
         | ExecutorError::WouldBeMistaken(_) => Kind::Input,
         ExecutorError::NoSuchTask { .. }
         | ExecutorError::NotDefined(_)
+        | ExecutorError::NoSuchJob(_)
         | ExecutorError::NoSuchRun { .. }
         | ExecutorError::Edit(EditError::Unknown(_)) => Kind::Unknown,
-        ExecutorError::Running(_) => Kind::Refused,
+        ExecutorError::Running(_) | ExecutorError::Move(_) | ExecutorError::FollowerRuns { .. } => Kind::Refused,
         ExecutorError::Start { source, .. } => match source.as_ref() {
             StartError::Elsewhere | StartError::Itself | StartError::Stopping | StartError::Orphaned { .. } => {
                 Kind::Refused
@@ -167,7 +175,7 @@ fn kind(error: &ExecutorError) -> Kind {
             | StartError::Slow
             | StartError::Worker(_) => Kind::Failed,
         },
-        ExecutorError::Edit(_) | ExecutorError::Move(_) => Kind::Ours,
+        ExecutorError::Edit(_) => Kind::Ours,
         ExecutorError::File(_)
         | ExecutorError::Lock(_)
         | ExecutorError::Record(_)

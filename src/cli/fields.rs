@@ -36,16 +36,16 @@ pub(super) struct Fields {
     /// A file of variables, read at each run and never shown
     #[arg(long, value_name = "FILE")]
     env_file: Option<String>,
-    /// How often it fires: `2 min`, `day`
+    /// How often it fires: `2 min`, `day`, `every weekday at 9`
     #[arg(long, value_name = "PERIOD", conflicts_with = "cron")]
     period: Option<String>,
-    /// When it fires, as a cron expression of five fields
+    /// When it fires, as a cron expression of five fields; or `@reboot`, `@start`
     #[arg(long, value_name = "EXPR")]
     cron: Option<String>,
-    /// Anchor and lower bound of its schedule
+    /// From when it counts and fires: `2021-02-27 12:50 Europe/Zurich`, `now`, `tomorrow 9:00`, `+10m`
     #[arg(long, value_name = "TIME")]
     start: Option<String>,
-    /// The time zone of its schedule
+    /// The time zone of its schedule [default: that of --start, else the machine's]
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
     /// What becomes of runs that were due while nobody was there: once, skip or all [default: once]
@@ -132,6 +132,15 @@ pub(super) struct Fields {
     /// A label (repeatable)
     #[arg(long, value_name = "K=V", value_parser = pair)]
     tag: Vec<(String, String)>,
+    /// How many cpus a queued run needs [default: none]
+    #[arg(long, value_name = "N")]
+    cpus: Option<u32>,
+    /// How much memory a queued run needs: `2 GiB` [default: none]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// How many GPUs a queued run needs; `0.5` shares one [default: none]
+    #[arg(long, value_name = "N", value_parser = decimal)]
+    gpus: Option<Value>,
     /// Whether schedules may fire it
     #[arg(long, value_name = "true|false")]
     enabled: Option<bool>,
@@ -205,6 +214,13 @@ impl Fields {
         set("log.keep_for", text(&self.keep_for));
         set("log.keep_bytes", text(&self.keep_bytes));
         set("tags", map(&self.tag));
+        set("resources.cpus", number(self.cpus));
+        set("resources.memory", text(&self.memory));
+        set("resources.gpus", self.gpus.clone());
+        // Either takes the place of the other.
+        for (given, other) in [(&self.period, "cron"), (&self.cron, "period")] {
+            settings.extend(given.is_some().then_some(Setting { key: other, value: None }));
+        }
         Ok(settings)
     }
 

@@ -22,6 +22,7 @@ pub(super) fn keep_restarting(context: &mut Context, arguments: &KeepArguments) 
     }
     let options = Options {
         sleep,
+        slots: arguments.slots,
         until_idle: arguments.until_idle,
         stop_tasks: arguments.stop_tasks,
         verbose: arguments.verbose,

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::domain::amount::parse_duration;
-use crate::domain::schedule::{ScheduleError, Timetable, resolve_start};
-use crate::domain::task::{Schedule, Task};
-use crate::executor::{Definitions, Executor};
+use crate::domain::schedule::{ScheduleError, resolve_moment};
+use crate::domain::task::Task;
+use crate::executor::{Executor, ExecutorError, Obstacle, Plan, Upcoming};
 use crate::home::zones;
 use crate::process::clock;
 use crate::report;
@@ -17,114 +17,144 @@ use crate::report::page::Page;
 use super::arguments::NextArguments;
 use super::context::{Context, told, told_hidden};
 use super::failure::Failure;
+use super::schedule;
 
-/// How many starts of a plan are shown to a person.
-const SHOWN: usize = 200;
+/// How many starts of one task a plan lists: for a person, and as JSON.
+const LISTED: [usize; 2] = [50, 1000];
+
+/// How many other tasks are named.
+const NAMED: usize = 5;
 
 /// `next`.
 pub(super) fn next(context: &mut Context, arguments: &NextArguments) -> Result<u8, Failure> {
     let json = context.json;
     let now = clock::now();
-    let from = arguments.from.as_deref().map_or(Ok(now), |typed| moment(typed, now))?;
-    let mut out = Page::default();
-    let Some(which) = which(context, arguments.name.as_deref())? else { return super::list::nothing(json) };
-    let executor = context.existing()?.ok_or_else(|| Failure::input("there is no executor".to_owned()))?;
-    let mut notes = which.notes;
-    let hidden = if let Some(within) = &arguments.plan {
-        let within = parse_duration(within).map_err(|error| Failure::input(format!("--plan: {error}")))?;
-        let until = from.checked_add(within).map_err(|_| Failure::input("--plan: that is too long".to_owned()))?;
-        let (planned, more) = executor.plan_starts(&which.tasks, from, until)?;
-        if json {
-            report::json::write(&Value::Array(planned.iter().map(report::json::planned).collect()), &mut out)?;
-            Vec::new()
-        } else {
-            let shown = planned.get(..SHOWN).unwrap_or(&planned);
-            let left = planned.len() - shown.len();
-            let at_least = if more { "at least " } else { "" };
-            if left > 0 {
-                notes.push(format!("# {at_least}{left} more starts; see them with --json, or plan a shorter time"));
-            }
-            report::next::plan(shown, Context::width(), &mut out)?
-        }
+    let from = arguments.from.as_deref().map(|typed| moment("--from", typed, now)).transpose()?;
+    let until = arguments.plan.as_deref().map(|typed| until(typed, from.unwrap_or(now))).transpose()?;
+    let (executor, definitions, asked) = if let Some(name) = &arguments.name {
+        let (executor, definitions, name) = context.task(name)?;
+        let task = definitions.find(&name).cloned().ok_or(ExecutorError::NotDefined(name))?;
+        (executor, definitions, Some(scheduled(task)?))
+    } else {
+        let Some(executor) = context.look()? else { return super::list::nothing(json) };
+        let definitions = Context::definitions(executor)?;
+        (executor, definitions, None)
+    };
+    let [armed, others] = executor.armed(&definitions)?;
+    let shown = asked.as_ref().map_or(armed.as_slice(), std::slice::from_ref);
+    if let Some(until) = until {
+        let [person, machine] = LISTED;
+        let most = if json { machine } else { person };
+        plan(&executor.plan_starts(shown, &armed, (from.unwrap_or(now), until), most)?, until, json)?;
     } else {
         let number = usize::try_from(arguments.number).unwrap_or(usize::MAX);
-        let coming = executor.upcoming(&which.tasks, from, number)?;
-        if json {
-            report::json::write(&Value::Array(coming.iter().map(report::json::upcoming).collect()), &mut out)?;
-            Vec::new()
-        } else {
-            if coming.is_empty() && !which.tasks.is_empty() {
-                notes.push("nothing is due any more".to_owned());
-            }
-            if coming.is_empty() { Vec::new() } else { report::next::table(&coming, now, Context::width(), &mut out)? }
-        }
-    };
-    let supervised = executor.is_supervised();
-    out.print()?;
-    told_hidden(&hidden);
+        list(&executor.upcoming(shown, from, number)?, now, json)?;
+    }
     if !json {
-        for note in &notes {
-            told(note);
-        }
-        if !supervised && !which.tasks.is_empty() {
-            told("note: no supervisor is running, so nothing fires: start one with `jobexec keep-restarting`");
+        tell_without_times(executor, shown, from)?;
+        match &asked {
+            Some(task) => schedule::tell_obstacle(executor, task)?,
+            None => tell_of_all(executor, &armed, &others),
         }
     }
     Ok(0)
 }
 
-/// The tasks that are asked about, and what is to be said of them besides.
-struct Which {
-    tasks: Vec<Arc<Task>>,
-    notes: Vec<String>,
+fn list(coming: &[Upcoming], now: Timestamp, json: bool) -> Result<(), Failure> {
+    let mut out = Page::default();
+    let mut hidden = Vec::new();
+    if json {
+        report::json::write(&Value::Array(coming.iter().map(report::json::upcoming).collect()), &mut out)?;
+    } else {
+        hidden = report::next::table(coming, now, Context::width(), &mut out)?;
+    }
+    out.print()?;
+    told_hidden(&hidden);
+    Ok(())
 }
 
-fn which(context: &mut Context, name: Option<&str>) -> Result<Option<Which>, Failure> {
-    let Some(name) = name else {
-        let Some(executor) = context.look()? else { return Ok(None) };
-        let definitions = Context::definitions(executor)?;
-        return all(executor, &definitions).map(Some);
-    };
-    let (executor, definitions, name) = context.task(name)?;
-    let Some(task) = definitions.find(&name).cloned() else {
-        return Err(crate::executor::ExecutorError::NotDefined(name).into());
-    };
-    if !task.schedule.is_set() {
-        return Err(Failure::input(format!("`{name}` has no schedule"))
-            .hint(format!("give it one, as in `jobexec edit {name} --period day`")));
+fn plan(plan: &Plan, until: Timestamp, json: bool) -> Result<(), Failure> {
+    let mut out = Page::default();
+    let mut hidden = Vec::new();
+    if json {
+        report::json::write(&Value::Array(plan.starts.iter().map(report::json::planned).collect()), &mut out)?;
+    } else {
+        hidden = report::next::plan(&plan.starts, Context::width(), &mut out)?;
     }
-    let mut notes = Vec::new();
-    if let Some(meaning) = executor.meaning(&task, clock::now(), 0)?.filter(|meaning| meaning.is_event) {
-        notes.push(format!("{name} fires for {}, not at a time", meaning.text));
+    out.print()?;
+    told_hidden(&hidden);
+    if plan.starts.is_empty() && !json {
+        told(&format!("# nothing starts until {}", report::words::moment(until)));
     }
-    if !task.enabled {
-        notes.push(format!("note: its schedule is switched off; `jobexec edit {name} --enabled true` switches it on"));
-    } else if !executor.is_armed(&task)? {
-        notes.push(format!("note: it is not armed; `jobexec start {name}` arms it"));
+    for left in &plan.left_out {
+        told(&report::next::left_out(left, until));
     }
-    Ok(Some(Which { tasks: vec![task], notes }))
+    Ok(())
 }
 
-fn all(executor: &Executor, definitions: &Definitions) -> Result<Which, Failure> {
-    let (tasks, others) = executor.armed(definitions)?;
-    let notes = match (tasks.len(), others) {
-        (0, 0) => vec!["No task has a schedule. Give one to a task with `jobexec edit NAME --period day`.".to_owned()],
-        (_, 0) => Vec::new(),
-        (_, 1) => vec!["# 1 more task has a schedule and is not armed: `jobexec start NAME` arms it".to_owned()],
-        (_, more) => {
-            vec![format!("# {more} more tasks have a schedule and are not armed: `jobexec start NAME` arms one")]
+/// The moment that somebody typed for a flag.
+pub(super) fn moment(flag: &str, typed: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    match resolve_moment(typed, now, &zones::zones()) {
+        Ok((moment, notes)) => {
+            for note in notes {
+                told(&format!("note: {note}"));
+            }
+            Ok(moment)
         }
-    };
-    Ok(Which { tasks, notes })
+        Err(ScheduleError::Start { why, .. }) => {
+            let failure = Failure::input(format!("{flag}: `{typed}` is not a time: {why}"));
+            Err(why.hints().into_iter().fold(failure, Failure::hint))
+        }
+        Err(error) => Err(Failure::input(format!("{flag}: {error}"))),
+    }
 }
 
-/// The moment that somebody typed, in words that a start may have, too.
-fn moment(typed: &str, now: Timestamp) -> Result<Timestamp, Failure> {
-    let wrong = |error: &ScheduleError| super::define::schedule_failure("--from", error);
-    let zones = zones::zones();
-    let (text, _) = resolve_start(typed, now, None, &zones).map_err(|error| wrong(&error))?;
-    // Reading it back is what a schedule does.
-    let schedule = Schedule { period: Some("day".to_owned()), start: Some(text), ..Schedule::default() };
-    let (timetable, _) = Timetable::build(&schedule, &zones).map_err(|error| wrong(&error))?;
-    Ok(timetable.start().unwrap_or(now))
+/// The end of a plan.
+fn until(typed: &str, from: Timestamp) -> Result<Timestamp, Failure> {
+    let within = parse_duration(typed).map_err(|error| Failure::input(format!("--plan: {error}")))?;
+    Ok(from.checked_add(within).unwrap_or(Timestamp::MAX))
+}
+
+/// A task that never fires by itself has nothing to come.
+fn scheduled(task: Arc<Task>) -> Result<Arc<Task>, Failure> {
+    if task.schedule.is_set() {
+        return Ok(task);
+    }
+    let name = &task.name;
+    Err(Failure::refused(format!("`{name}` has no schedule"))
+        .hint(format!("give it one, as in `jobexec edit {name} --period day`")))
+}
+
+/// Says what waits for no time, and what has none left.
+fn tell_without_times(executor: &Executor, tasks: &[Arc<Task>], from: Option<Timestamp>) -> Result<(), Failure> {
+    for task in tasks {
+        let event = executor.meaning(task, 0)?.and_then(|meaning| meaning.event);
+        if let Some(event) = event {
+            told(&format!("# {} fires {}", task.name, event.when()));
+        } else if executor.upcoming(std::slice::from_ref(task), from, 1)?.is_empty() {
+            told(&format!("# {} never fires again", task.name));
+        }
+    }
+    Ok(())
+}
+
+/// Says what is not shown, and why nothing of what is shown may come.
+fn tell_of_all(executor: &Executor, armed: &[Arc<Task>], others: &[Arc<Task>]) {
+    let names: Vec<&str> = others.iter().take(NAMED).map(|task| task.name.as_str()).collect();
+    let (names, rest) = (names.join(", "), if others.len() > NAMED { ", …" } else { "" });
+    match others.len() {
+        0 if armed.is_empty() => {
+            told("No task has a schedule. Give one to a task with `jobexec edit NAME --period day`.");
+        }
+        0 => {}
+        1 => told(&format!(
+            "# 1 more task has a schedule and is not armed, or switched off: {names} (`jobexec next NAME` shows it)"
+        )),
+        more => told(&format!(
+            "# {more} more tasks have a schedule and are not armed, or switched off: {names}{rest} (`jobexec next NAME` shows one)"
+        )),
+    }
+    if let Some(task) = armed.first().filter(|_| !executor.is_supervised()) {
+        told(&format!("note: {}", Obstacle::Unsupervised.note(&task.name)));
+    }
 }

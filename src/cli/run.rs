@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::domain::name::TaskName;
 use crate::domain::params;
 use crate::domain::task::Task;
-use crate::executor::{Afterwards, ExecutorError, Started, Stopped};
+use crate::executor::{Afterwards, Executor, ExecutorError, Started, Stopped};
 use crate::report;
 use crate::report::page::Page;
 
 use super::context::{Context, names, told};
 use super::failure::Failure;
+use super::schedule;
 
 /// `start`.
 pub(super) fn start(context: &mut Context, typed: &[String], all: bool, now: bool) -> Result<u8, Failure> {
@@ -22,7 +23,8 @@ pub(super) fn start(context: &mut Context, typed: &[String], all: bool, now: boo
         let mut out = Page::default();
         report::list::running(&definitions.exec_id, &statuses, Context::width(), &mut out)?;
         out.print()?;
-        return start_these(context, &startable(&definitions.tasks, now), now);
+        // A line for each, as in executoR.
+        return start_and_tell(context, &startable(&definitions.tasks, now), now, &[]);
     }
     let mut tasks = Vec::new();
     for name in &typed {
@@ -56,28 +58,46 @@ pub(super) fn none(typed: &[TaskName]) -> Result<u8, Failure> {
 
 /// Starts tasks and says what became of each.
 pub(super) fn start_these(context: &mut Context, tasks: &[Arc<Task>], now: bool) -> Result<u8, Failure> {
+    start_and_tell(context, tasks, now, tasks)
+}
+
+/// The same; when the schedules that were armed fire next is told of some.
+fn start_and_tell(context: &mut Context, tasks: &[Arc<Task>], now: bool, timed: &[Arc<Task>]) -> Result<u8, Failure> {
     let asker = context.asker()?;
-    let answers = context.executor()?.start(tasks, now, &asker)?;
-    let scheduled = answers.iter().any(|(_, answer)| matches!(answer, Ok(Started::Scheduled)));
-    let code = tell_started(answers);
-    if scheduled && !context.executor()?.is_supervised() {
-        told("note: no supervisor is running, so nothing fires schedules; `jobexec start NAME --now` runs one at once");
+    let executor = context.executor()?;
+    let answers = executor.start(tasks, now, &asker)?;
+    let off = |name: &TaskName| tasks.iter().any(|task| task.name == *name && !task.enabled);
+    let scheduled = answers.iter().any(|(name, answer)| matches!(answer, Ok(Started::Scheduled)) && !off(name));
+    let code = tell_started(executor, answers, timed)?;
+    if scheduled && !executor.is_supervised() {
+        told(
+            "note: no supervisor is running, so nothing fires: start one with `jobexec keep-restarting`, or run a task at once with `jobexec start NAME --now`",
+        );
     }
     Ok(code)
 }
 
-fn tell_started(answers: Vec<(TaskName, Result<Started, ExecutorError>)>) -> u8 {
+fn tell_started(
+    executor: &Executor,
+    answers: Vec<(TaskName, Result<Started, ExecutorError>)>,
+    timed: &[Arc<Task>],
+) -> Result<u8, Failure> {
     let mut code = 0;
     for (name, answer) in answers {
         match answer {
-            Ok(Started::Scheduled) => told(&format!("Scheduled: {name}")),
+            Ok(Started::Scheduled) => {
+                told(&format!("Scheduled: {name}"));
+                if let Some(task) = timed.iter().find(|task| task.name == name) {
+                    schedule::tell_next(executor, task)?;
+                }
+            }
             Ok(Started::Already { pid: Some(pid) }) => told(&format!("Already running: {name} (pid {pid})")),
             Ok(Started::Already { pid: None }) => told(&format!("Already running: {name}")),
             Ok(Started::Running { pid, .. }) => told(&format!("Starting {name} (pid {pid})")),
             Err(error) => code = Failure::from(error).tell().max(code),
         }
     }
-    code
+    Ok(code)
 }
 
 /// `stop`.
@@ -130,5 +150,6 @@ pub(super) fn restart(context: &mut Context, typed: &[String]) -> Result<u8, Fai
         let name = executor.resolve(&definitions, name)?;
         tasks.push(definitions.find(&name).cloned().ok_or(ExecutorError::NotDefined(name))?);
     }
-    Ok(tell_started(executor.restart(&tasks, &asker, &mut |text| told(text))?))
+    let answers = executor.restart(&tasks, &asker, &mut |text| told(text))?;
+    tell_started(executor, answers, &tasks)
 }

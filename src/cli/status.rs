@@ -113,8 +113,9 @@ fn show(
     match (asked, statuses.as_slice()) {
         (Some([_]), [one]) => show_one(executor, &definitions, one, json, out)?,
         (_, all) if json => {
-            let now = executor.now();
-            let objects = all.iter().map(|status| object(executor, &definitions, status, now));
+            let next_runs = executor.next_runs(all);
+            let object = |(status, next_run)| object(executor, &definitions, status, next_run);
+            let objects = all.iter().zip(next_runs).map(object);
             report::json::write(&Value::Array(objects.collect()), out)?;
         }
         (None, []) if definitions.mistake.is_some() => {}
@@ -123,7 +124,7 @@ fn show(
         }
         (_, all) => {
             let now = executor.now();
-            let times = all.iter().map(|status| executor.next_run(status, now)).collect();
+            let times = executor.next_runs(all);
             let next_runs = report::status::NextRuns { times, with_time: shape.next_run };
             hidden = report::status::table(all, &next_runs, now, Context::width(), out)?;
         }
@@ -132,9 +133,13 @@ fn show(
     Ok(Shown { code: if down { DOWN } else { 0 }, hidden, unsupervised })
 }
 
-fn object(executor: &Executor, definitions: &Definitions, status: &TaskStatus, now: jiff::Timestamp) -> Value {
-    let next_run = executor.next_run(status, now);
-    report::json::status(status, &definitions.exec_id, &executor.output_path(&status.name), next_run, now)
+fn object(
+    executor: &Executor,
+    definitions: &Definitions,
+    status: &TaskStatus,
+    next_run: Option<jiff::Timestamp>,
+) -> Value {
+    report::json::status(status, &definitions.exec_id, &executor.output_path(&status.name), next_run)
 }
 
 fn show_one(
@@ -151,7 +156,7 @@ fn show_one(
         None => Vec::new(),
     };
     if json {
-        let mut object = object(executor, definitions, status, now);
+        let mut object = object(executor, definitions, status, executor.next_run(status).map(|next| next.time()));
         if let Some(map) = object.as_object_mut() {
             map.insert("runs".to_owned(), Value::Array(runs.iter().map(report::json::run).collect()));
             map.insert("output".to_owned(), json!(lines));

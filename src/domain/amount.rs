@@ -71,6 +71,22 @@ pub fn print_duration(duration: Duration) -> String {
     text
 }
 
+/// Writes a duration for a person, in its two largest units: `2 h 5 min`, `1 d 5 h`; of more than a hundred days only
+/// these.
+pub fn print_roughly(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let two = |large: u64, unit: &str, small: u64, rest: &str| {
+        if small == 0 { format!("{large} {unit}") } else { format!("{large} {unit} {small} {rest}") }
+    };
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3600..86_400 => two(seconds / 3600, "h", seconds % 3600 / 60, "min"),
+        86_400..8_640_000 => two(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// Reads a size in bytes: a number, or one with `kB MB GB TB` (powers of 1000) or `KiB MiB GiB TiB` (of 1024).
 /// `K`, `M`, `G` and `T` alone mean the latter, as in `ls -h`.
 pub fn parse_size(text: &str) -> Result<u64, AmountError> {

@@ -1,6 +1,5 @@
-//! Names that jobs share, groups and locks, and what the registry says of groups.
+//! Names that jobs share, groups and locks, and what the registry says of a group.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -58,19 +57,4 @@ pub struct Group {
     pub name: Label,
     /// At most so many of its jobs run at a time; at least 1.
     pub parallel: u32,
-}
-
-/// What the registry says besides its tasks.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Settings {
-    /// The groups with limits, by [`Label::key`]. A group that is not here has none.
-    pub groups: BTreeMap<String, Group>,
-}
-
-impl Settings {
-    /// What is said of a group.
-    pub fn group(&self, name: &Label) -> Option<&Group> {
-        self.groups.get(&name.key())
-    }
 }

@@ -1,15 +1,21 @@
 //! The life of a job: one table of moves. Everything that changes a job's state goes through [`step`];
 //! an illegal move is refused with the current state named and leaves no trace.
 
+mod input;
+mod policy;
+mod render;
+mod table;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use super::task::Restart;
-
-/// The automatic retries after a time-out when nothing is said.
-pub const DEFAULT_TIMEOUT_RETRIES: u32 = 3;
+pub use input::Input;
+pub use policy::{DEFAULT_TIMEOUT_RETRIES, Hooked, Parents, Policy};
+pub use render::render;
+pub use table::{IllegalMove, step};
 
 /// A job's state. The names in the database, in JSON and for people are those of [`State::as_str`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -133,252 +139,5 @@ impl State {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
-    }
-}
-
-/// What happened to a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
-    /// It was looked at after its creation and has nothing to wait for.
-    Settled,
-    /// A run was claimed for it.
-    Claimed,
-    /// Its run ended with exit code 0.
-    Succeeded,
-    /// Its run ended in any other way.
-    Failed,
-    /// Its time limit ended its run.
-    TimedOut,
-    /// Its run ended after somebody had asked for that.
-    Stopped,
-    /// Its claimed run turned out never to have been started.
-    NeverStarted,
-    /// Somebody cancelled it.
-    Cancelled,
-}
-
-impl Input {
-    /// Every input.
-    pub const ALL: [Self; 8] = [
-        Self::Settled,
-        Self::Claimed,
-        Self::Succeeded,
-        Self::Failed,
-        Self::TimedOut,
-        Self::Stopped,
-        Self::NeverStarted,
-        Self::Cancelled,
-    ];
-
-    /// The input in words, as the lifecycle's table shows it.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::Settled => "nothing to wait for",
-            Self::Claimed => "run claimed",
-            Self::Succeeded => "exit 0",
-            Self::Failed => "any other end",
-            Self::TimedOut => "time limit",
-            Self::Stopped => "stopped on request",
-            Self::NeverStarted => "never started",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-/// What decides between running again and ending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// The task's rule, while the job came from `start` and the task is wanted; `Never` for all other jobs.
-    pub restart: Restart,
-    /// The task's `retries`, where set.
-    pub retries: Option<u32>,
-    /// How many automatic retries the job has used.
-    pub used: u32,
-}
-
-impl Policy {
-    fn again_after(self, input: Input) -> bool {
-        let left = |allowed: u32| self.used < allowed;
-        let counted = match input {
-            Input::Failed => left(self.retries.unwrap_or(0)),
-            Input::TimedOut => left(self.retries.unwrap_or(DEFAULT_TIMEOUT_RETRIES)),
-            Input::Settled
-            | Input::Claimed
-            | Input::Succeeded
-            | Input::Stopped
-            | Input::NeverStarted
-            | Input::Cancelled => false,
-        };
-        match self.restart {
-            Restart::Always => true,
-            Restart::OnFailure => input != Input::Succeeded,
-            Restart::Never => counted,
-        }
-    }
-}
-
-/// A move that the table does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a job in state {state} cannot take `{}`", input.describe())]
-pub struct IllegalMove {
-    /// The job's state, which stays.
-    pub state: State,
-    /// What was asked of it.
-    pub input: Input,
-}
-
-/// The move a job makes: every state it passes through, the last being the one it is in afterwards.
-///
-/// States with nothing to do are passed through at once; a move is recorded as one event.
-pub fn step(state: State, input: Input, policy: Policy) -> Result<Vec<State>, IllegalMove> {
-    let illegal = Err(IllegalMove { state, input });
-    match state {
-        State::Created => match input {
-            Input::Settled => Ok(vec![State::Ready, State::StagedIn, State::Preprocessed]),
-            Input::Cancelled => Ok(vec![State::Cancelled]),
-            Input::Claimed
-            | Input::Succeeded
-            | Input::Failed
-            | Input::TimedOut
-            | Input::Stopped
-            | Input::NeverStarted => illegal,
-        },
-        State::Preprocessed | State::RestartReady => match input {
-            Input::Claimed => Ok(vec![State::Running]),
-            Input::Cancelled => Ok(vec![State::Cancelled]),
-            Input::Settled
-            | Input::Succeeded
-            | Input::Failed
-            | Input::TimedOut
-            | Input::Stopped
-            | Input::NeverStarted => illegal,
-        },
-        State::Running => running(input, policy).ok_or(IllegalMove { state, input }),
-        // Parents, staging, hooks and resets are not built yet: nothing brings a job to stay in these.
-        State::AwaitingParents
-        | State::Blocked
-        | State::Ready
-        | State::StagedIn
-        | State::RunDone
-        | State::Postprocessed
-        | State::StagedOut
-        | State::RunError
-        | State::RunTimeout
-        | State::Reset
-        // These are ends.
-        | State::JobFinished
-        | State::Failed
-        | State::Cancelled => illegal,
-    }
-}
-
-/// The moves out of RUNNING.
-fn running(input: Input, policy: Policy) -> Option<Vec<State>> {
-    let again = policy.again_after(input);
-    Some(match input {
-        Input::Succeeded if again => vec![State::RunDone, State::RestartReady],
-        Input::Succeeded => vec![State::RunDone, State::Postprocessed, State::StagedOut, State::JobFinished],
-        Input::Failed => vec![State::RunError, if again { State::RestartReady } else { State::Failed }],
-        Input::TimedOut => vec![State::RunTimeout, if again { State::RestartReady } else { State::Failed }],
-        Input::Stopped => vec![State::Cancelled],
-        Input::NeverStarted => vec![State::RestartReady],
-        Input::Settled | Input::Claimed | Input::Cancelled => return None,
-    })
-}
-
-/// The lifecycle as `docs/lifecycle.md` shows it: what each state means, and every legal move.
-pub fn render() -> String {
-    let mut text = String::from("| state | meaning |\n| --- | --- |\n");
-    for state in State::ALL {
-        text += &format!("| {state} | {} |\n", state.meaning());
-    }
-    text += "\n| from | what happened | ends here | goes on (restart, or retries left) |\n| --- | --- | --- | --- |\n";
-    let ends = Policy { restart: Restart::Never, retries: Some(0), used: 0 };
-    let again = Policy { restart: Restart::Always, ..ends };
-    let show = |path: Vec<State>| path.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(" → ");
-    for state in State::ALL {
-        for input in Input::ALL {
-            if let (Ok(one), Ok(two)) = (step(state, input, ends), step(state, input, again)) {
-                let goes_on = if one == two { String::from("the same") } else { show(two) };
-                text += &format!("| {state} | {} | {} | {goes_on} |\n", input.describe(), show(one));
-            }
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const ENDS: Policy = Policy { restart: Restart::Never, retries: None, used: 0 };
-
-    #[track_caller]
-    fn ends_in(input: Input, policy: Policy, expected: State) {
-        assert_eq!(step(State::Running, input, policy).unwrap().last(), Some(&expected));
-    }
-
-    #[test]
-    fn a_state_is_found_by_its_name() {
-        for state in State::ALL {
-            assert_eq!(State::parse(state.as_str()), Some(state));
-            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
-        }
-        assert_eq!(State::parse("FINISHED"), None);
-    }
-
-    #[test]
-    fn a_kept_alive_job_goes_on_after_every_end_of_its_own() {
-        let always = Policy { restart: Restart::Always, ..ENDS };
-        for input in [Input::Succeeded, Input::Failed, Input::TimedOut, Input::NeverStarted] {
-            ends_in(input, always, State::RestartReady);
-        }
-        ends_in(Input::Stopped, always, State::Cancelled);
-    }
-
-    #[test]
-    fn on_failure_ends_after_exit_0_only() {
-        let on_failure = Policy { restart: Restart::OnFailure, ..ENDS };
-        ends_in(Input::Succeeded, on_failure, State::JobFinished);
-        ends_in(Input::Failed, on_failure, State::RestartReady);
-        ends_in(Input::TimedOut, on_failure, State::RestartReady);
-    }
-
-    #[test]
-    fn retries_are_counted_and_unset_means_three_after_a_time_out() {
-        ends_in(Input::Failed, ENDS, State::Failed);
-        ends_in(Input::TimedOut, Policy { used: 2, ..ENDS }, State::RestartReady);
-        ends_in(Input::TimedOut, Policy { used: 3, ..ENDS }, State::Failed);
-        let one = Policy { retries: Some(1), ..ENDS };
-        ends_in(Input::Failed, one, State::RestartReady);
-        ends_in(Input::Failed, Policy { used: 1, ..one }, State::Failed);
-        ends_in(Input::TimedOut, Policy { used: 1, ..one }, State::Failed);
-    }
-
-    #[test]
-    fn an_illegal_move_names_the_state() {
-        let error = step(State::JobFinished, Input::Claimed, ENDS).unwrap_err();
-        assert_eq!(error.to_string(), "a job in state JOB_FINISHED cannot take `run claimed`");
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_happens_an_ended_job_stays_ended(
-            inputs in prop::collection::vec(0_usize..Input::ALL.len(), 0..40),
-            restart in prop_oneof![Just(Restart::Always), Just(Restart::OnFailure), Just(Restart::Never)],
-            retries in prop::option::of(0_u32..4),
-        ) {
-            let mut state = State::Created;
-            let mut used = 0;
-            for index in inputs {
-                let policy = Policy { restart, retries, used };
-                if let Ok(path) = step(state, Input::ALL[index], policy) {
-                    prop_assert!(!state.is_end(), "{state} moved");
-                    state = *path.last().unwrap();
-                    used += u32::from(state == State::RestartReady);
-                }
-            }
-        }
     }
 }

@@ -143,6 +143,21 @@ impl fmt::Display for JobId {
 #[serde(try_from = "String", into = "String")]
 pub struct RunId([u8; 16]);
 
+/// A run, and where its record is: its own, or that of the slot that it runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunRef {
+    /// The run.
+    pub id: RunId,
+    /// The slot.
+    pub slot: Option<u32>,
+}
+
+impl From<RunId> for RunRef {
+    fn from(id: RunId) -> Self {
+        Self { id, slot: None }
+    }
+}
+
 /// A text that is not 32 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{0}` is not a run's id (32 hex digits)")]

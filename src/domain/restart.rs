@@ -27,7 +27,7 @@ pub const CRASH_LOOP: Window = Window { failures: 5, within: Duration::from_mins
 pub const DEFAULT_WITHIN: Duration = Duration::from_mins(10);
 
 /// A number in thousandths: exact, and it can be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Thousandths(pub u32);
 

@@ -31,12 +31,14 @@ pub mod zone;
 #[cfg(test)]
 mod tests;
 
+pub use count::Tally;
 pub use decide::{Decision, Decisions, Facts, Memory, Verdict, decide};
 pub use error::{Part, ScheduleError};
 pub use jitter::Jitter;
+pub use mapping::Pass;
 pub use note::Note;
 pub use policy::{Missed, Overlap, Policy};
 pub use rule::{Event, Rule};
 pub use timetable::{Moved, Occurrence, Timetable};
-pub use typed::resolve_start;
+pub use typed::{resolve_moment, resolve_start};
 pub use zone::{Zone, Zones};

@@ -40,7 +40,7 @@ pub fn parse_since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timest
 }
 
 /// `22:00`, `22:00:30`.
-fn time_of_day(text: &str) -> Option<Time> {
+pub(super) fn time_of_day(text: &str) -> Option<Time> {
     ["%H:%M", "%H:%M:%S"].into_iter().find_map(|format| Time::strptime(format, text).ok())
 }
 
@@ -58,7 +58,8 @@ fn last_of(time: Time, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     })
 }
 
-fn date_time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+/// A date, a date and time (of the zone, unless it says otherwise), or a moment.
+pub(super) fn date_time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     if let Ok(zoned) = text.parse::<Zoned>() {
         return Some(zoned.timestamp());
     }

@@ -12,6 +12,7 @@ use super::hooks::{Hooks, Preamble};
 use super::name::TaskName;
 use super::notice::Notify;
 use super::params::Param;
+use super::resources::Resources;
 use super::restart::{Backoff, Window};
 use super::schedule::Policy;
 use super::signal::Signal;
@@ -100,6 +101,9 @@ pub struct Task {
     /// Patterns of what is removed from the work directory of a finished job.
     #[serde(default)]
     pub cleanup: Vec<String>,
+    /// What its queued runs need besides a slot.
+    #[serde(default)]
+    pub resources: Resources,
 }
 
 /// What a task runs: exactly one of three forms.
@@ -278,6 +282,7 @@ impl Task {
             hooks: Hooks::default(),
             transfers: BTreeMap::new(),
             cleanup: Vec::new(),
+            resources: Resources::default(),
         }
     }
 

@@ -79,7 +79,7 @@ impl Ledger<'_> {
         }
         let job = self.job(one, why, asker)?;
         let archive = output::free_archive(tx, self.home, name, now)?;
-        let policy = Policy { restart: Restart::Never, retries: None, used: 0 };
+        let policy = Policy::default();
         let mut path = Vec::new();
         let mut state = job.state;
         let inputs: &[Input] =
@@ -91,7 +91,7 @@ impl Ledger<'_> {
         let attempt = job.attempt + 1;
         // Retries are counted between starts that somebody asked for.
         let retries_used = if why == Why::Asked { 0 } else { job.retries_used };
-        let change = Change { state, code: None, reason: None, attempt, retries_used, not_before: None };
+        let change = Change { state, code: None, reason: None, attempt, retries_used, not_before: None, exit: None };
         jobs::change(tx, job.id, &change, now)?;
         let new = NewRun {
             id: one.run,
@@ -102,6 +102,8 @@ impl Ledger<'_> {
             asked_by: &asker.name,
             archive: &archive,
             scheduled: job.scheduled,
+            slot: None,
+            holds: None,
         };
         runs::create(tx, &new, now)?;
         // Only now is this run's archive taken, so that a foreign file is not set aside under that name.

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::group::Settings;
 use crate::domain::name::TaskName;
+use crate::domain::settings::Settings;
 use crate::domain::task::Task;
 use crate::home::lock::{self, Lock};
 use crate::registry::file::{self, Contents, FileError, Fingerprint};
 use crate::registry::{self, EditError, Registry, Setting, validated};
-use crate::store::{Durability, StoreError, cache};
+use crate::store::cache::{self, Cached};
+use crate::store::{Durability, StoreError};
 
 use super::{Executor, ExecutorError};
 
@@ -48,6 +49,11 @@ impl Appended {
 }
 
 impl Definitions {
+    fn cached(cached: Cached, mistake: Option<ExecutorError>) -> Self {
+        let Cached { fingerprint: _, exec_id, tasks, settings } = cached;
+        Self { exec_id, tasks, settings, mistake }
+    }
+
     /// The task of this name, without regard to case.
     pub fn find(&self, name: &TaskName) -> Option<&Arc<Task>> {
         self.tasks.iter().find(|task| task.name.as_str().eq_ignore_ascii_case(name.as_str()))
@@ -75,21 +81,18 @@ impl Executor {
         if head.is_some_and(|(cached, _)| cached == print)
             && let Some(cached) = cache::read(self.store.reader())?
         {
-            let cache::Cached { exec_id, tasks, settings, .. } = cached;
-            return Ok(Definitions { exec_id, tasks, settings, mistake: None });
+            return Ok(Definitions::cached(cached, None));
         }
         match self.read_registry() {
             Ok((contents, registry)) => {
                 self.remember(&contents.fingerprint, &registry)?;
                 let tasks = registry.tasks.into_iter().map(Arc::new).collect();
-                let (exec_id, settings) = (registry.exec_id.to_string(), registry.settings);
-                Ok(Definitions { exec_id, tasks, settings, mistake: None })
+                let exec_id = registry.exec_id.to_string();
+                Ok(Definitions { exec_id, tasks, settings: registry.settings, mistake: None })
             }
             Err(mistake @ (ExecutorError::Registry { .. } | ExecutorError::File(FileError::NotText { .. }))) => {
                 let cached = cache::read(self.store.reader())?;
-                let (exec_id, tasks, settings) =
-                    cached.map(|cached| (cached.exec_id, cached.tasks, cached.settings)).unwrap_or_default();
-                Ok(Definitions { exec_id, tasks, settings, mistake: Some(mistake) })
+                Ok(Definitions::cached(cached.unwrap_or_default(), Some(mistake)))
             }
             Err(error) => Err(error),
         }
@@ -107,6 +110,11 @@ impl Executor {
         let registry = Registry::parse(&contents.text, self.home.root())
             .map_err(|mistakes| ExecutorError::Registry { path, mistakes })?;
         Ok((contents, registry))
+    }
+
+    /// The zone that the registry's `[defaults]` name for schedules.
+    pub fn default_tz(&self) -> Result<Option<String>, ExecutorError> {
+        Ok(self.read_registry()?.1.tz)
     }
 
     /// Caches what was read, if that is possible without waiting.

@@ -14,7 +14,7 @@ use crate::domain::evidence::Entry;
 use crate::domain::name::{RunId, TaskName};
 use crate::domain::notice::{Channel, PATIENCE};
 use crate::domain::task::{Program, StopSequence, Task};
-use crate::process::environment::{self, Inherited, Variables};
+use crate::process::environment::{self, Inherited, RunTags, Variables};
 use crate::process::launch::Plan;
 use crate::process::record::RecordFile;
 use crate::process::spec::RunSpec;
@@ -77,6 +77,8 @@ impl Executor {
             asked_by: &asker.name,
             archive: &name,
             scheduled: None,
+            slot: None,
+            holds: None,
         };
         let claimed = self.store.write(Durability::Committed, |tx| -> Result<(), StoreError> {
             runs::create(tx, &new, clock::now())?;
@@ -138,14 +140,7 @@ impl Executor {
             Some(Value::Array(lines)) => lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
             Some(other) => other.to_string(),
         };
-        let ours: [(&str, OsString); 15] = [
-            (environment::EXECUTOR_ID, exec_id.into()),
-            ("JOBEXEC_EXEC_ID", exec_id.into()),
-            ("JOBEXEC_FOLDER", root.as_os_str().to_owned()),
-            ("JOBEXEC_TASK", (&notice.task).into()),
-            ("JOBEXEC_JOB_ID", notice.job.to_string().into()),
-            ("JOBEXEC_ATTEMPT", (notice.attempts + 1).to_string().into()),
-            (environment::RUN_ID, run.to_string().into()),
+        let ours: [(&str, OsString); 8] = [
             ("JOBEXEC_NOTIFY_EVENT", text("event").into()),
             ("JOBEXEC_NOTIFY_TASK", (&notice.task).into()),
             ("JOBEXEC_NOTIFY_JOB", notice.job.to_string().into()),
@@ -159,6 +154,17 @@ impl Executor {
         let shown = |byte: u8| if byte == 0 { b'?' } else { byte };
         let clean = |value: OsString| OsString::from_vec(value.into_vec().into_iter().map(shown).collect());
         variables.extend(ours.map(|(key, value)| (key.into(), clean(value))));
+        let tags = RunTags {
+            exec_id,
+            folder: root,
+            task: &notice.task,
+            job: notice.job,
+            attempt: notice.attempts + 1,
+            run,
+            run_name: "",
+            workdir: &self.home.job_directory(notice.job),
+        };
+        tags.lay_over(&mut variables);
         Ok((plan, variables))
     }
 

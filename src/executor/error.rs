@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::domain::lifecycle::IllegalMove;
-use crate::domain::name::TaskName;
+use crate::domain::name::{JobId, TaskName};
 use crate::domain::params::{ParamError, RenderError};
+use crate::domain::resources::NeverFits;
 use crate::domain::schedule::ScheduleError;
+use crate::domain::selection::SelectionError;
 use crate::home::HomeError;
 use crate::home::lock::LockError;
 use crate::ledger::LedgerError;
@@ -95,6 +97,23 @@ pub enum ExecutorError {
         /// How many there are.
         count: usize,
     },
+    /// A job needs what this machine will never have.
+    #[error(transparent)]
+    NeverFits(#[from] NeverFits),
+    /// A selection of jobs makes no sense.
+    #[error("{0}")]
+    Selection(#[from] SelectionError),
+    /// No such job.
+    #[error("no job {0}")]
+    NoSuchJob(JobId),
+    /// A job is to be run again while one that waited for it runs.
+    #[error("job {job} cannot be run again while job {follower}, which follows it, runs")]
+    FollowerRuns {
+        /// The job.
+        job: JobId,
+        /// The one that runs.
+        follower: JobId,
+    },
     /// A move that a job cannot make.
     #[error(transparent)]
     Move(#[from] IllegalMove),
@@ -174,6 +193,8 @@ impl From<LedgerError> for ExecutorError {
         match error {
             LedgerError::Store(error) => Self::Store(error),
             LedgerError::Move(error) => Self::Move(error),
+            LedgerError::NoSuchParent(job) => Self::NoSuchJob(job),
+            LedgerError::FollowerRuns { job, follower } => Self::FollowerRuns { job, follower },
         }
     }
 }
@@ -224,6 +245,12 @@ impl ExecutorError {
                 }
             },
             Self::Schedule { source, .. } => source.hints(),
+            Self::FollowerRuns { follower, job } => vec![format!(
+                "end that first with `jobexec job kill {follower}`, or leave it alone with `jobexec job rerun --only {job}`"
+            )],
+            Self::NeverFits(error) => vec![error.hint().to_owned()],
+            Self::Selection(error) => error.hints(),
+            Self::NoSuchJob(_) => vec!["see `jobexec jobs` for the ids".to_owned()],
             Self::NoSuchRun { task, .. } => vec![format!("see `jobexec history {task}`")],
             Self::File(FileError::Changed { .. }) => vec!["try again".to_owned()],
             Self::Store(StoreError::Newer { .. }) => vec!["use the newer jobexec".to_owned()],

@@ -1,15 +1,18 @@
 //! explain: one sentence that says why a task is in the state it is in, and what would change that.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
-use crate::domain::amount::print_duration;
+use crate::domain::amount::{print_duration, print_roughly};
 use crate::domain::outcome::Exit;
 use crate::domain::restart::{CRASH_LOOP, PERMANENT};
+use crate::domain::schedule::Overlap;
 use crate::domain::status::TaskState;
 use crate::store::occurrences::Decided;
 use crate::store::runs::RunRow;
 
-use super::{Executor, ExecutorError, TaskStatus};
+use super::{Executor, ExecutorError, TaskStatus, Upcoming};
 
 /// Why a task is in its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +29,10 @@ impl Executor {
         let name = &status.name;
         let mut hints = Vec::new();
         let sentence = match status.state {
-            TaskState::Running | TaskState::Stopping => running(status, now),
+            TaskState::Running | TaskState::Stopping => match self.beside(status, now) {
+                Some(beside) => format!("{}; {beside}", running(status, now)),
+                None => running(status, now),
+            },
             TaskState::Orphaned => {
                 hints.push(format!("end it with `jobexec stop {name}`"));
                 let pids = status.live.as_ref().map(|live| live.orphans.clone()).unwrap_or_default();
@@ -66,7 +72,11 @@ impl Executor {
                 None => format!("{name} is armed, and its schedule has no further occurrence"),
             },
             TaskState::Failed | TaskState::Finished => {
-                hints.push(format!("run it again with `jobexec start {name}`"));
+                hints.push(if status.scheduled() {
+                    format!("arm its schedule with `jobexec start {name}`")
+                } else {
+                    format!("run it again with `jobexec start {name}`")
+                });
                 match &status.last_ended {
                     Some(run) => format!("{name} does not run: {}, and it is not to be started again", ended(run, now)),
                     None => format!("{name} does not run"),
@@ -92,15 +102,41 @@ impl Executor {
         Ok(Explanation { sentence, hints })
     }
 
-    /// When and how a task fires next: `fires in 2h (every day at 03:00 UTC)`.
+    /// When and how a task fires next: `fires in 2 h 5 min, on Mon 2026-11-23 at 03:00 UTC (every day at 03:00 UTC)`.
     fn fires(&self, status: &TaskStatus, now: Timestamp) -> Option<String> {
-        let meaning = self.meaning(status.task.as_ref()?, now, 0).ok()??;
-        if meaning.is_event {
-            return Some(format!("fires for {}", meaning.text));
+        let meaning = self.meaning(status.task.as_ref()?, 0).ok()??;
+        if let Some(event) = meaning.event {
+            return Some(format!("fires {} ({})", event.when(), meaning.text));
         }
-        let next = self.next_run(status, now)?;
-        Some(format!("fires in {} ({})", until(next, now), meaning.text))
+        Some(format!("fires {} ({})", soon(&self.next_run(status)?, now), meaning.text))
     }
+
+    /// What becomes of the next occurrence of a task that runs.
+    fn beside(&self, status: &TaskStatus, now: Timestamp) -> Option<String> {
+        let (next, task) = (self.next_run(status)?, status.task.as_ref()?);
+        if !self.is_supervised() {
+            return Some("no supervisor is running to fire its schedule".to_owned());
+        }
+        let overlap = task.schedule.policy.overlap;
+        let rule = match overlap {
+            Overlap::Skip => "is skipped if this run goes on until then",
+            Overlap::Queue => "waits for the end of this run",
+            Overlap::Replace => "has this run stopped if it goes on until then",
+            Overlap::Allow => "runs beside this one",
+        };
+        Some(format!("its next occurrence, {}, {rule} (overlap = {})", soon(&next, now), overlap.as_str()))
+    }
+}
+
+/// When something comes: how far away it is, and on which day and at what time.
+fn soon(next: &Upcoming, now: Timestamp) -> String {
+    let (there, left) = (next.there(), next.time().duration_since(now).unsigned_abs());
+    // Never sooner than it is said to be.
+    let left = Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0));
+    let seconds = if there.second() == 0 { "" } else { ":%S" };
+    let when = there.strftime(&format!("on %a %Y-%m-%d at %H:%M{seconds} %Z")).to_string();
+    let note = next.note().map(|note| format!(", {note}")).unwrap_or_default();
+    format!("in {}, {when}{note}", print_roughly(left))
 }
 
 fn is_switched_off(status: &TaskStatus) -> bool {
@@ -114,7 +150,7 @@ fn running(status: &TaskStatus, now: Timestamp) -> String {
         return format!("{name} is on record as running on another machine or in another container");
     }
     let pid = live.and_then(|live| live.pid).map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-    let since = live.and_then(|live| live.started).map(|time| format!(" for {}", age(time, now))).unwrap_or_default();
+    let since = status.uptime().map(|uptime| format!(" for {}", to_the_second(uptime))).unwrap_or_default();
     let run = status.run.as_ref();
     if status.state == TaskState::Stopping
         && let Some((time, by)) = run.and_then(|run| run.stop_asked.zip(run.stop_by.as_deref()))
@@ -187,8 +223,11 @@ fn ended(run: &RunRow, now: Timestamp) -> String {
     format!("its last run ended{ago} ({reason})")
 }
 
-/// The time between, to the second.
+/// The time between.
 fn age(since: Timestamp, now: Timestamp) -> String {
-    let seconds = u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
-    print_duration(std::time::Duration::from_secs(seconds))
+    to_the_second(Duration::try_from(now.duration_since(since)).unwrap_or_default())
+}
+
+fn to_the_second(duration: Duration) -> String {
+    print_duration(Duration::from_secs(duration.as_secs()))
 }

@@ -40,9 +40,9 @@ pub struct Fired {
 }
 
 /// What a task's schedule says, ready to be asked.
-struct Firing {
-    timetable: Timetable,
-    jitter: Option<Jitter>,
+pub(super) struct Firing {
+    pub(super) timetable: Arc<Timetable>,
+    pub(super) jitter: Option<Jitter>,
 }
 
 /// What the transaction came to.
@@ -117,11 +117,16 @@ impl Executor {
         Ok(TaskRow { fires, ..row })
     }
 
-    fn firing(&self, task: &Task) -> Result<Firing, ExecutorError> {
-        let timetable = timetable(task)?;
+    /// What a task's schedule says.
+    pub(super) fn firing(&self, task: &Task) -> Result<Firing, ExecutorError> {
+        Ok(self.firing_by(task, Arc::new(timetable(task)?)))
+    }
+
+    /// What a task's schedule says, of which this is the timetable.
+    pub(super) fn firing_by(&self, task: &Task, timetable: Arc<Timetable>) -> Firing {
         let (host, name) = (self.here.machine.clone(), task.name.to_string());
         let jitter = task.schedule.jitter.map(|within| Jitter { within, host, task: name });
-        Ok(Firing { timetable, jitter })
+        Firing { timetable, jitter }
     }
 
     /// Fires schedules whose moment has come, or may have. What is due is decided and recorded before anything begins.

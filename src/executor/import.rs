@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::domain::evidence::{Ended, Judgement, ProcessId, Record, judge};
-use crate::domain::name::{RunId, TaskName};
+use crate::domain::name::{RunId, RunRef, TaskName};
 use crate::domain::outcome::{Cause, Outcome, Unseen};
 use crate::home::lock;
 use crate::process::{clock, identity, record, tagged};
@@ -60,8 +60,9 @@ fn with_exit_of_zombie(ended: Ended, script: Option<&ProcessId>) -> Ended {
 
 impl Executor {
     /// Looks at what has become of a run.
-    pub fn examine(&self, run: RunId) -> Result<Found, ExecutorError> {
-        let (record, locked) = match record::read(&self.home.record(run))? {
+    pub fn examine(&self, run: impl Into<RunRef>) -> Result<Found, ExecutorError> {
+        let run = run.into();
+        let (record, locked) = match record::read(&self.home.record(run), run.id)? {
             Some((record, locked)) => (Some(record), locked),
             None => (None, false),
         };
@@ -73,7 +74,7 @@ impl Executor {
             Judgement::Ended(ended) => Found::Ended(record, ended),
             Judgement::WorkerGone(ended) => {
                 let script = record.started.map(|(script, _)| script);
-                match tagged::find(run, script.as_ref()) {
+                match tagged::find(run.id, script.as_ref()) {
                     alive if alive.is_empty() => Found::Ended(record, with_exit_of_zombie(ended, script.as_ref())),
                     alive => Found::Orphaned(record, alive),
                 }
@@ -109,7 +110,7 @@ impl Executor {
     fn ended(&self, of: &[RunRow]) -> Result<Vec<EndedRun>, ExecutorError> {
         let mut ended = Vec::new();
         for run in of {
-            if let Found::Ended(record, end) = self.examine(run.id)? {
+            if let Found::Ended(record, end) = self.examine(run)? {
                 if is_unseen(&end) && !self.supervises && self.is_supervised() && self.is_settled_meanwhile(run.id)? {
                     continue;
                 }

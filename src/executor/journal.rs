@@ -98,6 +98,8 @@ fn run_of(event: &events::Event) -> Option<RunId> {
 /// Whether an event is the start of a run whose worker lives and has not started the script yet.
 fn is_beginning(executor: &Executor, event: &events::Event) -> Result<bool, ExecutorError> {
     let Some(id) = run_of(event).filter(|_| event.cause == "started") else { return Ok(false) };
-    let unfinished = runs::find(executor.store.reader(), id)?.is_some_and(|run| run.outcome.is_none());
-    Ok(unfinished && matches!(executor.examine(id)?, Found::Alive(record) if record.started.is_none()))
+    let Some(run) = runs::find(executor.store.reader(), id)?.filter(|run| run.outcome.is_none()) else {
+        return Ok(false);
+    };
+    Ok(matches!(executor.examine(&run)?, Found::Alive(record) if record.started.is_none()))
 }

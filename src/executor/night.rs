@@ -30,7 +30,7 @@ use super::fire::{memory, timetable};
 use super::{Definitions, Executor, ExecutorError, TaskStatus};
 
 /// How many of a task's earlier runs say what is usual.
-const EARLIER: u32 = 101;
+pub(super) const EARLIER: u32 = 101;
 
 /// What happened apart from the ends of runs.
 const CAUSES: [&str; 6] =
@@ -103,7 +103,7 @@ impl Executor {
             slow.extend(self.slow_ended(tally, since)?);
         }
         for one in looked {
-            let Some(lasted) = one.status.uptime(now).filter(|lasted| is_noticed(micros(*lasted))) else { continue };
+            let Some(lasted) = one.status.uptime().filter(|lasted| is_noticed(micros(*lasted))) else { continue };
             let earlier = night::successes_before(self.store.reader(), &one.status.name, now, EARLIER)?;
             let Some(usual) = usual(&earlier).filter(|usual| is_slow(lasted, *usual)) else { continue };
             let task = one.status.name.clone();

@@ -46,7 +46,7 @@ pub(super) fn former_archive(tx: &Connection, home: &Home, task: &TaskName) -> R
     let has_it = |run: &&RunRow| match run.outcome {
         Some(_) => run.inode == Some(found.ino()),
         // Where runs may meet, an earlier one may still be writing to it: its record says so.
-        None => record::read(&home.record(run.id))
+        None => record::read(&home.record(*run), run.id)
             .is_ok_and(|read| read.is_some_and(|(record, _)| record.starting.map(|it| it.1) == Some(found.ino()))),
     };
     if let Some(run) = last.iter().find(has_it) {
@@ -95,7 +95,7 @@ impl Executor {
 
     /// What an unfinished run's record says.
     pub(super) fn record_of(&self, run: &RunRow) -> Result<Record, ExecutorError> {
-        Ok(match self.examine(run.id)? {
+        Ok(match self.examine(run)? {
             Found::Alive(record) | Found::Orphaned(record, _) | Found::Elsewhere(record) | Found::Ended(record, _) => {
                 record
             }

@@ -4,7 +4,6 @@
 //! that claims the task, then the worker, which inherits the lock.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -18,8 +17,8 @@ use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::outcome::Outcome;
 use crate::domain::params;
 use crate::domain::task::Task;
-use crate::process::environment::{self, Inherited, Variables};
-use crate::process::launch::{self, Plan};
+use crate::process::environment::{self, Inherited, RunTags, Variables};
+use crate::process::launch::{self, Plan, UnfitError};
 use crate::process::record::RecordFile;
 use crate::process::spawn::Spare;
 use crate::process::spec::{Answer, RunSpec};
@@ -117,17 +116,13 @@ pub(super) fn foresee(task: &Task, inherited: &Inherited) -> Option<StartError> 
 
 /// The same for a task in which nothing is left to be filled in.
 pub(super) fn look_as_it_is(task: &Task, inherited: &Inherited) -> Result<(Plan, Variables), StartError> {
-    let mut variables = inherited.variables();
-    if let Some(file) = &task.env_file {
-        variables.extend(environment::read_env_file(&task.wd.join(file))?);
-    }
-    variables.extend(task.env.iter().map(|(key, value)| (key.into(), value.into())));
-    let path = variables.get(&OsString::from("PATH"));
-    let plan = launch::plan(task, path.map(OsString::as_os_str)).map_err(|error| {
-        let hint = error.hint(task);
-        LaunchErrorWithHint { error, hint }
-    })?;
-    Ok((plan, variables))
+    launch::prepare(task, inherited).map_err(|error| match error {
+        UnfitError::EnvFile(error) => StartError::EnvFile(error),
+        UnfitError::Launch(error) => {
+            let hint = error.hint(task);
+            StartError::Refused(LaunchErrorWithHint { error, hint })
+        }
+    })
 }
 
 impl Executor {
@@ -272,19 +267,17 @@ impl Executor {
     pub(super) fn spec(&self, ready: &Ready<'_>, job: &JobRow, exec_id: &str, former: &str) -> RunSpec {
         let Candidate { task, run, .. } = &ready.candidate;
         let mut variables = ready.variables.clone();
-        let folder = self.home.root().as_os_str().to_owned();
-        let ours: [(&str, OsString); 9] = [
-            (environment::EXECUTOR_ID, exec_id.into()),
-            ("JOBEXEC_EXEC_ID", exec_id.into()),
-            ("JOBEXEC_FOLDER", folder),
-            ("JOBEXEC_TASK", task.name.as_str().into()),
-            ("JOBEXEC_JOB_ID", job.id.to_string().into()),
-            ("JOBEXEC_ATTEMPT", (job.attempt + 1).to_string().into()),
-            (environment::RUN_ID, run.to_string().into()),
-            ("JOBEXEC_RUN_NAME", OsString::new()),
-            ("JOBEXEC_WORKDIR", self.home.job_directory(job.id).into_os_string()),
-        ];
-        variables.extend(ours.map(|(key, value)| (key.into(), value)));
+        let tags = RunTags {
+            exec_id,
+            folder: self.home.root(),
+            task: task.name.as_str(),
+            job: job.id,
+            attempt: job.attempt + 1,
+            run: *run,
+            run_name: "",
+            workdir: &self.home.job_directory(job.id),
+        };
+        tags.lay_over(&mut variables);
         RunSpec {
             run: *run,
             program: ready.plan.program.as_os_str().as_bytes().to_vec(),
@@ -343,7 +336,7 @@ impl Executor {
     fn already(&self, run: &RunRow) -> Option<Result<Started, ExecutorError>> {
         let name = run.task.as_ref()?;
         let refused = |error| Some(Err(start_error(name, error)));
-        match self.examine(run.id) {
+        match self.examine(run) {
             Err(error) => Some(Err(error)),
             Ok(Found::Orphaned(_, pids)) => refused(StartError::Orphaned { pids }),
             Ok(Found::Elsewhere(_)) => refused(StartError::Elsewhere),

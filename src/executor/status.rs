@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -10,8 +11,8 @@ use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::status::{Facts, Live, TaskState, task_state};
 use crate::domain::task::{Restart, Task};
-use crate::process::clock;
 use crate::process::usage::{self, Usage};
+use crate::process::{clock, identity};
 use crate::store::jobs::{self, JobRow};
 use crate::store::runs::{self, RunRow};
 use crate::store::tasks::{self, TaskRow};
@@ -54,6 +55,8 @@ pub struct LiveRun {
     pub pid: Option<i32>,
     /// When it was started.
     pub started: Option<Timestamp>,
+    /// How long that is ago, whoever has set the clock since.
+    pub uptime: Option<Duration>,
     /// What its worker and everything below uses; only where that was asked for.
     pub usage: Option<Usage>,
     /// The processes that are left of a run whose worker is dead.
@@ -95,9 +98,8 @@ impl TaskStatus {
     }
 
     /// How long its run has been alive.
-    pub fn uptime(&self, now: Timestamp) -> Option<std::time::Duration> {
-        let started = self.live.as_ref()?.started?;
-        std::time::Duration::try_from(now.duration_since(started)).ok()
+    pub fn uptime(&self) -> Option<Duration> {
+        self.live.as_ref()?.uptime
     }
 }
 
@@ -219,12 +221,17 @@ impl Executor {
                 // While what it left behind is being ended, the script itself is gone.
                 pid: record.started.filter(|_| record.ended.is_none()).map(|(script, _)| script.pid),
                 started: record.started.map(|(_, time)| time),
+                // What began elsewhere has other ticks.
+                uptime: match record.started {
+                    Some((_, time)) if elsewhere => clock::now().duration_since(time).try_into().ok(),
+                    started => started.map(|(script, _)| identity::age(&script)),
+                },
                 usage: worker.filter(|_| with_usage && !elsewhere && orphans.is_empty()).map(usage::of_tree),
                 orphans,
                 elsewhere,
             })
         };
-        Ok(match self.examine(run.id)? {
+        Ok(match self.examine(run)? {
             Found::Alive(record) => live(record, Vec::new(), false),
             Found::Elsewhere(record) => live(record, Vec::new(), true),
             Found::Orphaned(record, pids) => live(record, pids, false),

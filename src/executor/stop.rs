@@ -72,13 +72,20 @@ pub enum Afterwards {
 }
 
 /// A run that is being stopped.
-struct Target {
+pub(super) struct Target {
     /// Which of the answers it belongs to.
-    answer: usize,
+    pub(super) answer: usize,
     run: RunRow,
     sequence: StopSequence,
     orphaned: bool,
     found: Last,
+}
+
+impl Target {
+    /// A run whose end is asked for, on record.
+    pub(super) fn new(answer: usize, run: RunRow, sequence: StopSequence) -> Self {
+        Self { answer, run, sequence, orphaned: false, found: Last::Unfinished }
+    }
 }
 
 /// What the last look at a run that is being stopped found, as far as it is final.
@@ -89,6 +96,8 @@ enum Last {
     Elsewhere,
     /// It has ended.
     Ended(Box<(Record, Ended)>),
+    /// It has ended, and whoever ran it has brought that into the database.
+    Settled,
 }
 
 /// What was done with a task in the transaction that recorded the wish.
@@ -135,24 +144,11 @@ impl Executor {
                 Wish::NotRunning(cancelled) => answers.push((name.clone(), Stopped::NotRunning(cancelled))),
                 Wish::Runs(runs) => {
                     answers.push((name.clone(), Stopped::NotRunning(false)));
-                    let target = |(run, sequence)| {
-                        let found = Last::Unfinished;
-                        Target { answer, run, sequence, orphaned: false, found }
-                    };
-                    targets.extend(runs.into_iter().map(target));
+                    targets.extend(runs.into_iter().map(|(run, sequence)| Target::new(answer, run, sequence)));
                 }
             }
         }
-        let over = self.end(&mut targets, &mut interrupts, told)?;
-        let mut ended = Vec::new();
-        for target in &targets {
-            if let Last::Ended(found) = &target.found {
-                let (record, end) = found.as_ref().clone();
-                ended.push((target.run.clone(), record, end));
-            }
-        }
-        self.import_or_imagine(&ended, lock::PATIENCE)?;
-        see_off(&over);
+        self.bring_to_an_end(&mut targets, &mut interrupts, told)?;
         // One snapshot for all of them.
         let _snapshot = self.store.reader().unchecked_transaction().map_err(StoreError::sql("read the runs"))?;
         for target in &targets {
@@ -164,13 +160,33 @@ impl Executor {
         Ok(answers)
     }
 
+    /// Waits for the end of runs that is asked for, and brings it into the database.
+    pub(super) fn bring_to_an_end(
+        &mut self,
+        targets: &mut [Target],
+        interrupts: &mut Interrupts,
+        told: &mut dyn FnMut(&str),
+    ) -> Result<(), ExecutorError> {
+        let over = self.end(targets, interrupts, told)?;
+        let mut ended = Vec::new();
+        for target in &*targets {
+            if let Last::Ended(found) = &target.found {
+                let (record, end) = found.as_ref().clone();
+                ended.push((target.run.clone(), record, end));
+            }
+        }
+        self.import_or_imagine(&ended, lock::PATIENCE)?;
+        see_off(&over);
+        Ok(())
+    }
+
     /// All that can be stopped: what is in the registry, and what is no longer there and still runs or is wanted.
     pub fn stoppable(&mut self, definitions: &Definitions) -> Result<Vec<TaskName>, ExecutorError> {
         let mut names: Vec<TaskName> = definitions.tasks.iter().map(|task| task.name.clone()).collect();
         let known: HashSet<String> = names.iter().map(TaskName::key).collect();
         for row in tasks::all(self.store.reader())?.into_iter().filter(|row| !known.contains(&row.name.key())) {
             let run = runs::unfinished_of(self.store.reader(), &row.name)?;
-            let found = run.map(|run| self.examine(run.id)).transpose()?;
+            let found = run.map(|run| self.examine(&run)).transpose()?;
             if row.wanted || found.is_some_and(|found| !matches!(found, Found::Ended(_, _))) {
                 names.push(row.name);
             }
@@ -296,16 +312,21 @@ impl Executor {
         let mut waiting = false;
         let since = clock::since_boot().saturating_sub(start);
         for target in targets.iter_mut().filter(|target| matches!(target.found, Last::Unfinished)) {
-            match self.examine(target.run.id)? {
+            let in_slot = target.run.slot.is_some();
+            if in_slot && runs::find(self.store.reader(), target.run.id)?.is_none_or(|run| run.outcome.is_some()) {
+                target.found = Last::Settled;
+                continue;
+            }
+            match self.examine(&target.run)? {
                 Found::Alive(record) => {
                     let said = record.starting.map(|(worker, _)| worker);
-                    let worker = said.or_else(|| tagged::worker(&self.home.record(target.run.id)));
+                    let worker = said.or_else(|| tagged::worker(&self.home.record(&target.run)));
                     let Some(worker) = worker else {
                         // Its starter is about to spawn it.
                         waiting = true;
                         continue;
                     };
-                    match WorkerHandle::open(&worker, target.run.id, self.home.record(target.run.id)) {
+                    match WorkerHandle::open(&worker, target.run.id, self.home.record(&target.run)) {
                         // More workers than descriptors: this one's turn comes when others have ended.
                         Err(error) if error.raw_os_error() == Some(libc::EMFILE) => waiting = true,
                         Err(error) => return Err(error.into()),
@@ -315,7 +336,12 @@ impl Executor {
                             } else {
                                 handle.stop()?;
                             }
-                            workers.push(handle);
+                            if in_slot {
+                                // That worker goes on with the next run.
+                                waiting = true;
+                            } else {
+                                workers.push(handle);
+                            }
                         }
                         // It dies just now; its lock will be free at the next look.
                         Ok(None) => waiting = true,
@@ -340,7 +366,7 @@ impl Executor {
     }
 
     /// The answer for a task that was being stopped.
-    fn what_is_left(&self, target: &Target) -> Result<Stopped, ExecutorError> {
+    pub(super) fn what_is_left(&self, target: &Target) -> Result<Stopped, ExecutorError> {
         if matches!(target.found, Last::Elsewhere) {
             return Ok(Stopped::Elsewhere);
         }
@@ -348,7 +374,7 @@ impl Executor {
         if let Some(reason) = row.filter(|row| row.outcome.is_some()).and_then(|row| row.reason) {
             return Ok(Stopped::Ended(reason));
         }
-        Ok(Stopped::Left(match self.examine(target.run.id)? {
+        Ok(Stopped::Left(match self.examine(&target.run)? {
             Found::Orphaned(_, pids) => pids,
             Found::Alive(record) => {
                 let worker = record.starting.map(|(worker, _)| worker.pid);
@@ -396,7 +422,7 @@ impl Ledger<'_> {
         let mut runs = Vec::new();
         for run in runs::all_unfinished_of(tx, name)? {
             // An outcome that is on record already stands.
-            let record = record::read(&self.home.record(run.id))?;
+            let record = record::read(&self.home.record(&run), run.id)?;
             if record.is_none_or(|(record, _)| record.ended.is_none()) {
                 runs::ask_stop(tx, run.id, &asker.name, now)?;
             }

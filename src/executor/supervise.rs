@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::domain::evidence::{Ended, ProcessId, Record};
-use crate::domain::name::{JobId, RunId, TaskName};
+use crate::domain::name::{JobId, RunId, RunRef, TaskName};
 use crate::domain::notice::{self, Occasion};
 use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::restart::{Due, due};
@@ -98,10 +98,10 @@ impl Executor {
     }
 
     /// Writes down that this process supervises from now on.
-    pub fn begin_supervision(&mut self, sleep: Duration, place: &str) -> Result<Supervisor, ExecutorError> {
+    pub fn begin_supervision(&mut self, sleep: Duration, slots: u32, place: &str) -> Result<Supervisor, ExecutorError> {
         let pid = i32::try_from(std::process::id()).unwrap_or_default();
         let now = clock::now();
-        let new = Supervisor { pid, slots: 1, sleep, since: now, place: place.to_owned() };
+        let new = Supervisor { pid, slots, sleep, since: now, place: place.to_owned() };
         self.store.write(Durability::Committed, |tx| -> Result<(), ExecutorError> {
             supervisor::set(tx, &new)?;
             supervisor_event(tx, "supervisor_started", &new, now)
@@ -157,10 +157,10 @@ impl Executor {
         }))
     }
 
-    /// Every unfinished run.
+    /// Every unfinished run, but for those in slots.
     pub fn open_runs(&self) -> Result<Vec<OpenRun>, ExecutorError> {
         let mut open = Vec::new();
-        for row in runs::unfinished(self.store.reader())? {
+        for row in runs::unfinished(self.store.reader())?.into_iter().filter(|row| row.slot.is_none()) {
             match self.opened(row) {
                 Ok(run) => open.push(run),
                 // What the database says something impossible about keeps none of the others from being watched.
@@ -177,7 +177,7 @@ impl Executor {
         row.map(|row| self.opened(row)).transpose()
     }
 
-    fn opened(&self, row: RunRow) -> Result<OpenRun, ExecutorError> {
+    pub(super) fn opened(&self, row: RunRow) -> Result<OpenRun, ExecutorError> {
         let job = jobs::find(self.store.reader(), row.job)?;
         let job = job.ok_or_else(|| StoreError::Impossible(format!("run {} belongs to no job", row.id)))?;
         let mut definition = jobs::definition_of(self.store.reader(), &job)?;
@@ -190,13 +190,14 @@ impl Executor {
     }
 
     /// The main process of a run, if its worker has written it down.
-    pub fn script_of(&self, run: RunId) -> Option<ProcessId> {
-        let (record, _) = record::read(&self.home.record(run)).ok()??;
+    pub fn script_of(&self, run: impl Into<RunRef>) -> Option<ProcessId> {
+        let run = run.into();
+        let (record, _) = record::read(&self.home.record(run), run.id).ok()??;
         record.started.map(|(script, _)| script)
     }
 
     /// Whether the worker of a run lives.
-    pub fn has_worker(&self, run: RunId) -> Result<bool, ExecutorError> {
+    pub fn has_worker(&self, run: impl Into<RunRef>) -> Result<bool, ExecutorError> {
         let source = match record::is_held(&self.home.record(run)) {
             Ok(held) => return Ok(held),
             Err(source) => source,
@@ -227,8 +228,8 @@ impl Executor {
         })
     }
 
-    /// Records that a run shows no sign of life, and tells of it. With `end` its end is asked for: whether the task is
-    /// started again its restart rule says.
+    /// Records that a run shows no sign of life, and tells of it. With `end` it is to end: whether the task is started
+    /// again its restart rule says.
     pub fn stall(&mut self, open: &OpenRun, reason: &str, end: bool) -> Result<(), ExecutorError> {
         let (home, now) = (&self.home, clock::now());
         let lines = self.last_lines(&open.row, LAST_LINES)?;
@@ -245,23 +246,16 @@ impl Executor {
             events::record(tx, &event, now)?;
             let message = Message { occasion: Occasion::Stall, job: run.job, run, exit: None, reason, lines: &lines };
             Ok(Ledger { tx, home, now }.tell(&open.definition, &message)?)
-        })?;
-        if end { self.ask_to_end(run.id, &open.definition.stop) } else { Ok(()) }
+        })
     }
 
-    /// Asks a run to end, the wish for which is on record; nothing is waited for.
-    pub fn ask_to_end(&self, run: RunId, stop: &StopSequence) -> Result<(), ExecutorError> {
-        match self.examine(run)? {
-            Found::Alive(Record { starting: Some((worker, _)), .. }) => {
-                if let Some(handle) = WorkerHandle::open(&worker, run, self.home.record(run))? {
-                    handle.stop()?;
-                }
-            }
-            Found::Orphaned(record, _) => {
-                let script = record.started.map(|(script, _)| script);
-                self.signal_orphan(run, script.as_ref(), &[stop.signal, Signal::CONT]);
-            }
-            Found::Alive(_) | Found::Elsewhere(_) | Found::Ended(_, _) => {}
+    /// Asks the worker of a run, the wish for whose end is on record, to see to that; nothing is waited for.
+    pub fn ask_to_end(&self, run: impl Into<RunRef>) -> Result<(), ExecutorError> {
+        let run = run.into();
+        if let Found::Alive(Record { starting: Some((worker, _)), .. }) = self.examine(run)?
+            && let Some(handle) = WorkerHandle::open(&worker, run.id, self.home.record(run))?
+        {
+            handle.stop()?;
         }
         Ok(())
     }

@@ -27,8 +27,13 @@ pub enum Output {
 
 /// The file that holds a run's output: its archive if that exists, else the task's file if it is the run's.
 pub fn locate(home: &Home, run: &RunRow, inode: Option<u64>) -> Output {
-    let Some(inode) = inode.or(run.inode) else { return Output::None };
+    // Nothing has the inode 0: what was not to be kept.
+    let Some(inode) = inode.or(run.inode).filter(|inode| *inode != 0) else { return Output::None };
     let is_it = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.ino() == inode);
+    if run.slot.is_some() {
+        let path = home.job_directory(run.job).join(&run.archive);
+        return if is_it(&path) { Output::File(path) } else { Output::Removed };
+    }
     let archive = home.file(&run.archive);
     let current = run.task.as_ref().map(|task| home.output(task));
     archive.into_iter().chain(current).find(|path| is_it(path)).map_or(Output::Removed, Output::File)

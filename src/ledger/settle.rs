@@ -81,7 +81,11 @@ impl Ledger<'_> {
         let settling = Settling {
             end,
             definition: jobs::definition_of(self.tx, &job)?,
-            task: run.task.as_ref().map(|task| tasks::find(self.tx, task)).transpose()?.flatten(),
+            // What becomes of a queued job says nothing of how its task stands.
+            task: match &run.task {
+                Some(task) if job.door != Door::Queue => tasks::find(self.tx, task)?,
+                Some(_) | None => None,
+            },
             job,
             input: input(run, end),
             time: end.time.unwrap_or(self.now),
@@ -94,7 +98,10 @@ impl Ledger<'_> {
     fn move_on(&self, settling: &Settling<'_>, lasted: Option<Duration>, reason: &str) -> Result<(), LedgerError> {
         let Settling { run, end, job, definition, .. } = settling;
         let mut after = settling.aftermath(lasted, self.sleep()?);
-        let policy = settling.policy(after.gave_up);
+        let policy = match job.door {
+            Door::Queue => self.policy_of(job, definition),
+            Door::Start | Door::Schedule => settling.policy(after.gave_up),
+        };
         let path = step(job.state, settling.input, policy)?;
         let state = path.last().copied().unwrap_or(job.state);
         // A run that was never started does not count, nor does running again because the task is to be kept alive.
@@ -105,8 +112,13 @@ impl Ledger<'_> {
         let not_before = after.not_before.filter(|_| state == State::RestartReady);
         let reason =
             if after.gave_up { format!("given up after repeated failures: {reason}") } else { reason.to_owned() };
-        let code = if after.gave_up { "gave_up" } else { end.outcome.code() };
-        let change = Change { state, code: Some(code), reason: Some(&reason), attempt, retries_used, not_before };
+        let code = match (after.gave_up, settling.input, job.door) {
+            (true, _, _) => "gave_up",
+            (false, Input::Stopped, Door::Queue) => "killed",
+            (false, _, _) => end.outcome.code(),
+        };
+        let exit = end.outcome.exit();
+        let change = Change { state, code: Some(code), reason: Some(&reason), attempt, retries_used, not_before, exit };
         jobs::change(self.tx, job.id, &change, settling.time)?;
         let lines = settling.failed().then(|| output::last_lines(self.home, run, settling.inode, output::LAST_LINES));
         let lines = lines.unwrap_or_default();
@@ -119,7 +131,8 @@ impl Ledger<'_> {
             "output": settling.failed().then_some(&lines),
         });
         self.record_event(settling, Some((job.state, state)), "ended", data)?;
-        let Some(row) = &settling.task else { return Ok(()) };
+        self.tell_children(job.id, state)?;
+        let Some(row) = &settling.task else { return self.tell_of_queued(settling, state, &reason, &lines) };
         // Whether it is a crash loop is asked of what is kept alive: what runs once, and what was stopped, is none.
         let kept_alive = row.wanted && policy.restart != Restart::Never && state == State::RestartReady;
         let looping = settling.failed() && kept_alive && after.form.failed_ends.fill(CRASH_LOOP);
@@ -152,6 +165,22 @@ impl Ledger<'_> {
             tasks::want(self.tx, &row.name, false, by, self.now)?;
         }
         Ok(())
+    }
+
+    /// Tells of the end of a queued job, if it was one.
+    fn tell_of_queued(
+        &self,
+        settling: &Settling<'_>,
+        state: State,
+        reason: &str,
+        lines: &[String],
+    ) -> Result<(), LedgerError> {
+        let failed = settling.failed();
+        let end =
+            EndOfRun { failed, state, was_looping: false, is_looping: false, told: Some(self.now), now: self.now };
+        let Some(occasion) = occasion(&end) else { return Ok(()) };
+        let (job, run, exit) = (settling.job.id, settling.run, settling.end.outcome.exit());
+        self.tell(&settling.definition, &Message { occasion, job, run, exit, reason, lines })
     }
 
     /// The cap on waits of tasks that have none of their own.
@@ -202,7 +231,9 @@ impl Settling<'_> {
         let gave_up = self.failed() && give_up.is_some_and(|window| form.failed_ends.fill(window));
         // The run's own number is the chance: whoever settles it comes to the same.
         let chance = self.run.id.low64();
-        let wait = if is_permanent(outcome) {
+        let wait = if self.job.door == Door::Queue {
+            Some(backoff.wait(self.job.retries_used + 1, sleep, chance))
+        } else if is_permanent(outcome) {
             Some(backoff.cap(sleep))
         } else {
             (!good).then(|| backoff.wait(form.streak.max(1), sleep, chance))
@@ -222,6 +253,7 @@ impl Settling<'_> {
             // Beside a newer job of its schedule it is not tried again.
             retries: if wanted && self.is_newest() { self.definition.retries } else { Some(0) },
             used: self.job.retries_used,
+            ..Policy::default()
         }
     }
 }
@@ -230,7 +262,7 @@ impl Settling<'_> {
 fn with_cause(run: &RunRow, end: &Ended) -> Ended {
     match &end.outcome {
         Outcome::Ended { exit: exit @ Exit::Signal { .. }, cause: Cause::Itself }
-            if end.time.is_none() && (run.stop_asked.is_some() || run.stall_reason.is_some()) =>
+            if end.time.is_none() && run.is_to_end() =>
         {
             Ended { outcome: Outcome::Ended { exit: *exit, cause: Cause::Stopped }, ..end.clone() }
         }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::proc;
+use crate::domain::name::{JobId, RunId};
 
 /// The variable by which processes of a run are recognised.
 pub const RUN_ID: &str = "JOBEXEC_RUN_ID";
@@ -26,6 +27,45 @@ pub const PREFIX: &str = "JOBEXEC_";
 
 /// Bytes of variables, as the kernel has them: no text is assumed.
 pub type Variables = BTreeMap<OsString, OsString>;
+
+/// What a run's script is told of itself: the variables that are set anew for each run.
+#[derive(Debug, Clone, Copy)]
+pub struct RunTags<'a> {
+    /// The executor's id.
+    pub exec_id: &'a str,
+    /// The executor's folder.
+    pub folder: &'a Path,
+    /// The task; empty for a command of its own.
+    pub task: &'a str,
+    /// The job.
+    pub job: JobId,
+    /// Which attempt at the job it is, from 1.
+    pub attempt: u32,
+    /// The run.
+    pub run: RunId,
+    /// The name of the run of a study that it belongs to; empty for none.
+    pub run_name: &'a str,
+    /// The job's work directory.
+    pub workdir: &'a Path,
+}
+
+impl RunTags<'_> {
+    /// Lays them over what the script has.
+    pub fn lay_over(&self, variables: &mut Variables) {
+        let tags: [(&str, OsString); 9] = [
+            (EXECUTOR_ID, self.exec_id.into()),
+            ("JOBEXEC_EXEC_ID", self.exec_id.into()),
+            ("JOBEXEC_FOLDER", self.folder.into()),
+            ("JOBEXEC_TASK", self.task.into()),
+            ("JOBEXEC_JOB_ID", self.job.to_string().into()),
+            ("JOBEXEC_ATTEMPT", self.attempt.to_string().into()),
+            (RUN_ID, self.run.to_string().into()),
+            ("JOBEXEC_RUN_NAME", self.run_name.into()),
+            ("JOBEXEC_WORKDIR", self.workdir.into()),
+        ];
+        variables.extend(tags.map(|(key, value)| (key.into(), value)));
+    }
+}
 
 /// What a process hands on to its children.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use nix::sys::stat::fstat;
 use nix::unistd::gethostname;
@@ -10,7 +11,7 @@ use nix::unistd::gethostname;
 use crate::domain::evidence::{Place, ProcessId};
 use crate::domain::outcome::Exit;
 
-use super::{proc, sys};
+use super::{clock, proc, sys};
 
 /// Here: this machine, this boot, this pid namespace. A part that cannot be read is empty.
 pub fn here() -> Place {
@@ -50,6 +51,17 @@ fn pidfs_inode(pidfd: &OwnedFd) -> io::Result<u64> {
         return Ok(0);
     }
     Ok(fstat(pidfd.as_fd())?.st_ino)
+}
+
+/// How many ticks of [`ProcessId::ticks`] are a second.
+pub fn ticks_per_second() -> u64 {
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+    ticks.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(100).max(1)
+}
+
+/// How long ago a process of this boot began, to a tick and on a clock that nobody sets.
+pub fn age(id: &ProcessId) -> Duration {
+    clock::since_boot().saturating_sub(Duration::from_millis(id.ticks.saturating_mul(1000) / ticks_per_second()))
 }
 
 /// A descriptor for a process that is certainly the one that is meant; `None` when that one is gone.

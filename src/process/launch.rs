@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 use thiserror::Error;
 
+use super::environment::{self, EnvFileError, Inherited, Variables};
+
 use crate::domain::launch::{HEAD, Way, WayError, choose};
 use crate::domain::task::{Program, Task};
 
@@ -90,6 +92,29 @@ impl LaunchError {
             Self::Unreadable { .. } => None,
         }
     }
+}
+
+/// Why a task cannot be started as it stands, with its variables.
+#[derive(Debug, Error)]
+pub enum UnfitError {
+    /// Its program or its working directory cannot be used.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// Its file of variables cannot be used.
+    #[error(transparent)]
+    EnvFile(#[from] EnvFileError),
+}
+
+/// Checks a task and says what it would execute and with which variables.
+pub fn prepare(task: &Task, inherited: &Inherited) -> Result<(Plan, Variables), UnfitError> {
+    let mut variables = inherited.variables();
+    if let Some(file) = &task.env_file {
+        variables.extend(environment::read_env_file(&task.wd.join(file))?);
+    }
+    variables.extend(task.env.iter().map(|(key, value)| (key.into(), value.into())));
+    let path = variables.get(OsStr::new("PATH"));
+    let plan = plan(task, path.map(OsString::as_os_str))?;
+    Ok((plan, variables))
 }
 
 /// Checks a task and says what its run executes. `path` is the PATH that its script will have.

@@ -13,6 +13,7 @@ use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
 use thiserror::Error;
 
 use crate::domain::evidence::{Entry, Record};
+use crate::domain::name::RunId;
 
 use super::sys;
 
@@ -66,6 +67,32 @@ impl RecordFile {
         }
     }
 
+    /// Takes the record of a slot, which is used again and again; `None` while somebody holds it. What it says stays until
+    /// it is begun anew.
+    pub fn of_slot(path: &Path) -> Result<Option<Self>, RecordError> {
+        let failed = |doing| move |source| RecordError { doing, path: path.to_path_buf(), source };
+        let mut open = OpenOptions::new();
+        let open = open.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let this = Self { file: open.open(path).map_err(failed("open"))?, path: path.to_path_buf(), end: 0 };
+        match this.lock() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            other => other.map_err(failed("lock"))?,
+        }
+        this.allocate().map_err(failed("allocate"))?;
+        Ok(Some(this))
+    }
+
+    /// Begins a slot's record anew. What it said before is gone in the same write.
+    pub fn begin(&mut self, first: &Entry) -> Result<(), RecordError> {
+        let failed = |source| RecordError { doing: "write", path: self.path.clone(), source };
+        let mut page = line(first).map_err(failed)?;
+        let end = page.len() as u64;
+        page.resize(SIZE, 0);
+        self.file.write_all_at(&page, 0).map_err(failed)?;
+        self.end = end;
+        Ok(())
+    }
+
     /// Takes over a record whose descriptor (and with it its lock) was handed to this process.
     ///
     /// Never inlined: the buffer must not become part of the frame in which a worker waits.
@@ -95,9 +122,8 @@ impl RecordFile {
     /// Adds an entry. A kill cannot tear it; a power cut that does fails its checksum.
     pub fn append(&mut self, entry: &Entry) -> Result<(), RecordError> {
         let failed = |source| RecordError { doing: "write", path: self.path.clone(), source };
-        let json = serde_json::to_string(entry).map_err(io::Error::from).map_err(failed)?;
-        let line = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
-        self.file.write_all_at(line.as_bytes(), self.end).map_err(failed)?;
+        let line = line(entry).map_err(failed)?;
+        self.file.write_all_at(&line, self.end).map_err(failed)?;
         self.end += line.len() as u64;
         Ok(())
     }
@@ -132,8 +158,15 @@ impl AsFd for RecordFile {
     }
 }
 
-/// Reads a record and asks whether it is locked, which takes nothing; `None` where there is no such file.
-pub fn read(path: &Path) -> Result<Option<(Record, bool)>, RecordError> {
+/// An entry as it is written.
+fn line(entry: &Entry) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_string(entry).map_err(io::Error::from)?;
+    Ok(format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())).into_bytes())
+}
+
+/// Reads what a record says of a run and asks whether it is locked, which takes nothing; `None` where there is no such
+/// file. That of a slot which still tells of an earlier run says no more of this one than where it was claimed.
+pub fn read(path: &Path, run: RunId) -> Result<Option<(Record, bool)>, RecordError> {
     let failed = |source| RecordError { doing: "read", path: path.to_path_buf(), source };
     let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
         Ok(file) => file,
@@ -146,6 +179,9 @@ pub fn read(path: &Path) -> Result<Option<(Record, bool)>, RecordError> {
     let bytes = contents(&file, &mut buffer).map_err(failed)?;
     let (mut record, end) = entries(bytes);
     record.damaged = is_damaged(bytes, end);
+    if let Some((_, place)) = record.prepared.take_if(|(of, _)| *of != run) {
+        record = Record { prepared: Some((run, place)), ..Record::default() };
+    }
     Ok(Some((record, locked)))
 }
 
@@ -213,17 +249,18 @@ fn entry(line: &[u8]) -> Option<Entry> {
 mod tests {
     use super::*;
     use crate::domain::evidence::{Place, ProcessId};
-    use crate::domain::name::RunId;
     use crate::domain::outcome::Outcome;
     use jiff::Timestamp;
     use proptest::prelude::*;
+
+    const RUN: RunId = RunId::from_random([7; 16]);
 
     fn all_entries() -> Vec<Entry> {
         let process = ProcessId { pid: 1, ticks: 2, pidfs: 3 };
         let place = Place { machine: "m".into(), boot: "b".into(), pid_namespace: 4 };
         let outcome = Outcome::CouldNotStart { error: "no".into() };
         vec![
-            Entry::Prepared { run: RunId::from_random([7; 16]), place },
+            Entry::Prepared { run: RUN, place },
             Entry::Starting { worker: process, output: 5 },
             Entry::Started { script: process, time: Timestamp::UNIX_EPOCH },
             Entry::Ended { outcome, time: Timestamp::UNIX_EPOCH, lasted: 6, cpu: 7, memory: 8 },
@@ -248,19 +285,38 @@ mod tests {
     fn a_record_is_read_back_with_its_lock() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("r");
-        assert!(read(&path).unwrap().is_none());
+        assert!(read(&path, RUN).unwrap().is_none());
         let (file, record) = written(&path);
         assert!(file.end < SIZE as u64 / 2);
-        assert_eq!(read(&path).unwrap().unwrap(), (record.clone(), true));
+        assert_eq!(read(&path, RUN).unwrap().unwrap(), (record.clone(), true));
         let copy = file.as_fd().try_clone_to_owned().unwrap();
         drop(file);
-        assert!(read(&path).unwrap().unwrap().1, "whoever has the descriptor has the lock");
+        assert!(read(&path, RUN).unwrap().unwrap().1, "whoever has the descriptor has the lock");
         drop(copy);
-        assert_eq!(read(&path).unwrap().unwrap(), (record, false));
+        assert_eq!(read(&path, RUN).unwrap().unwrap(), (record, false));
         assert_eq!(
             RecordFile::create(&path, &all_entries()[0]).unwrap_err().source.kind(),
             io::ErrorKind::AlreadyExists
         );
+    }
+
+    #[test]
+    fn a_slots_record_is_used_again_and_tells_of_one_run_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("slot-0");
+        let mut slot = RecordFile::of_slot(&path).unwrap().unwrap();
+        assert!(RecordFile::of_slot(&path).unwrap().is_none(), "it is held");
+        for entry in all_entries() {
+            if matches!(entry, Entry::Prepared { .. }) { slot.begin(&entry) } else { slot.append(&entry) }.unwrap();
+        }
+        assert!(read(&path, RUN).unwrap().unwrap().0.ended.is_some());
+        let next = RunId::from_random([8; 16]);
+        let (record, locked) = read(&path, next).unwrap().unwrap();
+        assert!(locked && record.prepared.is_some() && record.starting.is_none());
+        let place = record.prepared.unwrap().1;
+        slot.begin(&Entry::Prepared { run: next, place }).unwrap();
+        let (record, _) = read(&path, next).unwrap().unwrap();
+        assert!(record.prepared.unwrap().0 == next && !record.damaged && record.ended.is_none());
     }
 
     #[test]
@@ -271,7 +327,7 @@ mod tests {
         let first = RecordFile::create(&path, &entries[0]).unwrap();
         let mut second = RecordFile::adopt(first.as_fd().try_clone_to_owned().unwrap(), &path).unwrap();
         second.append(&entries[1]).unwrap();
-        assert!(read(&path).unwrap().unwrap().0.starting.is_some());
+        assert!(read(&path, RUN).unwrap().unwrap().0.starting.is_some());
     }
 
     proptest! {

@@ -34,6 +34,9 @@ const GO: RawFd = 6;
 /// What a worker's command line says besides its record when it is there before it is needed.
 pub const SPARE: &CStr = c"spare";
 
+/// What a worker's command line says besides its record when it is a slot's; the folder and the slot follow.
+pub const SLOT: &CStr = c"slot";
+
 /// Our own binary, also when its file has been replaced since.
 pub const OURSELVES: &CStr = c"/proc/self/exe";
 
@@ -111,6 +114,32 @@ fn spawn_worker(
         defaults: sys::Defaults::All,
     })?;
     Ok((pid, listen))
+}
+
+/// Spawns the worker of a slot, whose record it takes over; its pid.
+pub fn slot(record: BorrowedFd<'_>, record_path: &Path, folder: &Path, slot: u32) -> io::Result<i32> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let words = [record_path.as_os_str().as_bytes(), folder.as_os_str().as_bytes()];
+    let [record_path, folder] = words.map(CString::new);
+    let (record_path, folder, slot) = (record_path?, folder?, CString::new(slot.to_string())?);
+    let record = above(record)?;
+    sys::posix_spawn(&sys::Raw {
+        program: OURSELVES,
+        argv: &[c"jobexec", WORKER_DOOR, &record_path, SLOT, &folder, &slot],
+        env: &[],
+        descriptors: &[(null.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2), (record.as_fd(), RECORD)],
+        new_session: true,
+        block_signals: true,
+        defaults: sys::Defaults::All,
+    })
+}
+
+/// Takes over the record that this slot's worker was given. To be called once, before anything else is opened.
+pub fn given_slot() -> io::Result<OwnedFd> {
+    sys::close_from(RECORD + 1)?;
+    let record = sys::inherited(RECORD)?;
+    sys::close_on_exec_from(3)?;
+    Ok(record)
 }
 
 /// Takes over what this worker was given. To be called once, before anything else is opened.

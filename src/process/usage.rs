@@ -1,6 +1,6 @@
 //! What processes use now, and whether the kernel has been short of memory.
 
-use super::identity::stat;
+use super::identity::{stat, ticks_per_second};
 use super::{proc, tree};
 
 /// What a tree of processes uses.
@@ -16,9 +16,9 @@ pub struct Usage {
 
 /// Adds up a process and everything below it, workers of other runs left out.
 pub fn of_tree(root: i32) -> Usage {
-    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    let ticks = ticks_per_second();
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
-    let [ticks, page] = [ticks, page].map(|n| u64::try_from(n).unwrap_or(1).max(1));
+    let page = u64::try_from(page).unwrap_or(1);
     let mut sum = Usage::default();
     for (pid, _) in tree::descendants(vec![(root, 0)]) {
         if let Ok(stat) = stat(pid) {

@@ -1,7 +1,7 @@
 //! What a worker waits for, in one place: its children, its signals, one point in time.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -26,6 +26,8 @@ pub enum Woken {
     Int(u64),
     /// The point in time has come.
     Time,
+    /// What was waited for besides is there.
+    Heard,
     /// The longest wait is over.
     Pause,
 }
@@ -66,6 +68,11 @@ impl Waiter {
 
     /// Waits until something happens, at most `longest`.
     pub fn wait(&mut self, longest: Option<Duration>) -> io::Result<Woken> {
+        self.wait_or_hear(None, longest)
+    }
+
+    /// As [`Waiter::wait`], and for something to read besides.
+    pub fn wait_or_hear(&mut self, ear: Option<BorrowedFd<'_>>, longest: Option<Duration>) -> io::Result<Woken> {
         loop {
             if let Some(info) = self.signals.read_signal()? {
                 match i32::try_from(info.ssi_signo) {
@@ -79,17 +86,21 @@ impl Waiter {
             let timeout = longest.map_or(PollTimeout::NONE, |time| {
                 PollTimeout::try_from(time.as_millis().max(1)).unwrap_or(PollTimeout::MAX)
             });
-            let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-            fds.extend(self.timer.as_ref().map(|timer| PollFd::new(timer.as_fd(), PollFlags::POLLIN)));
+            let more = self.timer.as_ref().map(AsFd::as_fd).into_iter().chain(ear);
+            let all = [self.signals.as_fd()].into_iter().chain(more);
+            let mut fds: Vec<PollFd<'_>> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
             match poll(&mut fds, timeout) {
                 Ok(0) => return Ok(Woken::Pause),
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            let rings = fds.get(1).and_then(PollFd::any) == Some(true);
-            if rings {
+            let rings = |fd: Option<&PollFd<'_>>| fd.and_then(PollFd::any) == Some(true);
+            if self.timer.is_some() && rings(fds.get(1)) {
                 self.timer = None;
                 return Ok(Woken::Time);
+            }
+            if ear.is_some() && rings(fds.last()) {
+                return Ok(Woken::Heard);
             }
         }
     }

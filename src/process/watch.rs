@@ -148,14 +148,16 @@ impl WallAlarm {
         Ok(Self(TimerFd::new(ClockId::CLOCK_REALTIME, flags)?))
     }
 
-    /// Sets it to a time since 1970; what was set before no longer counts.
-    pub fn set(&self, at: Duration) -> io::Result<()> {
+    /// Sets it to a time since 1970; what was set before no longer counts. Where somebody has set the clock and
+    /// [`WallAlarm::rang`] has not said so yet, this does: it is said once.
+    pub fn set(&self, at: Duration) -> io::Result<Rang> {
         // Zero would disarm it.
         let at = TimeSpec::from_duration(at.max(Duration::from_nanos(1)));
         let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
         match self.0.set(Expiration::OneShot(at), flags) {
-            // It is set; the clock has been set since the last time.
-            Ok(()) | Err(nix::errno::Errno::ECANCELED) => Ok(()),
+            Ok(()) => Ok(Rang::Nothing),
+            // It is set all the same.
+            Err(nix::errno::Errno::ECANCELED) => Ok(Rang::ClockSet),
             Err(errno) => Err(errno.into()),
         }
     }

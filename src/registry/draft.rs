@@ -13,6 +13,7 @@ use crate::domain::hooks::Preamble;
 use crate::domain::name::TaskName;
 use crate::domain::notice::Occasion;
 use crate::domain::params::Param;
+use crate::domain::resources::Resources;
 use crate::domain::restart::Thousandths;
 use crate::domain::schedule::{Jitter, Missed, Overlap, Policy, ScheduleError, Timetable};
 use crate::domain::signal::Signal;
@@ -23,6 +24,15 @@ use crate::domain::transfer::Transfer;
 use crate::home::zones;
 
 mod parts;
+
+/// Fields that say the same in other words.
+const SAME: [(&str, &str); 5] = [
+    ("resources.cpus", "resources.ranks_per_node"),
+    ("resources.cpus", "resources.threads_per_rank"),
+    ("resources.cpus", "resources.threads_per_core"),
+    ("resources.gpus", "resources.gpus_per_rank"),
+    ("timeout", "resources.wall_time_min"),
+];
 
 /// The fields that one table sets.
 #[derive(Debug, Default)]
@@ -85,12 +95,18 @@ pub(super) struct Draft {
     pub(super) hooks_timeout: Option<Duration>,
     pub(super) transfers: BTreeMap<String, Transfer>,
     pub(super) cleanup: Option<Vec<String>>,
+    pub(super) resources: Resources,
+    /// `resources.wall_time_min`: another word for `timeout`.
+    pub(super) wall_time: Option<Duration>,
 }
 
 impl Draft {
     /// Reports which fields of this table, which is a task or `[defaults]`, cannot stand together.
     pub(super) fn check(&self, place: &str, sink: &mut Sink<'_>) {
         self.clash("period", "cron", place, sink);
+        for (key, other) in SAME {
+            self.clash(key, other, place, sink);
+        }
     }
 
     /// Reports what is wrong with these fields as those of a task: it must have one program, and what a field needs
@@ -217,7 +233,7 @@ impl Draft {
             restart,
             schedule,
             enabled: self.enabled.or(defaults.enabled).unwrap_or(true),
-            timeout: self.timeout.or(defaults.timeout),
+            timeout: self.timeout.or(self.wall_time).or(defaults.timeout).or(defaults.wall_time),
             retries,
             backoff,
             give_up,
@@ -245,6 +261,7 @@ impl Draft {
             hooks,
             transfers: merged(self.transfers, &defaults.transfers),
             cleanup: self.cleanup.or_else(|| defaults.cleanup.clone()).unwrap_or_default(),
+            resources: self.resources.or(&defaults.resources),
         })
     }
 

@@ -2,7 +2,9 @@
 //! and the documentation, so that none of them can know a field that another does not.
 
 use super::draft::Draft;
+use super::machine::MOST_CPUS;
 use super::value::{Entry, Reader};
+use crate::domain::resources::MOST_GPUS;
 use crate::domain::suggest::nearest;
 
 /// One field of a task.
@@ -29,7 +31,7 @@ macro_rules! field {
 }
 
 #[rustfmt::skip]
-static FIELDS: [Field; 53] = [
+static FIELDS: [Field; 63] = [
     field!("script", "text", "", "The script to run; a relative path is found from `wd`. Exactly one of `script`, `command` and `shell`", false,
         |r, e, d| d.script = r.path(e)),
     field!("command", "list of texts", "", "A program, found along `PATH`, and its arguments", false,
@@ -54,7 +56,7 @@ static FIELDS: [Field; 53] = [
         |r, e, d| d.cron = r.text(e)),
     field!("start", "text or date and time", "none", "Anchor and lower bound of the schedule", true,
         |r, e, d| d.start = r.moment(e)),
-    field!("tz", "text", "the zone of the machine", "The time zone of the schedule", true,
+    field!("tz", "text", "that of `start`, else the machine's", "The time zone of the schedule", true,
         |r, e, d| d.tz = r.text(e)),
     field!("missed", "`once`, `skip` or `all`", "`once`", "What becomes of runs that were due while nobody was there: the newest is run, none is, or the newest 100 are, one after another", true,
         |r, e, d| d.missed = r.missed(e)),
@@ -136,6 +138,26 @@ static FIELDS: [Field; 53] = [
         |r, e, d| d.transfers = r.transfers(e)),
     field!("cleanup", "list of patterns", "none", "What is removed from the work directory of a job that has finished: `[\"*.tmp\"]`", true,
         |r, e, d| d.cleanup = r.patterns(e)),
+    field!("resources.cpus", "number", "none", "How many cpus a queued run needs", true,
+        |r, e, d| d.resources.cpus = r.count_in(e, 0..=MOST_CPUS)),
+    field!("resources.memory", "size", "none", "How much memory", true,
+        |r, e, d| d.resources.memory = r.size(e)),
+    field!("resources.gpus", "number, perhaps with a fraction", "none", "How many GPUs; `0.5` shares one", true,
+        |r, e, d| d.resources.gpus = r.decimal(e, 0..=MOST_GPUS)),
+    field!("resources.num_nodes", "number", "`1`", "How many machines: more than one is refused by `submit`", true,
+        |r, e, d| d.resources.num_nodes = r.count_in(e, 1..=MOST_CPUS)),
+    field!("resources.ranks_per_node", "number", "`1`", "How many processes it starts; with the next two in place of `resources.cpus`", true,
+        |r, e, d| d.resources.ranks_per_node = r.count_in(e, 1..=MOST_CPUS)),
+    field!("resources.threads_per_rank", "number", "`1`", "How many threads each of them has; the script sees it as `OMP_NUM_THREADS`", true,
+        |r, e, d| d.resources.threads_per_rank = r.count_in(e, 1..=MOST_CPUS)),
+    field!("resources.threads_per_core", "number", "`1`", "How many threads share a cpu", true,
+        |r, e, d| d.resources.threads_per_core = r.count_in(e, 1..=MOST_CPUS)),
+    field!("resources.gpus_per_rank", "number, perhaps with a fraction", "none", "How many GPUs each process uses, in place of `resources.gpus`", true,
+        |r, e, d| d.resources.gpus_per_rank = r.decimal(e, 0..=MOST_GPUS)),
+    field!("resources.node_packing_count", "number from 1 to 1000", "none", "It takes one of so many equal parts of the machine", true,
+        |r, e, d| d.resources.node_packing_count = r.packing(e)),
+    field!("resources.wall_time_min", "number of minutes", "none", "Another word for `timeout`", true,
+        |r, e, d| d.wall_time = r.minutes(e)),
 ];
 
 /// The fields of a task, in the order of the documentation.

@@ -13,6 +13,7 @@ use crate::domain::inside::InsideError;
 use crate::domain::name::NameError;
 use crate::domain::params::ValueError;
 use crate::domain::params::template::TemplateError;
+use crate::domain::resources::GpuIdError;
 use crate::domain::signal::SignalError;
 use crate::domain::url::UrlError;
 
@@ -57,6 +58,8 @@ pub enum Problem {
     Number { key: String, found: String, least: u64, most: u64 },
     #[error("`{key}`: {error}")]
     Url { key: String, error: UrlError },
+    #[error("`{key}`: {error}")]
+    Gpu { key: String, error: GpuIdError },
     #[error("`{key}`: {error}")]
     Schedule { key: String, error: String },
     #[error("`{key}` may not be empty")]

@@ -11,17 +11,18 @@ use toml::de::{DeTable, DeValue};
 use super::draft::Draft;
 use super::field;
 use super::groups;
+use super::machine::machine;
 use super::mistake::{Mistakes, Problem, Sink};
 use super::value::{Entry, Pair, Reader, in_order};
 use super::{Registry, VERSION};
-use crate::domain::group::Settings;
 use crate::domain::name::{ExecId, TaskName};
 use crate::domain::params;
+use crate::domain::settings::Settings;
 use crate::domain::suggest::nearest;
 use crate::domain::task::Task;
 
 /// What may stand at the top.
-const TOP: [&str; 5] = ["version", "exec_id", "defaults", "task", "group"];
+const TOP: [&str; 6] = ["version", "exec_id", "defaults", "task", "group", "machine"];
 
 /// Reads a whole registry.
 pub(super) fn registry(text: &str, base: &Path) -> Result<Registry, Mistakes> {
@@ -119,12 +120,17 @@ fn top(root: &DeTable<'_>, base: &Path, reader: &mut Reader<'_>) -> Option<Regis
         found = tasks(table, &defaults, base, reader);
     }
     let settings = settings(root, reader);
-    Some(Registry { exec_id: exec_id?, tasks: found, settings })
+    Some(Registry { exec_id: exec_id?, tz: defaults.tz, tasks: found, settings })
 }
 
 /// What stands in the tables beside the tasks.
 fn settings(root: &DeTable<'_>, reader: &mut Reader<'_>) -> Settings {
     let mut settings = Settings::default();
+    if let Some((_, value)) = root.get_key_value("machine")
+        && let Some(table) = table(&Entry { key: "machine".to_owned(), value }, reader)
+    {
+        settings.machine = machine(table, reader);
+    }
     if let Some((_, value)) = root.get_key_value("group")
         && let Some(table) = table(&Entry { key: "group".to_owned(), value }, reader)
     {

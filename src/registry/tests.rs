@@ -10,6 +10,7 @@ use crate::domain::notice::{Notify, Occasion};
 use crate::domain::restart::{Backoff, Thousandths, Window};
 use crate::domain::task::{Program, Restart, Stall, StallAction};
 
+mod resources;
 mod work;
 
 const HEAD: &str = "version = 1\nexec_id = \"xg15\"\n";
@@ -427,6 +428,7 @@ fn sample(field: &Field) -> &'static str {
         "cron" => return "\"7 7 * * *\"",
         "start" => return "\"2030-07-07 07:07:07\"",
         "tz" => return "\"Europe/Zurich\"",
+        "resources.node_packing_count" => return "77",
         _ => {}
     }
     match field.form {
@@ -434,7 +436,8 @@ fn sample(field: &Field) -> &'static str {
         "list of texts" | "list of names" | "list of patterns" => "[\"odd\"]",
         "table of texts" => "{ ODD = \"1\" }",
         "duration" => "\"77s\"",
-        "number" | "number from 1 to 100" => "77",
+        "number" | "number from 1 to 100" | "number of minutes" => "77",
+        "number, perhaps with a fraction" => "0.77",
         "size" => "\"77 kB\"",
         "signal" => "\"USR2\"",
         "`true` or `false`" => "false",

@@ -21,6 +21,7 @@ mod notify;
 mod params;
 mod parts;
 mod queue;
+mod resources;
 mod template;
 mod transfers;
 

@@ -2,6 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC, durations seconds, sizes bytes, ids numbers, signals names.
 
+mod jobs;
 mod night;
 mod work;
 
@@ -14,11 +15,14 @@ use serde_json::{Map, Value, json};
 use crate::domain::lifecycle::State;
 use crate::domain::name::TaskName;
 use crate::domain::outcome::Exit;
+use crate::domain::resources::{Packing, Resources};
+use crate::domain::restart::Thousandths;
 use crate::domain::signal::Signal;
 use crate::domain::task::{Program, Task};
 use crate::domain::url;
 use crate::executor::{Attempt, Explanation, Line, Output, Past, Planned, TaskStatus, Upcoming};
 
+pub use jobs::{event, job, run as job_run};
 pub use night::night;
 
 /// Writes a value, indented, with a line end.
@@ -102,6 +106,7 @@ pub fn task(task: &Task, exec_id: &str, added: Option<Timestamp>) -> Map<String,
             "keep_bytes": task.log.keep_bytes,
         },
         "tags": task.tags,
+        "resources": resources(&task.resources),
         "added": added.map(moment),
     });
     let mut map = if let Value::Object(map) = value { map } else { Map::new() };
@@ -109,14 +114,22 @@ pub fn task(task: &Task, exec_id: &str, added: Option<Timestamp>) -> Map<String,
     map
 }
 
+fn resources(resources: &Resources) -> Value {
+    json!({
+        "cpus": resources.cpus,
+        "memory": resources.memory,
+        "gpus": resources.gpus.map(Thousandths::as_f64),
+        "num_nodes": resources.num_nodes,
+        "ranks_per_node": resources.ranks_per_node,
+        "threads_per_rank": resources.threads_per_rank,
+        "threads_per_core": resources.threads_per_core,
+        "gpus_per_rank": resources.gpus_per_rank.map(Thousandths::as_f64),
+        "node_packing_count": resources.node_packing_count.map(Packing::count),
+    })
+}
+
 /// A task's definition and status.
-pub fn status(
-    status: &TaskStatus,
-    exec_id: &str,
-    log: &std::path::Path,
-    next_run: Option<Timestamp>,
-    now: Timestamp,
-) -> Value {
+pub fn status(status: &TaskStatus, exec_id: &str, log: &std::path::Path, next_run: Option<Timestamp>) -> Value {
     let added = status.row.as_ref().map(|row| row.added);
     let mut map = match &status.task {
         Some(definition) => task(definition, exec_id, added),
@@ -133,7 +146,7 @@ pub fn status(
         "stalled": status.stalled().is_some(),
         "pid": live.and_then(|live| live.pid),
         "started": live.and_then(|live| live.started).map(moment),
-        "uptime": status.uptime(now).map(seconds),
+        "uptime": status.uptime().map(seconds),
         "restarts": status.restarts(),
         "crash_looping": status.looping_since().is_some(),
         "next_retry": status.next_retry().map(moment),
@@ -165,9 +178,9 @@ pub fn status(
 pub fn upcoming(next: &Upcoming) -> Value {
     json!({
         "name": next.name.as_str(),
-        "time": moment(next.time),
-        "local": next.time.to_zoned(next.zone.clone()).to_string(),
-        "note": next.note,
+        "time": moment(next.time()),
+        "local": next.there().to_string(),
+        "note": next.note(),
     })
 }
 

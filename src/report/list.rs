@@ -6,8 +6,9 @@ use std::io::{self, Write};
 
 use owo_colors::{OwoColorize, Style};
 
-use crate::domain::amount::print_duration;
+use crate::domain::amount::{print_duration, print_size};
 use crate::domain::notice::Notify;
+use crate::domain::resources::{Packing, Resources};
 use crate::domain::restart::{Backoff, Window};
 use crate::domain::schedule::{Missed, Overlap};
 use crate::domain::task::{Program, Stall, Task};
@@ -29,7 +30,7 @@ pub fn full(
         Column::text("name", 0),
         Column::text("script", 0),
         Column::text("wd", 4),
-        Column::text("added", 2),
+        Column::time("added", 2),
         Column::text("status", 0),
         Column::number("pid", 1),
         Column::text("env", 5),
@@ -124,9 +125,10 @@ fn fields(task: &Task) -> Vec<(&'static str, String)> {
     let limits = [
         Some(format!("{} archives", task.log.keep)),
         task.log.keep_for.map(|age| format!("for {}", print_duration(age))),
-        task.log.keep_bytes.map(|bytes| format!("at most {}", crate::domain::amount::print_size(bytes))),
+        task.log.keep_bytes.map(|bytes| format!("at most {}", print_size(bytes))),
     ];
     more("log", Some(format!("keeps {}", limits.into_iter().flatten().collect::<Vec<_>>().join(", "))));
+    more("resources", Some(resources_text(&task.resources)));
     more("tags", Some(task.tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")));
     for (field, value) in work::of_jobs(task) {
         more(field, Some(value));
@@ -148,6 +150,23 @@ fn backoff_text(backoff: &Backoff) -> Option<String> {
         ),
     ];
     other(*backoff != unset, parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+/// What queued runs need, in the words of the registry.
+fn resources_text(resources: &Resources) -> String {
+    let number = |name: &str, number: Option<u32>| number.map(|number| format!("{name} {number}"));
+    let parts = [
+        number("cpus", resources.cpus),
+        resources.memory.map(|bytes| format!("memory {}", print_size(bytes))),
+        resources.gpus.map(|gpus| format!("gpus {gpus}")),
+        number("num_nodes", resources.num_nodes),
+        number("ranks_per_node", resources.ranks_per_node),
+        number("threads_per_rank", resources.threads_per_rank),
+        number("threads_per_core", resources.threads_per_core),
+        resources.gpus_per_rank.map(|gpus| format!("gpus_per_rank {gpus}")),
+        number("node_packing_count", resources.node_packing_count.map(Packing::count)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn failures(window: Window) -> String {

@@ -2,35 +2,36 @@
 
 use std::io::{self, Write};
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use owo_colors::Style;
 
-use crate::executor::{Meaning, Planned, Upcoming};
+use crate::executor::{LeftOut, Meaning, Planned, Upcoming};
 
 use super::table::{Column, Table};
-use super::words::{in_words, lasting};
+use super::words::{distance, lasting, on_clocks};
 
-/// A moment on the clocks of its schedule: `Mon 2026-11-23 12:50:00 EST`.
-pub fn there(next: &Upcoming) -> String {
-    next.time.to_zoned(next.zone.clone()).strftime("%a %Y-%m-%d %H:%M:%S %Z").to_string()
+/// The same moment on this machine's clocks, where they show something else.
+fn here(next: &Upcoming) -> Option<Zoned> {
+    let local = next.time().to_zoned(TimeZone::system());
+    (local.datetime() != next.there().datetime()).then_some(local)
 }
 
-/// The same on this machine's clocks, where they show something else.
-fn here(next: &Upcoming) -> Option<String> {
-    let zone = TimeZone::system();
-    let local = next.time.to_zoned(zone.clone());
-    let differs = local.datetime() != next.time.to_zoned(next.zone.clone()).datetime();
-    differs.then(|| local.strftime("%a %Y-%m-%d %H:%M:%S %Z").to_string())
+fn has_seconds(next: &Upcoming) -> bool {
+    next.there().second() != 0
 }
 
-fn distance(time: Timestamp, now: Timestamp) -> String {
-    match std::time::Duration::try_from(time.duration_since(now)) {
-        Ok(left) => format!("in {}", in_words(left)),
-        Err(_) => {
-            format!("{} ago", in_words(std::time::Duration::try_from(now.duration_since(time)).unwrap_or_default()))
-        }
-    }
+fn plain(text: Option<String>) -> (String, Style) {
+    (text.unwrap_or_default(), Style::new())
+}
+
+/// The name, the time on the schedule's clocks, and on this machine's where that is another.
+fn cells(next: &Upcoming, seconds: bool) -> [(String, Style); 3] {
+    [
+        plain(Some(next.name.to_string())),
+        plain(Some(on_clocks(&next.there(), seconds))),
+        plain(here(next).map(|time| on_clocks(&time, seconds))),
+    ]
 }
 
 /// Writes coming occurrences.
@@ -42,20 +43,18 @@ pub fn table(
 ) -> io::Result<Vec<&'static str>> {
     let mut table = Table::new(&[
         Column::text("NAME", 0),
-        Column::text("WHEN", 0),
-        Column::text("LOCAL", 2),
-        Column::text("IN", 0),
+        Column::time("WHEN", 0),
+        Column::time("LOCAL", 3),
+        Column::text("IN", 2),
         Column::text("NOTE", 1),
     ]);
+    let seconds = coming.iter().any(has_seconds);
     for next in coming {
-        let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
-        table.row(vec![
-            plain(Some(next.name.to_string())),
-            plain(Some(there(next))),
-            plain(here(next)),
-            plain(Some(distance(next.time, now))),
-            plain(next.note.clone()),
-        ]);
+        let far = distance(next.time(), now).trim_start_matches("in ").to_owned();
+        table.row(cells(next, seconds).into_iter().chain([plain(Some(far)), plain(next.note())]).collect());
+    }
+    if coming.is_empty() {
+        return Ok(Vec::new());
     }
     table.without_empty().write(width, out)
 }
@@ -64,52 +63,51 @@ pub fn table(
 pub fn plan(planned: &[Planned], width: Option<u16>, out: &mut dyn Write) -> io::Result<Vec<&'static str>> {
     let mut table = Table::new(&[
         Column::text("NAME", 0),
-        Column::text("WHEN", 0),
-        Column::text("LOCAL", 3),
+        Column::time("WHEN", 0),
+        Column::time("LOCAL", 3),
         Column::text("USUALLY", 1),
         Column::text("STILL RUNNING", 0),
         Column::text("NOTE", 2),
     ]);
+    let seconds = planned.iter().any(|planned| has_seconds(&planned.start));
     for Planned { start, usual, beside } in planned {
-        let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
-        let names: Vec<String> = beside.iter().map(ToString::to_string).collect();
-        table.row(vec![
-            plain(Some(start.name.to_string())),
-            plain(Some(there(start))),
-            plain(here(start)),
-            plain(usual.map(lasting)),
-            (names.join(", "), Style::new().yellow()),
-            plain(start.note.clone()),
-        ]);
+        let names: Vec<&str> =
+            beside.iter().map(|name| if *name == start.name { "itself" } else { name.as_str() }).collect();
+        let more = [plain(usual.map(lasting)), (names.join(", "), Style::new().yellow()), plain(start.note())];
+        table.row(cells(start, seconds).into_iter().chain(more).collect());
+    }
+    if planned.is_empty() {
+        return Ok(Vec::new());
     }
     table.without_empty().write(width, out)
+}
+
+/// What is said about starts that are not listed.
+pub fn left_out(left: &LeftOut, until: Timestamp) -> String {
+    let (after, until) = (super::words::moment(left.after), super::words::moment(until));
+    format!("# {} more starts of {} after {after}, until {until}", left.count, left.name)
 }
 
 /// What a schedule means and when it fires next, in lines for a person.
 pub fn meaning(meaning: &Meaning, now: Timestamp) -> Vec<String> {
     let mut lines = vec![format!("  fires: {}", meaning.text)];
-    let times: Vec<String> = meaning
-        .next
-        .iter()
-        .enumerate()
-        .map(|(at, next)| {
-            let local = here(next).map(|local| format!(" = {local}")).unwrap_or_default();
-            let far = if at == 0 { format!(" ({})", distance(next.time, now)) } else { String::new() };
-            let note = next.note.as_ref().map(|note| format!(", {note}")).unwrap_or_default();
-            format!("{}{local}{far}{note}", there(next))
-        })
-        .collect();
-    match times.as_slice() {
-        [] if !meaning.is_event => lines.push("  next: never again".to_owned()),
-        [] => {}
-        times => lines.extend(
-            times.iter().enumerate().map(
-                |(at, time)| {
-                    if at == 0 { format!("  next:  {time}") } else { format!("         {time}") }
-                },
-            ),
-        ),
+    let seconds = meaning.next.iter().any(has_seconds);
+    for (at, next) in meaning.next.iter().enumerate() {
+        let head = if at == 0 { "next: " } else { "" };
+        let local = here(next).map(|time| {
+            let text = on_clocks(&time, seconds);
+            let same_day = time.date() == next.there().date();
+            format!(" = {}", if same_day { text.splitn(3, ' ').last().unwrap_or_default() } else { &text })
+        });
+        let local = local.unwrap_or_default();
+        let far = if at == 0 { format!(" ({})", distance(next.time(), now)) } else { String::new() };
+        let note = next.note().map(|note| format!(", {note}")).unwrap_or_default();
+        lines.push(format!("  {head:<6} {}{local}{far}{note}", on_clocks(&next.there(), seconds)));
     }
-    lines.extend(meaning.notes.iter().map(|note| format!("note: {note}")));
+    match meaning.event {
+        Some(event) => lines.push(format!("  next:  {}", event.when())),
+        None if meaning.next.is_empty() => lines.push("  next:  never again".to_owned()),
+        None => {}
+    }
     lines
 }

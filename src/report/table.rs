@@ -17,17 +17,24 @@ pub struct Column {
     pub rank: u8,
     /// Whether its cells are numbers.
     pub number: bool,
+    /// Whether they say nothing when they are cut: others are cut first, or go.
+    pub whole: bool,
 }
 
 impl Column {
     /// A column of text.
     pub const fn text(head: &'static str, rank: u8) -> Self {
-        Self { head, rank, number: false }
+        Self { head, rank, number: false, whole: false }
     }
 
     /// A column of numbers.
     pub const fn number(head: &'static str, rank: u8) -> Self {
-        Self { head, rank, number: true }
+        Self { head, rank, number: true, whole: false }
+    }
+
+    /// A column of moments.
+    pub const fn time(head: &'static str, rank: u8) -> Self {
+        Self { head, rank, number: false, whole: true }
     }
 }
 
@@ -97,7 +104,10 @@ impl Table {
     fn fit(&mut self, width: usize) -> Vec<&'static str> {
         let mut gone = Vec::new();
         loop {
-            let least: usize = self.widths().iter().map(|wide| (*wide).min(READABLE) + GAP).sum();
+            let widths = self.widths();
+            let least = widths.iter().zip(&self.columns);
+            let least: usize =
+                least.map(|(wide, column)| if column.whole { *wide } else { (*wide).min(READABLE) } + GAP).sum();
             let last = self.columns.iter().map(|column| column.rank).max().unwrap_or(0);
             if least <= width + GAP || last == 0 {
                 return gone;
@@ -114,13 +124,27 @@ impl Table {
         let gone = width.map(|width| self.fit(usize::from(width))).unwrap_or_default();
         let mut widths = self.widths();
         if let Some(width) = width {
-            shrink(&mut widths, usize::from(width));
+            self.shrink(&mut widths, usize::from(width));
         }
         let heads = self.columns.iter().map(|column| (column.head.to_owned(), Style::new().bold())).collect();
         for row in std::iter::once(&heads).chain(&self.rows) {
             self.write_row(row, &widths, out)?;
         }
         Ok(gone)
+    }
+
+    /// Makes the widest columns narrower until all have room.
+    fn shrink(&self, widths: &mut [usize], room: usize) {
+        let room = room.saturating_sub(widths.len().saturating_sub(1) * GAP);
+        for all in [false, true] {
+            while widths.iter().sum::<usize>() > room {
+                let cut = widths.iter_mut().zip(&self.columns).filter(|(_, column)| all || !column.whole);
+                match cut.map(|(wide, _)| wide).max() {
+                    Some(widest) if *widest > LEAST => *widest -= 1,
+                    Some(_) | None => break,
+                }
+            }
+        }
     }
 
     fn write_row(&self, row: &[(String, Style)], widths: &[usize], out: &mut dyn Write) -> io::Result<()> {
@@ -139,17 +163,6 @@ impl Table {
             }
         }
         writeln!(out)
-    }
-}
-
-/// Makes the widest columns narrower until all have room.
-fn shrink(widths: &mut [usize], room: usize) {
-    let gaps = widths.len().saturating_sub(1) * GAP;
-    while widths.iter().sum::<usize>() + gaps > room {
-        match widths.iter_mut().max() {
-            Some(widest) if *widest > LEAST => *widest -= 1,
-            Some(_) | None => return,
-        }
     }
 }
 
@@ -203,5 +216,16 @@ mod tests {
         let (text, gone) = drawn(Some(20));
         assert!(text.lines().all(|line| line.width() <= 20), "{text}");
         assert_eq!(gone, ["NOTE"]);
+    }
+
+    #[test]
+    fn a_moment_is_whole_while_something_else_can_be_cut() {
+        let mut table = Table::new(&[Column::text("NAME", 0), Column::time("WHEN", 0), Column::time("LOCAL", 1)]);
+        table.row(
+            ["a-name", "2026-11-21 15:44", "2026-11-21 10:44"].map(|text| (text.to_owned(), Style::new())).to_vec(),
+        );
+        let mut out = Vec::new();
+        assert_eq!(table.write(Some(38), &mut out).unwrap(), ["LOCAL"]);
+        assert!(anstream::adapter::strip_str(str::from_utf8(&out).unwrap()).to_string().contains("2026-11-21 15:44"));
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
+use crate::domain::amount::print_roughly;
 use crate::domain::outcome::Exit;
 use crate::domain::task::{Program, Task};
 
@@ -36,33 +37,29 @@ pub fn lasting(duration: Duration) -> String {
     }
 }
 
-/// A duration with its two largest units, spelled out: `1 d 5 h`, `2 h 5 min`, `12 s`.
-pub fn in_words(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let units = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
-    let mut left = seconds;
-    let mut parts = Vec::new();
-    for (size, name) in units {
-        if left >= size {
-            parts.push(format!("{} {name}", left / size));
-        } else if !parts.is_empty() {
-            // What is below the largest unit and its neighbour says nothing.
-            break;
-        }
-        left %= size;
-        if parts.len() == 2 {
-            break;
-        }
-    }
-    if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
-}
-
 /// The time until a moment, to the second: `42s`.
 pub fn until(moment: Timestamp, now: Timestamp) -> String {
     let left = Duration::try_from(moment.duration_since(now)).unwrap_or_default();
     lasting(
         Duration::from_secs(left.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)).max(Duration::from_secs(1)),
     )
+}
+
+/// The time from now to a moment in its two largest units: `in 2 h 5 min`, `3 d ago`.
+pub fn distance(moment: Timestamp, now: Timestamp) -> String {
+    let apart = moment.duration_since(now).unsigned_abs();
+    if moment < now {
+        return format!("{} ago", print_roughly(apart));
+    }
+    // What is ahead is never sooner than it is said to be.
+    let seconds = u64::try_from(apart.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+    format!("in {}", print_roughly(Duration::from_secs(seconds)))
+}
+
+/// A moment on some clocks, with the day of the week and what the zone is called then: `Mon 2026-11-23 12:50 EST`.
+pub fn on_clocks(time: &Zoned, with_seconds: bool) -> String {
+    let format = if with_seconds { "%H:%M:%S" } else { "%H:%M" };
+    time.strftime(&format!("%a %Y-%m-%d {format} %Z")).to_string()
 }
 
 /// How a process ended, short enough for a table: `0`, `3`, `SIGKILL`, `SIGSEGV (core dumped)`.
@@ -109,6 +106,16 @@ mod tests {
         let told = |seconds| lasting(Duration::from_secs(seconds));
         assert_eq!(lasting(Duration::from_millis(340)), "340ms");
         assert_eq!([told(12), told(60), told(312), told(3600), told(90_061)], ["12s", "1m", "5m 12s", "1h", "1d 1h"]);
+    }
+
+    #[test]
+    fn a_distance_is_told_in_two_units() {
+        let told = |seconds: i64| distance(Timestamp::from_second(seconds).unwrap(), Timestamp::UNIX_EPOCH);
+        let ahead = [0, 42, 60, 312, 7500, 3600, 104_400, 8_640_001].map(told);
+        let expected =
+            ["in 0 s", "in 42 s", "in 1 min", "in 5 min 12 s", "in 2 h 5 min", "in 1 h", "in 1 d 5 h", "in 100 d"];
+        assert_eq!(ahead, expected);
+        assert_eq!([told(-1), told(-7500)], ["1 s ago", "2 h 5 min ago"]);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::domain::group::Settings;
 use crate::domain::name::TaskName;
+use crate::domain::settings::Settings;
 use crate::domain::task::Task;
 
 use super::StoreError;
@@ -14,7 +14,7 @@ use super::StoreError;
 const DOING: &str = "use the cached registry";
 
 /// The cached registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cached {
     /// The fingerprint of the file that it was read from.
     pub fingerprint: String,
@@ -118,6 +118,7 @@ fn put(tx: &Connection, position: i64, task: &Task) -> Result<(), StoreError> {
 mod tests {
     use super::*;
     use crate::domain::group::{Group, Label};
+    use crate::domain::resources::{GpuId, Machine};
     use crate::domain::task::Program;
     use crate::store::{Durability, tests::store};
 
@@ -125,22 +126,24 @@ mod tests {
     fn the_cache_is_read_back_as_it_was_written() {
         let (_temp, mut store) = store();
         assert_eq!(read(store.reader()).unwrap(), None);
+        assert_eq!(super::settings(store.reader()).unwrap(), Settings::default());
         let task = |name: &str| {
             let mut task = Task::new(TaskName::parse(name).unwrap(), Program::Script("x.sh".into()), "/".into());
             task.timeout = Some(std::time::Duration::from_secs(90));
             task
         };
         let tasks = vec![task("b"), task("a")];
-        assert_eq!(settings(store.reader()).unwrap(), Settings::default());
+        let machine = Machine { cpus: Some(3), memory: None, gpus: Some([GpuId::Index(1)].into()) };
         let group = Group { name: Label::parse("Disk").unwrap(), parallel: 2 };
-        let said = Settings { groups: [("disk".to_owned(), group)].into() };
-        store.write(Durability::Committed, |tx| replace(tx, "1", "xg15", &tasks, &said)).unwrap();
+        let settings = Settings { machine, groups: [("disk".to_owned(), group)].into() };
+        store.write(Durability::Committed, |tx| replace(tx, "1", "xg15", &tasks, &settings)).unwrap();
         store.write(Durability::Committed, |tx| append(tx, "1", "2", "xg15", &task("c"))).unwrap();
         store.write(Durability::Committed, |tx| append(tx, "1", "3", "xg15", &task("d"))).unwrap();
+        assert_eq!(super::settings(store.reader()).unwrap(), settings);
         let cached = read(store.reader()).unwrap().unwrap();
         assert_eq!((cached.fingerprint.as_str(), cached.exec_id.as_str()), ("2", "xg15"));
+        assert_eq!(cached.settings, settings);
         assert_eq!(cached.tasks, ["b", "a", "c"].map(|name| Arc::new(task(name))));
-        assert_eq!((&cached.settings, &settings(store.reader()).unwrap()), (&said, &said));
-        assert_eq!(said.group(&Label::parse("DISK").unwrap()).map(|group| group.parallel), Some(2));
+        assert_eq!(settings.group(&Label::parse("DISK").unwrap()).map(|group| group.parallel), Some(2));
     }
 }

@@ -91,6 +91,26 @@ pub fn newest(connection: &Connection) -> Result<i64, StoreError> {
         .map_err(StoreError::sql("read the events"))
 }
 
+/// The moves of jobs after an event, in order: the event, the job, and the state it came into.
+pub fn moves_after(connection: &Connection, event: i64) -> Result<Vec<(i64, JobId, State)>, StoreError> {
+    let doing = "read the events";
+    let sql = "SELECT id, job, after FROM events WHERE id > ?1 AND job IS NOT NULL AND after IS NOT NULL ORDER BY id";
+    let mut statement = connection.prepare_cached(sql).map_err(StoreError::sql(doing))?;
+    let mut rows = statement.query([event]).map_err(StoreError::sql(doing))?;
+    let mut moves = Vec::new();
+    while let Some(row) = rows.next().map_err(StoreError::sql(doing))? {
+        let read = || Ok((row.get(0)?, JobId(row.get(1)?), row.get::<_, String>(2)?));
+        let (id, job, state) = read().map_err(StoreError::sql(doing))?;
+        moves.extend(State::parse(&state).map(|state| (id, job, state)));
+    }
+    Ok(moves)
+}
+
+/// The events of a job, in order.
+pub fn of_job(connection: &Connection, job: JobId) -> Result<Vec<Event>, StoreError> {
+    select(connection, "WHERE job = ?1 ORDER BY id", [job.0])
+}
+
 /// The events after one, in order.
 pub fn after(connection: &Connection, event: i64) -> Result<Vec<Event>, StoreError> {
     select(connection, "WHERE id > ?1 ORDER BY id", [event])

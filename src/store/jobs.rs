@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
+use crate::domain::outcome::Exit;
 use crate::domain::task::Task;
 
 use super::{StoreError, micros, time};
@@ -56,11 +57,20 @@ pub struct JobRow {
     pub created: Timestamp,
     /// When it ended.
     pub ended: Option<Timestamp>,
-    definition: i64,
-    environment: i64,
+    /// Whether somebody holds it back.
+    pub held: bool,
+    /// How many of its parents have not done what it waits for.
+    pub unmet: u32,
+    /// The first of its forebears because of which it can no longer run.
+    pub culprit: Option<JobId>,
+    /// The place of its definition.
+    pub definition: i64,
+    /// The place of what it inherits.
+    pub environment: i64,
 }
 
-const COLUMNS: &str = "id, door, state, code, reason, attempt, retries_used, created, ended, definition, environment, not_before, scheduled";
+const COLUMNS: &str = "id, door, state, code, reason, attempt, retries_used, created, ended, definition, environment, not_before, scheduled, \
+     held, unmet, culprit";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     let unknown = |at: usize, text: String| {
@@ -86,6 +96,9 @@ fn row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         environment: row.get(10)?,
         not_before: row.get::<_, Option<i64>>(11)?.map(time),
         scheduled: row.get::<_, Option<i64>>(12)?.map(time),
+        held: row.get(13)?,
+        unmet: row.get(14)?,
+        culprit: row.get::<_, Option<i64>>(15)?.map(JobId),
     })
 }
 
@@ -140,7 +153,7 @@ pub struct NewJob<'a> {
 pub fn create(tx: &Connection, new: &NewJob<'_>, now: Timestamp) -> Result<JobRow, StoreError> {
     let doing = "record a job";
     let definition = definition(tx, new.task)?;
-    let environment = once(tx, "environments", &new.environment)?;
+    let environment = environment(tx, new.environment)?;
     let sql = "INSERT INTO jobs (task, door, state, definition, environment, made_by, spawned_by, created, scheduled)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let mut statement = tx.prepare_cached(sql).map_err(StoreError::sql(doing))?;
@@ -183,14 +196,24 @@ pub struct Change<'a> {
     pub retries_used: u32,
     /// The moment before which it is not to run again.
     pub not_before: Option<Timestamp>,
+    /// How a main run of it ended, if that is what changes it.
+    pub exit: Option<Exit>,
 }
 
 /// Records a change of a job's state.
 pub fn change(tx: &Connection, job: JobId, change: &Change<'_>, now: Timestamp) -> Result<(), StoreError> {
     let sql = "UPDATE jobs SET state = ?2, code = ?3, reason = ?4, attempt = ?5, retries_used = ?6,
                started = CASE WHEN ?7 THEN coalesce(started, ?9) ELSE started END,
-               ended = CASE WHEN ?8 THEN ?9 ELSE NULL END, not_before = ?10 WHERE id = ?1";
-    let values = (
+               ended = CASE WHEN ?8 THEN ?9 ELSE NULL END, not_before = ?10,
+               runnable_since = CASE WHEN ?11 THEN ?9 ELSE NULL END,
+               exit_code = CASE WHEN ?12 THEN ?13 ELSE exit_code END, signal = CASE WHEN ?12 THEN ?14 ELSE signal END
+               WHERE id = ?1";
+    let (code, signal) = match change.exit {
+        Some(Exit::Code(code)) => (Some(code), None),
+        Some(Exit::Signal { number, .. }) => (None, Some(number)),
+        None => (None, None),
+    };
+    let values = rusqlite::params![
         job.0,
         change.state.as_str(),
         change.code,
@@ -201,7 +224,11 @@ pub fn change(tx: &Connection, job: JobId, change: &Change<'_>, now: Timestamp) 
         change.state.is_end(),
         micros(now),
         change.not_before.map(micros),
-    );
+        matches!(change.state, State::Preprocessed | State::RestartReady),
+        change.exit.is_some(),
+        code,
+        signal,
+    ];
     tx.prepare_cached(sql)
         .and_then(|mut statement| statement.execute(values))
         .map(drop)
@@ -210,13 +237,17 @@ pub fn change(tx: &Connection, job: JobId, change: &Change<'_>, now: Timestamp) 
 
 /// The definition that a job was made from.
 pub fn definition_of(connection: &Connection, job: &JobRow) -> Result<Task, StoreError> {
+    definition_at(connection, job.definition)
+}
+
+/// The definition at this place.
+pub fn definition_at(connection: &Connection, place: i64) -> Result<Task, StoreError> {
     let sql = "SELECT body FROM definitions WHERE id = ?1";
     let body: String = connection
         .prepare_cached(sql)
-        .and_then(|mut statement| statement.query_row([job.definition], |row| row.get(0)))
+        .and_then(|mut statement| statement.query_row([place], |row| row.get(0)))
         .map_err(StoreError::sql("read a definition"))?;
-    serde_json::from_str(&body)
-        .map_err(|error| StoreError::Impossible(format!("the definition of job {}: {error}", job.id)))
+    serde_json::from_str(&body).map_err(|error| StoreError::Impossible(format!("definition {place}: {error}")))
 }
 
 /// Whether a job's runs follow this definition.
@@ -241,21 +272,32 @@ pub fn last_definition(connection: &Connection, task: &TaskName) -> Result<Optio
 
 /// What a job's runs inherit.
 pub fn environment_of(connection: &Connection, job: &JobRow) -> Result<Vec<u8>, StoreError> {
+    environment_at(connection, job.environment)
+}
+
+/// What the jobs with this environment inherit.
+pub fn environment_at(connection: &Connection, place: i64) -> Result<Vec<u8>, StoreError> {
     let sql = "SELECT body FROM environments WHERE id = ?1";
     connection
         .prepare_cached(sql)
-        .and_then(|mut statement| statement.query_row([job.environment], |row| row.get(0)))
+        .and_then(|mut statement| statement.query_row([place], |row| row.get(0)))
         .map_err(StoreError::sql("read an environment"))
 }
 
-fn definition(tx: &Connection, task: &Task) -> Result<i64, StoreError> {
+/// The place of a definition, which is stored when it is new.
+pub fn definition(tx: &Connection, task: &Task) -> Result<i64, StoreError> {
     let body = serde_json::to_string(task)
         .map_err(|error| StoreError::Impossible(format!("the definition of {}: {error}", task.name)))?;
     once(tx, "definitions", &body)
 }
 
+/// The place of what jobs inherit, which is stored when it is new.
+pub fn environment(tx: &Connection, body: &[u8]) -> Result<i64, StoreError> {
+    once(tx, "environments", &body)
+}
+
 /// The id of a content, which is stored when it is new.
-fn once(tx: &Connection, table: &'static str, body: &dyn rusqlite::ToSql) -> Result<i64, StoreError> {
+pub(super) fn once(tx: &Connection, table: &'static str, body: &dyn rusqlite::ToSql) -> Result<i64, StoreError> {
     let doing = "store a job's definition or environment";
     let find = format!("SELECT id FROM {table} WHERE body = ?1");
     let found = tx.prepare_cached(&find).and_then(|mut s| s.query_row([body], |row| row.get(0)).optional());

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row};
 
 use crate::domain::evidence::Ended;
-use crate::domain::name::{JobId, RunId, TaskName};
+use crate::domain::name::{JobId, RunId, RunRef, TaskName};
 use crate::domain::outcome::Exit;
 
 use super::{StoreError, micros, time};
@@ -62,11 +62,26 @@ pub struct RunRow {
     pub inode: Option<u64>,
     /// Whether its output was removed by retention.
     pub output_removed: bool,
+    /// The slot that it runs in, whose record is its own.
+    pub slot: Option<u32>,
+}
+
+impl From<&RunRow> for RunRef {
+    fn from(row: &RunRow) -> Self {
+        Self { id: row.id, slot: row.slot }
+    }
+}
+
+impl RunRow {
+    /// Whether somebody wishes its end, or has wished it.
+    pub fn is_to_end(&self) -> bool {
+        self.stop_asked.is_some() || self.stall_reason.is_some()
+    }
 }
 
 const COLUMNS: &str = "rowid, id, job, task, kind, attempt, asked_by, claimed, scheduled, started, ended, pid, \
      stop_asked, stop_by, outcome, exit_code, signal, core, reason, lasted, cpu, memory, archive, inode, output_removed, stalled, \
-     stall_reason";
+     stall_reason, slot";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     let wrong = |at: usize, error: Box<dyn std::error::Error + Send + Sync>| {
@@ -106,6 +121,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         output_removed: row.get(24)?,
         stalled: moment(25)?,
         stall_reason: row.get(26)?,
+        slot: row.get(27)?,
     })
 }
 
@@ -140,6 +156,29 @@ pub fn all_unfinished_of(connection: &Connection, task: &TaskName) -> Result<Vec
     let rest = "WHERE outcome IS NULL AND task = ?1 AND kind <> 'notify'
                 AND (SELECT door FROM jobs WHERE jobs.id = runs.job) <> 'queue' ORDER BY rowid";
     select(connection, rest, [task.as_str()])
+}
+
+/// The unfinished run of a slot.
+pub fn in_slot(connection: &Connection, slot: u32) -> Result<Option<RunRow>, StoreError> {
+    Ok(select(connection, "WHERE slot = ?1 AND outcome IS NULL", [slot])?.pop())
+}
+
+/// Whether anything runs in a slot.
+pub fn any_in_slots(connection: &Connection) -> Result<bool, StoreError> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE slot IS NOT NULL AND outcome IS NULL)")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(StoreError::sql("look at the slots"))
+}
+
+/// The unfinished run of a job, of whatever kind, apart from messages about it.
+pub fn unfinished_of_job(connection: &Connection, job: JobId) -> Result<Option<RunRow>, StoreError> {
+    Ok(select(connection, "WHERE job = ?1 AND outcome IS NULL AND kind <> 'notify'", [job.0])?.pop())
+}
+
+/// The runs of a job, oldest first.
+pub fn of_job(connection: &Connection, job: JobId) -> Result<Vec<RunRow>, StoreError> {
+    select(connection, "WHERE job = ?1 ORDER BY rowid", [job.0])
 }
 
 /// The last runs of a task, newest first; all of them where no number is given.
@@ -205,6 +244,16 @@ pub fn has_archive(connection: &Connection, name: &str, task: &TaskName) -> Resu
 pub enum Kind {
     /// The task itself.
     Main,
+    /// A hook before its first run.
+    Preprocess,
+    /// A hook after a run that ended with exit code 0.
+    Postprocess,
+    /// A hook after a run that ended in any other way.
+    HandleError,
+    /// A hook after a run that reached its time limit.
+    HandleTimeout,
+    /// Bringing its inputs, or storing its outputs.
+    Transfer,
     /// Telling somebody about it. Such a run belongs to the job it tells of, and to no task.
     Notify,
 }
@@ -214,6 +263,11 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Main => "main",
+            Self::Preprocess => "preprocess",
+            Self::Postprocess => "postprocess",
+            Self::HandleError => "handle_error",
+            Self::HandleTimeout => "handle_timeout",
+            Self::Transfer => "transfer",
             Self::Notify => "notify",
         }
     }
@@ -238,12 +292,16 @@ pub struct NewRun<'a> {
     pub archive: &'a str,
     /// The occurrence that its job was made for.
     pub scheduled: Option<Timestamp>,
+    /// The slot that it runs in.
+    pub slot: Option<u32>,
+    /// What it holds of the machine, as JSON.
+    pub holds: Option<&'a str>,
 }
 
 /// Records a run that is about to be started.
 pub fn create(tx: &Connection, new: &NewRun<'_>, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "INSERT INTO runs (id, job, task, kind, attempt, asked_by, claimed, archive, scheduled)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let sql = "INSERT INTO runs (id, job, task, kind, attempt, asked_by, claimed, archive, scheduled, slot, holds)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let values = (
         new.id.to_string(),
         new.job.0,
@@ -254,6 +312,8 @@ pub fn create(tx: &Connection, new: &NewRun<'_>, now: Timestamp) -> Result<(), S
         micros(now),
         new.archive,
         new.scheduled.map(micros),
+        new.slot,
+        new.holds,
     );
     tx.prepare_cached(sql)
         .and_then(|mut statement| statement.insert(values))

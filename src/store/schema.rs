@@ -222,11 +222,11 @@ ALTER TABLE jobs ADD COLUMN decision TEXT;
 ALTER TABLE jobs ADD COLUMN exit_code INTEGER;
 ALTER TABLE jobs ADD COLUMN signal INTEGER;
 
--- What the registry says besides its tasks (JSON).
-ALTER TABLE registry_cache ADD COLUMN settings TEXT;
-
 -- What jobs need besides a slot (JSON), once per content.
 CREATE TABLE needs (id INTEGER PRIMARY KEY, body TEXT NOT NULL UNIQUE) STRICT;
+
+-- The names of parameters that jobs have, or had.
+CREATE TABLE param_names (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 
 -- What a child waits for in a parent: its success, end, or failure; and whether that has come.
 CREATE TABLE edges (
@@ -244,6 +244,9 @@ ALTER TABLE runs ADD COLUMN holds TEXT;
 
 -- Groups of jobs that somebody has paused.
 CREATE TABLE paused_groups (name TEXT PRIMARY KEY COLLATE NOCASE, since INTEGER NOT NULL, paused_by TEXT NOT NULL) STRICT;
+
+-- What the registry says of everything but single tasks (JSON).
+ALTER TABLE registry_cache ADD COLUMN settings TEXT;
 
 DROP INDEX jobs_active;
 CREATE INDEX jobs_active ON jobs (task) WHERE state IN ('RUNNING', 'RESTART_READY') AND door <> 'queue';

@@ -17,8 +17,10 @@ use crate::process::environment::Inherited;
 use crate::process::watch::{Token, WatchSet};
 use crate::process::{clock, wait};
 
+use super::Options;
 use super::agenda::Agenda;
 use super::scripts::Scripts;
+use super::slots::Slot;
 use super::told;
 use super::upkeep::Wait;
 use super::watched::Watched;
@@ -84,8 +86,10 @@ pub(super) enum Item {
     Look(RunId),
     /// Look at the runs that something has happened about: there are many.
     Inspect,
-    /// The time limit of an orphan, or the grace after that.
-    Limit(RunId),
+    /// An orphan is to end, or the grace after that is over.
+    End(RunId),
+    /// Look at the queue.
+    Queue,
     /// Deliver messages.
     Deliver,
     /// Flush.
@@ -140,6 +144,9 @@ pub(super) struct Keeper {
     /// Since when this supervisor supervises.
     pub(super) began: Timestamp,
     pub(super) scripts: Scripts,
+    pub(super) slots: BTreeMap<u32, Slot>,
+    /// How many slots there are to be.
+    pub(super) slot_count: u32,
     /// Runs that are settled, by us or by a command that may be killed before it removes their records: these go with the
     /// next flush.
     settled: BTreeSet<RunId>,
@@ -166,7 +173,7 @@ impl Keeper {
         executor: Executor,
         asker: Asker,
         inherited: Inherited,
-        sleep: Duration,
+        options: &Options,
         began: Timestamp,
     ) -> Result<Self, ExecutorError> {
         executor.checkpoint_at_leisure()?;
@@ -193,12 +200,14 @@ impl Keeper {
             fires: Agenda::new(),
             began,
             scripts: Scripts::new()?,
+            slots: BTreeMap::new(),
+            slot_count: options.slots,
             settled: BTreeSet::new(),
             started: BTreeSet::new(),
             failing: BTreeSet::new(),
             spare: None,
             due: BTreeSet::new(),
-            sleep,
+            sleep: options.sleep,
             stumbled: None,
             trouble: None,
             failed: false,
@@ -250,7 +259,7 @@ impl Keeper {
         self.executor.checkpoint(1)
     }
 
-    fn take_in(&mut self, event: Event) -> Result<(), ExecutorError> {
+    pub(super) fn take_in(&mut self, event: Event) -> Result<(), ExecutorError> {
         match event {
             Event::Rang => {
                 self.agenda.cancel(&Item::Missed);
@@ -264,7 +273,7 @@ impl Keeper {
             Event::ProcessEnded => {
                 let mut now = false;
                 for token in self.watch.ended()? {
-                    now |= self.has_ended(token)?;
+                    now |= self.slot_has_ended(token)? || self.has_ended(token)?;
                 }
                 if now { self.catch_up() } else { Ok(()) }
             }
@@ -320,8 +329,8 @@ impl Keeper {
                 self.suspects.insert(run);
                 self.catch_up()
             }
-            Item::Inspect => self.catch_up(),
-            Item::Limit(run) => self.enforce_limit(run),
+            Item::Inspect | Item::Queue => self.catch_up(),
+            Item::End(run) => self.end_orphan(run),
             Item::Deliver => self.deliver(),
             Item::Flush => self.flush(),
             Item::Reload => self.reload().and_then(|()| self.survey()),
@@ -395,7 +404,7 @@ impl Keeper {
             // What cannot be settled keeps nothing from being started.
             let started = self.start_due();
             if !(changed | settled? | started?) {
-                return Ok(());
+                return self.staff_slots();
             }
         }
         // More happens than can be taken in at once: others want their turn.
@@ -441,6 +450,7 @@ impl Keeper {
         for open in self.executor.open_runs()? {
             self.adopt(open);
         }
+        self.take_over_slots()?;
         self.suspects.extend(self.runs.keys().copied());
         self.plan_delivery()?;
         self.catch_up()
@@ -487,7 +497,7 @@ impl Keeper {
         let waits = self.waits.keys().any(|key| ends(key));
         // After trouble nobody knows before the next look at everything.
         let unknown = self.agenda.moment(&Item::Survey).is_some();
-        Ok(!runs && !waits && !unknown && !self.executor.outbox()?.is_busy)
+        Ok(!runs && !waits && !unknown && !self.executor.outbox()?.is_busy && !self.executor.is_queue_busy()?)
     }
 
     /// How many tasks run.

@@ -11,7 +11,7 @@ use crate::domain::task::Task;
 use crate::executor::{Again, ExecutorError, Starter};
 use crate::process::clock;
 
-use super::keeper::{Keeper, TRY_AGAIN};
+use super::keeper::{Event, Keeper, TRY_AGAIN};
 
 impl Keeper {
     /// Puts the next moment of a task's schedule on the agenda.
@@ -37,15 +37,20 @@ impl Keeper {
 
     /// Fires what is due.
     pub(super) fn fire_due(&mut self) -> Result<(), ExecutorError> {
-        let due = self.fires.take_due(since_1970(clock::now()));
-        self.fire(due)
+        self.fire_until(since_1970(clock::now()))
     }
 
     /// Looks at every schedule: the clock shows another time than it did.
     pub(super) fn fire_all(&mut self) -> Result<(), ExecutorError> {
         warn!("the clock was set; every schedule is looked at");
-        let all = self.fires.take_due(Duration::MAX);
-        self.fire(all)
+        self.fire_until(Duration::MAX)
+    }
+
+    fn fire_until(&mut self, until: Duration) -> Result<(), ExecutorError> {
+        // Whoever slept may not have heard of it yet: what has ended is in nobody's way.
+        let settled = self.take_in(Event::ProcessEnded);
+        let due = self.fires.take_due(until);
+        settled.and(self.fire(due))
     }
 
     fn fire(&mut self, keys: Vec<String>) -> Result<(), ExecutorError> {
@@ -68,7 +73,7 @@ impl Keeper {
         let mut answers = Vec::with_capacity(fired.len());
         for (task, fired) in fired {
             for run in fired.stop {
-                self.executor.ask_to_end(run, &task.stop)?;
+                self.end_run(run)?;
             }
             if !matches!(fired.again, Again::NotDue) {
                 answers.push((task.name.clone(), fired.again));

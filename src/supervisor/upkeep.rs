@@ -87,9 +87,11 @@ impl Keeper {
         }
         let steady = upkeep.looping_since.and(upkeep.steady_since).filter(|_| upkeep.run.is_some());
         if let Some(since) = steady {
-            let left = CRASH_LOOP.within.saturating_sub(age(since));
-            self.agenda.set(Item::Steady(key.clone()), clock::since_boot() + left);
-            self.steady.insert(key.clone(), (name.clone(), since));
+            // From here on it is measured on a clock that nobody sets.
+            if self.steady.insert(key.clone(), (name.clone(), since)) != Some((name.clone(), since)) {
+                let left = CRASH_LOOP.within.saturating_sub(age(since));
+                self.agenda.set(Item::Steady(key.clone()), clock::since_boot() + left);
+            }
         } else {
             self.agenda.cancel(&Item::Steady(key.clone()));
             self.steady.remove(&key);

@@ -14,7 +14,7 @@ use crate::process::watch::Token;
 use crate::process::{clock, identity, wait};
 use crate::store::runs::RunRow;
 
-use super::keeper::{Item, Keeper, age};
+use super::keeper::{Item, Keeper};
 use super::stall::{Look, STALLED_LOOK, StallWatch};
 
 /// How soon a run is looked at again of which nothing reports: its worker is just dying, or the kernel is about to say
@@ -61,8 +61,8 @@ enum Orphan {
     No,
     /// It is watched until it ends.
     Watched,
-    /// Its time is over, and it was asked to end.
-    Asked,
+    /// It was asked to end: its time is over, or somebody wishes it.
+    Asked(Cause),
 }
 
 /// What an inspection came to.
@@ -125,14 +125,14 @@ impl Keeper {
         let is_script = watched.script.is_some_and(|(_, script)| script == token);
         watched.ending |= is_script;
         self.suspects.insert(run);
-        Ok(!is_script || watched.worker.is_none() || !self.executor.has_worker(run)?)
+        Ok(!is_script || watched.worker.is_none() || !self.executor.has_worker(&watched.open.row)?)
     }
 
     /// Watches a run no longer.
     pub(super) fn release(&mut self, run: RunId) {
         self.suspects.remove(&run);
         self.elsewhere.remove(&run);
-        for item in [Item::Stall(run), Item::Look(run), Item::Limit(run)] {
+        for item in [Item::Stall(run), Item::Look(run), Item::End(run)] {
             self.agenda.cancel(&item);
         }
         if let Some(watched) = self.runs.remove(&run) {
@@ -181,12 +181,16 @@ impl Keeper {
     fn inspect_one(&mut self, run: RunId) -> Result<Inspected, ExecutorError> {
         let Some(watched) = self.runs.get(&run) else { return Ok(Inspected::Quiet) };
         // Looked at again with every bell: where a thousand end at once, that has to be cheap.
-        if watched.ending && watched.worker.is_some() && self.executor.has_worker(run)? {
+        if watched.ending && watched.worker.is_some() && self.executor.has_worker(&watched.open.row)? {
             return Ok(Inspected::Suspect);
         }
-        match self.executor.examine(run)? {
+        match self.executor.examine(&watched.open.row)? {
             Found::Alive(record) => Ok(self.inspect_alive(run, &record)),
-            Found::Orphaned(record, pids) => Ok(self.inspect_orphan(run, &record, &pids)),
+            Found::Orphaned(record, pids) => {
+                // Fresh, as below.
+                let is_to_end = self.executor.open_run(run)?.is_some_and(|open| open.row.is_to_end());
+                Ok(self.inspect_orphan(run, &record, &pids, is_to_end))
+            }
             Found::Ended(record, end) => {
                 let Some((record, end)) = self.inspect_ended(run, record, end) else { return Ok(Inspected::Quiet) };
                 // Fresh, because a wish to stop it may have come since.
@@ -264,8 +268,9 @@ impl Keeper {
         if watched.ending { Inspected::Suspect } else { Inspected::Quiet }
     }
 
-    /// Its worker is dead and something of it lives: it is watched until it ends, and its time limit is ours.
-    fn inspect_orphan(&mut self, run: RunId, record: &Record, pids: &[i32]) -> Inspected {
+    /// Its worker is dead and something of it lives: it is watched until it ends, and its time limit is ours, as is a
+    /// wish that its worker cannot fulfil.
+    fn inspect_orphan(&mut self, run: RunId, record: &Record, pids: &[i32], is_to_end: bool) -> Inspected {
         let Some(watched) = self.runs.get_mut(&run) else { return Inspected::Quiet };
         if let (None, Some((script, _))) = (watched.script, record.started) {
             watched.script = self.watch.add(&script).ok().flatten().map(|token| (script, token));
@@ -290,10 +295,10 @@ impl Keeper {
         }
         if watched.orphan == Orphan::No {
             watched.orphan = Orphan::Watched;
-            let limit = watched.open.definition.timeout.zip(record.started.map(|(_, time)| time));
-            let left = limit.map(|(limit, started)| limit.saturating_sub(age(started)));
-            if let Some(left) = left {
-                self.agenda.set(Item::Limit(run), clock::since_boot() + left);
+            let limit = watched.open.definition.timeout.zip(record.started);
+            let left = limit.map(|(limit, (script, _))| limit.saturating_sub(identity::age(&script)));
+            if let Some(left) = if is_to_end { Some(Duration::ZERO) } else { left } {
+                self.agenda.set(Item::End(run), clock::since_boot() + left);
             }
             let name = self.name_of(run);
             let pids = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -306,7 +311,7 @@ impl Keeper {
     /// is still to be waited for.
     fn inspect_ended(&mut self, run: RunId, record: Record, end: Ended) -> Option<(Record, Ended)> {
         let watched = self.runs.get_mut(&run)?;
-        let cause = if watched.orphan == Orphan::Asked { Cause::TimedOut } else { Cause::Itself };
+        let cause = if let Orphan::Asked(cause) = watched.orphan { cause } else { Cause::Itself };
         if !matches!(end.outcome, Outcome::Lost(_)) {
             return Some((record, with_cause(end, cause)));
         }
@@ -343,34 +348,42 @@ impl Keeper {
     /// The run of a script that we have not heard of yet: its worker was killed before it could ring.
     fn unseen_script(&mut self, pid: i32) -> Option<RunId> {
         let unseen = |watched: &Watched| watched.script.is_none() && watched.child != Some(pid);
-        let mut runs = self.runs.iter().filter(|(_, watched)| unseen(watched)).map(|(run, _)| *run);
-        let is_its = |run: RunId| self.executor.script_of(run).is_some_and(|script| script.pid == pid);
-        runs.find(|run| is_its(*run))
+        let mut runs = self.runs.iter().filter(|(_, watched)| unseen(watched));
+        let is_its = |row: &RunRow| self.executor.script_of(row).is_some_and(|script| script.pid == pid);
+        runs.find(|(_, watched)| is_its(&watched.open.row)).map(|(run, _)| *run)
     }
 
-    /// The time limit of an orphan: it is asked to end, and after its grace it is killed.
-    pub(super) fn enforce_limit(&mut self, run: RunId) -> Result<(), ExecutorError> {
+    /// Sees to the end of a run, the wish for which is on record: its worker does that, and we do where it is dead.
+    pub(super) fn end_run(&mut self, run: RunId) -> Result<(), ExecutorError> {
+        if self.runs.get(&run).is_some_and(|watched| watched.orphan == Orphan::Watched) {
+            self.agenda.set(Item::End(run), clock::since_boot());
+        }
+        self.executor.ask_to_end(run)
+    }
+
+    /// Ends an orphan whose time is over, or whose end somebody wishes: it is asked to end, and after its grace it is
+    /// killed.
+    pub(super) fn end_orphan(&mut self, run: RunId) -> Result<(), ExecutorError> {
+        let Some(open) = self.executor.open_run(run)? else { return Ok(()) };
         let Some(watched) = self.runs.get_mut(&run) else { return Ok(()) };
-        let stop = watched.open.definition.stop.clone();
         let script = watched.script.map(|(script, _)| script);
-        let signals = match watched.orphan {
+        let (why, cause) = if open.row.is_to_end() {
+            ("is to end", Cause::Itself)
+        } else {
+            ("has reached its time limit", Cause::TimedOut)
+        };
+        let (signal, again) = match watched.orphan {
             Orphan::No => return Ok(()),
             Orphan::Watched => {
-                watched.orphan = Orphan::Asked;
-                self.agenda.set(Item::Limit(run), clock::since_boot() + stop.grace);
-                vec![stop.signal, Signal::CONT]
+                watched.orphan = Orphan::Asked(cause);
+                (open.definition.stop.signal, open.definition.stop.grace)
             }
-            Orphan::Asked => {
-                self.agenda.set(Item::Limit(run), clock::since_boot() + LOOK_AGAIN);
-                vec![Signal::KILL]
-            }
+            Orphan::Asked(_) => (Signal::KILL, LOOK_AGAIN),
         };
-        warn!(
-            "{} is orphaned and has reached its time limit: {}",
-            self.name_of(run),
-            signals.first().copied().unwrap_or(stop.signal)
-        );
-        self.executor.signal_orphan(run, script.as_ref(), &signals);
+        self.agenda.set(Item::End(run), clock::since_boot() + again);
+        warn!("{} is orphaned and {why}: {signal}", self.name_of(run));
+        // A script that is stopped hears nothing but KILL.
+        self.executor.signal_orphan(run, script.as_ref(), &[signal, Signal::CONT]);
         self.suspects.insert(run);
         self.catch_up()
     }
@@ -391,7 +404,7 @@ impl Keeper {
     pub(super) fn look_for_life(&mut self, run: RunId) -> Result<(), ExecutorError> {
         // Fresh: somebody may be stopping it already, and what it says to that is no sign of life.
         let open = self.executor.open_run(run)?;
-        let Some(open) = open.filter(|open| open.row.stop_asked.is_none() && open.row.stall_reason.is_none()) else {
+        let Some(open) = open.filter(|open| !open.row.is_to_end()) else {
             return Ok(());
         };
         let Some(stall) = self.runs.get_mut(&run).and_then(|watched| watched.stall.as_mut()) else { return Ok(()) };
@@ -411,6 +424,9 @@ impl Keeper {
                     stall.tell_again();
                 }
                 told?;
+                if end {
+                    self.end_run(run)?;
+                }
                 self.catch_up()?;
             }
         }

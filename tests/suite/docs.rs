@@ -111,6 +111,37 @@ fn the_example_of_parameters_is_one() {
     }
 }
 
+#[test]
+fn the_example_of_schedules_is_one_and_what_may_be_written_is_read() {
+    let document = document("docs/schedules.md");
+    let example = document.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let env = TestEnv::new();
+    env.ok(&["init"]);
+    fs::write(env.file("jobexec.toml"), format!("{}\n{example}", env.read("jobexec.toml"))).unwrap();
+    assert_eq!(env.json(&["show", "backup"])["period"], "every weekday at 9");
+    for (headline, flag) in [("period", "--period"), ("start", "--start")] {
+        let written = first_column(&document, headline);
+        assert!(written.len() > 3, "{written:?}");
+        for text in written {
+            env.ok(&["edit", "backup", flag, &text]);
+        }
+    }
+}
+
+#[test]
+fn the_example_of_resources_is_one() {
+    let document = document("docs/registry.md");
+    let example = document.split("## Resources").nth(1).unwrap().split("```toml\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let env = TestEnv::new();
+    env.ok(&["init"]);
+    fs::write(env.file("jobexec.toml"), format!("{}\n{example}", env.read("jobexec.toml"))).unwrap();
+    let train = &env.json(&["show", "train"])["resources"];
+    assert_eq!((&train["cpus"], &train["gpus"], &train["num_nodes"]), (&4.into(), &0.5.into(), &Value::Null));
+    let simulate = env.json(&["show", "simulate"]);
+    assert_eq!((&simulate["resources"]["ranks_per_node"], &simulate["timeout"]), (&8.into(), &5400.0.into()));
+}
+
 /// The words in the first column of the tables under a headline.
 pub fn first_column(document: &str, headline: &str) -> BTreeSet<String> {
     let section = document.split("\n## ").find(|section| section.starts_with(headline));

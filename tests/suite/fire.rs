@@ -4,11 +4,13 @@
 
 mod arming;
 mod changes;
+mod clock_set;
 mod missed;
 mod moments;
 mod overlap;
 mod random;
 mod special;
+mod suspend;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +21,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use serde_json::Value;
 
-use super::env::{TestEnv, until};
+use super::env::{TestEnv, kill, until};
 use super::supervisor::{KILL, Night, TERMINATE, added, micros, pid_of, query, runs_ended, started, touch};
 
 const SECOND: i64 = 1_000_000;
@@ -118,6 +120,26 @@ impl<'a> Ticks<'a> {
     }
 }
 
+const STOP: i32 = 19;
+const CONTINUE: i32 = 18;
+
+/// Waits until nothing is being fired that is due at full seconds.
+#[track_caller]
+fn between_moments() {
+    until("the middle of a second", || (400_000..700_000).contains(&(now() % SECOND)));
+}
+
+/// Stops the supervisor between two moments, as if the machine had been suspended; since when it stands still.
+/// [`CONTINUE`] wakes it.
+#[track_caller]
+fn fall_asleep(night: &Night) -> i64 {
+    between_moments();
+    kill(night.pid(), STOP);
+    let stat = format!("/proc/{}/stat", night.pid());
+    until("the supervisor to stand still", || fs::read_to_string(&stat).unwrap().contains(") T "));
+    now()
+}
+
 /// Changes what the database says, while nobody works with it.
 fn execute(env: &TestEnv, sql: &str) {
     let db = Connection::open(env.file("jobexec.db")).unwrap();
@@ -158,11 +180,14 @@ fn utc(micros: i64) -> String {
 #[track_caller]
 fn seen(env: &TestEnv, tasks: &[&str]) {
     let night = Night::begin(env);
-    for task in tasks {
-        let sql = format!("SELECT 1 FROM tasks WHERE name = '{task}' AND schedule_fingerprint IS NOT NULL");
-        until(&format!("{task} to be seen"), || !query(env, &sql, |_| Ok(())).is_empty());
-    }
+    tasks.iter().for_each(|task| until_seen(env, task));
     night.end(TERMINATE);
+}
+
+#[track_caller]
+fn until_seen(env: &TestEnv, task: &str) {
+    let sql = format!("SELECT 1 FROM tasks WHERE name = '{task}' AND schedule_fingerprint IS NOT NULL");
+    until(&format!("{task} to be seen"), || !query(env, &sql, |_| Ok(())).is_empty());
 }
 
 /// Makes it as if no supervisor had been there since a due moment of the task, which was the last one decided about.

@@ -11,6 +11,7 @@ mod list;
 mod mistakes;
 mod newer;
 mod params;
+mod resources;
 mod restarting;
 mod secrets;
 

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::env::{TestEnv, alive, kill, until};
 
-const HANGUP: i32 = 1;
+pub(super) const HANGUP: i32 = 1;
 const INTERRUPT: i32 = 2;
 pub(super) const KILL: i32 = 9;
 pub(super) const TERMINATE: i32 = 15;
@@ -156,7 +156,7 @@ pub(super) fn pid_of(env: &TestEnv, name: &str) -> i32 {
 
 /// Kills the worker of a task, so that it is orphaned; the pid of its script.
 #[track_caller]
-fn orphaned(env: &TestEnv, name: &str) -> i32 {
+pub(super) fn orphaned(env: &TestEnv, name: &str) -> i32 {
     let pid = pid_of(env, name);
     let worker = env.worker_of(name);
     kill(worker, KILL);

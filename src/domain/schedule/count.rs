@@ -57,6 +57,11 @@ impl Timetable {
         }
     }
 
+    /// How many occurrences there are in (after, through].
+    pub fn count(&self, after: Timestamp, through: Timestamp) -> Tally {
+        self.older(after, through).map_or(Tally::Exactly(0), |counted| counted.count)
+    }
+
     /// About the time that so many occurrences take where they follow each other closely.
     fn span_of(&self, most: usize) -> SignedDuration {
         let count = i32::try_from(most).unwrap_or(i32::MAX);

@@ -6,6 +6,8 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneTransition};
 use jiff::{SignedDuration, Timestamp};
 
+use super::zone::Zone;
+
 /// When the clocks of a zone show a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
@@ -20,6 +22,27 @@ pub(super) enum Shown {
     },
     /// Never.
     Never(Gap),
+}
+
+/// Which of two moments at which the clocks show the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// The first, before the clocks are set back.
+    First,
+    /// The second.
+    Second,
+}
+
+impl Zone {
+    /// Which of two moments this is; nothing where the clocks show its time once.
+    pub fn pass(&self, moment: Timestamp) -> Option<Pass> {
+        let zone = self.time_zone();
+        match shown(zone, zone.to_datetime(moment))? {
+            Shown::Twice { second, .. } if moment >= second => Some(Pass::Second),
+            Shown::Twice { .. } => Some(Pass::First),
+            Shown::Once(_) | Shown::Never(_) => None,
+        }
+    }
 }
 
 /// Times that the clocks skip.

@@ -87,6 +87,14 @@ pub enum Event {
 }
 
 impl Event {
+    /// When that is, for a person.
+    pub fn when(self) -> &'static str {
+        match self {
+            Self::Reboot => "once after each boot of the machine",
+            Self::Start => "once for each supervisor that begins",
+        }
+    }
+
     /// The word in the registry.
     pub fn as_str(self) -> &'static str {
         match self {

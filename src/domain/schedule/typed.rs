@@ -23,6 +23,20 @@ pub fn resolve_start(
     tz: Option<&str>,
     zones: &Zones<'_>,
 ) -> Result<(String, Vec<Note>), ScheduleError> {
+    resolved(typed, now, tz, zones).map(|(text, _, notes)| (text, notes))
+}
+
+/// The moment that somebody types in one of the forms of a start; without a zone it is one of the machine's clocks.
+pub fn resolve_moment(typed: &str, now: Timestamp, zones: &Zones<'_>) -> Result<(Timestamp, Vec<Note>), ScheduleError> {
+    resolved(typed, now, None, zones).map(|(_, moment, notes)| (moment, notes))
+}
+
+fn resolved(
+    typed: &str,
+    now: Timestamp,
+    tz: Option<&str>,
+    zones: &Zones<'_>,
+) -> Result<(String, Timestamp, Vec<Note>), ScheduleError> {
     let start = |why| ScheduleError::Start { text: typed.to_owned(), why };
     let (zone, note) = match tz {
         Some(tz) => zones.parse(tz).map_err(|why| ScheduleError::Tz { text: tz.to_owned(), why })?,
@@ -33,25 +47,28 @@ pub fn resolve_start(
         let (civil, moment) = resolve(trimmed, now, &zone).map_err(start)?;
         let (placed, gap) = place_in(&zone, civil).map_err(start)?;
         let said = gap.filter(|_| placed == moment);
-        return Ok((render(civil, moment, &zone, zones), note.into_iter().chain(said).collect()));
+        return Ok((render(civil, moment, &zone, zones), moment, note.into_iter().chain(said).collect()));
     }
     let written = read(trimmed, zones).map_err(start)?;
-    let (text, said) = match &written.place {
+    let (text, moment, said): (_, _, Vec<Note>) = match &written.place {
         Place::Unsaid => {
             let (moment, said) = place_in(&zone, written.civil).map_err(start)?;
-            (render(written.civil, moment, &zone, zones), note.into_iter().chain(said).collect())
+            (render(written.civil, moment, &zone, zones), moment, note.into_iter().chain(said).collect())
         }
         Place::Zone(named, None) => {
             let (moment, said) = place_in(named, written.civil).map_err(start)?;
-            (render(written.civil, moment, named, zones), said.into_iter().collect())
+            (render(written.civil, moment, named, zones), moment, said.into_iter().collect())
         }
         Place::Zone(named, Some(offset)) => {
             let moment = place_at(named, written.civil, *offset).map_err(start)?;
-            (render(written.civil, moment, named, zones), Vec::new())
+            (render(written.civil, moment, named, zones), moment, Vec::new())
         }
-        Place::Offset(offset) => (rfc3339(written.civil, *offset), Vec::new()),
+        Place::Offset(offset) => {
+            let moment = offset.to_timestamp(written.civil).map_err(|_| start(StartError::TooFar))?;
+            (rfc3339(written.civil, *offset), moment, Vec::new())
+        }
     };
-    Ok((text, written.note.into_iter().chain(said).collect()))
+    Ok((text, moment, written.note.into_iter().chain(said).collect()))
 }
 
 /// The time on the zone's clocks, and the moment.

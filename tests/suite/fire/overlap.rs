@@ -1,5 +1,8 @@
 //! What is due while an earlier one runs.
 
+use serde_json::json;
+
+use super::super::env::{alive, is_unseen_or};
 use super::*;
 
 /// Whether the text has this number in it as a word.
@@ -223,12 +226,52 @@ fn an_orphan_is_in_the_way() {
     let night = Night::begin(&env);
     started(&env, "A", WAITS, &["--period", "1s"]);
     pid_of(&env, "A");
-    crate::suite::env::kill(env.worker_of("A"), KILL);
+    kill(env.worker_of("A"), KILL);
     until_decided(&env, "A", "skipped", 3);
     assert_eq!(decided(&env, "A", "run").len(), 1);
     touch(&env, "go");
     until_decided(&env, "A", "run", 2);
     check(&env, "A", SECOND);
+    check_one_after_another(&env, "A");
+    drop(night);
+}
+
+#[test]
+fn replace_ends_an_orphan_that_does_not_listen() {
+    let env = TestEnv::new();
+    let night = Night::begin(&env);
+    let deaf = WAITS.replace("#!/bin/sh", "#!/bin/sh\ntrap 'echo asked >>asked' TERM");
+    started(&env, "A", &deaf, &["--period", "2s", "--overlap", "replace", "--stop-grace", "300ms"]);
+    let pid = pid_of(&env, "A");
+    kill(env.worker_of("A"), KILL);
+    night.says("A is orphaned");
+    until_decided(&env, "A", "run", 3);
+    assert!(!alive(pid));
+    let first = &runs(&env, "A")[0];
+    assert!(is_unseen_or(first, &json!("SIGKILL")), "{first}");
+    assert!(!lines(&env, "asked").is_empty(), "it was asked first");
+    check(&env, "A", 2 * SECOND);
+    check_one_after_another(&env, "A");
+    drop(night);
+}
+
+#[test]
+fn an_orphan_that_one_supervisor_was_to_replace_is_ended_by_the_next() {
+    let env = TestEnv::new();
+    let night = Night::begin(&env);
+    let deaf = WAITS.replace("#!/bin/sh", "#!/bin/sh\ntrap '' TERM");
+    let start = utc(now() + 4 * SECOND);
+    let flags = ["--period", "1h", "--start", &start, "--tz", "UTC", "--overlap", "replace", "--stop-grace", "1s"];
+    started(&env, "A", &deaf, &flags);
+    env.ok(&["start", "A", "--now"]);
+    let pid = pid_of(&env, "A");
+    kill(env.worker_of("A"), KILL);
+    night.says("A is orphaned and is to end");
+    night.end(KILL);
+    assert!(alive(pid));
+    let night = Night::begin(&env);
+    until_decided(&env, "A", "run", 1);
+    assert!(!alive(pid));
     check_one_after_another(&env, "A");
     drop(night);
 }

@@ -1,5 +1,6 @@
 //! A run that shows no sign of life is told, and ended if that was asked for.
 
+use super::super::env::is_unseen_or;
 use super::*;
 
 #[test]
@@ -100,5 +101,22 @@ fn an_adopted_run_is_watched_as_well() {
     let runs = runs_ended(&env, "A", 1);
     assert_eq!(runs.last().unwrap()["signal"], "SIGTERM", "{runs:?}");
     assert!(night.said("no output for 200ms"));
+    drop(night);
+}
+
+#[test]
+fn a_stalled_orphan_that_does_not_listen_is_killed() {
+    let env = TestEnv::new();
+    let night = Night::begin(&env);
+    let deaf =
+        "#!/bin/sh\ntrap '' TERM\nuntil [ -e go ]; do sleep 0.02; echo alive; done\nwhile :; do sleep 0.05; done\n";
+    let flags = ["--once", "--stall-after", "2s", "--stall-action", "restart", "--stop-grace", "100ms"];
+    started(&env, "A", deaf, &flags);
+    orphaned(&env, "A");
+    night.says("A is orphaned");
+    touch(&env, "go");
+    let run = runs_ended(&env, "A", 1).pop().unwrap();
+    assert!(is_unseen_or(&run, &json!("SIGKILL")), "{run}");
+    env.wait_for_state("A", "failed");
     drop(night);
 }

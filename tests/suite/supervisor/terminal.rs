@@ -174,8 +174,8 @@ fn of_two_in_the_background_the_second_is_refused() {
     }
     codes.sort_unstable();
     assert_eq!(codes, [Some(0), Some(5), Some(5)]);
-    let supervisors = env.processes();
-    assert_eq!(supervisors.len(), 1, "{supervisors:?}");
+    // Whoever was refused has said so, and is gone a moment later.
+    until("the others to end", || env.processes().len() == 1);
 }
 
 #[test]

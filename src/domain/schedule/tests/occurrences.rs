@@ -4,6 +4,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::{at, build, next, table};
+use crate::domain::schedule::{Pass, Tally};
 
 #[track_caller]
 fn check(rule: &str, start: &str, zone: &str, after: &str, expected: &str) {
@@ -166,4 +167,26 @@ fn far_from_the_anchor_is_as_fast_as_near_it() {
         let table = &tables[usize::try_from(n).unwrap() % tables.len()];
         assert!(table.after(time).is_none_or(|next| next.time > time));
     }
+}
+
+#[test]
+fn of_two_moments_alike_each_knows_which_it_is() {
+    let zone = table("day", "", "America/New_York").zone().clone();
+    for (time, pass) in [
+        ("2025-11-02T04:59:59Z", None),
+        ("2025-11-02T05:30:00Z", Some(Pass::First)),
+        ("2025-11-02T06:30:00Z", Some(Pass::Second)),
+        ("2025-11-02T07:00:00Z", None),
+    ] {
+        assert_eq!(zone.pass(at(time)), pass, "{time}");
+    }
+}
+
+#[test]
+fn many_occurrences_are_counted_without_a_look_at_each() {
+    let day = (at("2025-03-08T00:00:00Z"), at("2025-03-09T00:00:00Z"));
+    let count = |rule: &str| table(rule, "", "UTC").count(day.0, day.1);
+    assert_eq!(count("1 s"), Tally::Exactly(86_400));
+    assert_eq!(count("*/5 * * * *"), Tally::Exactly(288));
+    assert_eq!(count("month"), Tally::Exactly(0));
 }

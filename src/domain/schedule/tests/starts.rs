@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::{at, build, find, table, zones};
-use crate::domain::schedule::{ScheduleError, Zone, Zones, resolve_start};
+use crate::domain::schedule::{ScheduleError, Zone, Zones, resolve_moment, resolve_start};
 
 #[track_caller]
 fn means(start: &str, tz: &str, expected: &str, notes: &[&str]) {
@@ -157,4 +157,21 @@ fn what_cannot_be_typed_is_refused() {
         resolve_start("now", at("2026-11-20T12:00:00Z"), Some("CET"), &zones()),
         Err(ScheduleError::Tz { .. })
     ));
+}
+
+#[test]
+fn a_moment_is_typed_like_a_start() {
+    let now = "2026-10-24T12:00:00Z";
+    for (typed, moment) in [
+        ("now", now),
+        ("+10m", "2026-10-24T12:10:00Z"),
+        ("tomorrow 9:00", "2026-10-25T08:00:00Z"),
+        ("2030-01-01", "2029-12-31T23:00:00Z"),
+        ("2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z"),
+        ("2021-02-27 12:50:00 EST", "2021-02-27T17:50:00Z"),
+        ("2026-10-25T02:30+01:00[Europe/Zurich]", "2026-10-25T01:30:00Z"),
+    ] {
+        assert_eq!(resolve_moment(typed, at(now), &zones()).unwrap().0, at(moment), "{typed}");
+    }
+    resolve_moment("soon", at(now), &zones()).unwrap_err();
 }

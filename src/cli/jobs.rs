@@ -1,0 +1,101 @@
+//! jobs: what is in the queue, and what became of it.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::domain::name::JobId;
+use crate::executor::{Executor, Which};
+use crate::report;
+use crate::report::jobs::Shown;
+use crate::report::page::Page;
+
+use super::context::{Context, told, told_hidden};
+use super::failure::Failure;
+
+/// How many are shown on a terminal where nobody said how many.
+const SHOWN: u32 = 50;
+
+/// `jobs`.
+#[derive(Debug, Args)]
+pub(super) struct JobsArguments {
+    /// Which: `state = FAILED and task = fit`, `param.a > 3, tag.exp = 1`, `duration > 2h`
+    #[arg(value_name = "WHERE")]
+    selection: Vec<String>,
+    /// Order by a field; `-FIELD` downwards
+    #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
+    order_by: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
+    /// Count them by state
+    #[arg(long)]
+    by_state: bool,
+}
+
+/// `jobs`.
+pub(super) fn jobs(context: &mut Context, typed: &JobsArguments) -> Result<u8, Failure> {
+    let json = context.json;
+    let Some(executor) = context.look()? else { return super::list::nothing(json) };
+    executor.refresh()?;
+    let selection = typed.selection.join(" ");
+    let mut out = Page::default();
+    if typed.by_state {
+        let counts = executor.jobs_by_state(&selection)?;
+        if json {
+            let row = |(state, run_name, count): &(_, Option<String>, u64)| json!({ "state": state, "run_name": run_name, "count": count });
+            report::json::write(&Value::Array(counts.iter().map(row).collect()), &mut out)?;
+        } else {
+            report::jobs::by_state(&counts, Context::width(), &mut out)?;
+        }
+        out.print()?;
+        return Ok(0);
+    }
+    let terminal = Context::width().is_some() && !json;
+    let limit = typed.limit.or(terminal.then_some(SHOWN));
+    let which = Which { selection: &selection, order: typed.order_by.as_deref(), limit };
+    let ids = executor.job_ids(&which)?;
+    if json {
+        let jobs = executor.jobs(&ids)?;
+        report::json::write(&Value::Array(jobs.iter().map(report::json::job).collect()), &mut out)?;
+        out.print()?;
+        return Ok(0);
+    }
+    if ids.is_empty() {
+        told(&format!("0 of {} jobs", executor.count_jobs("")?));
+        return Ok(0);
+    }
+    let shown = shown(executor, &ids)?;
+    let hidden = report::jobs::table(&shown, executor.now(), Context::width(), &mut out)?;
+    out.print()?;
+    told_hidden(&hidden);
+    if limit.is_some_and(|limit| ids.len() >= usize::try_from(limit).unwrap_or(usize::MAX)) {
+        let all = usize::try_from(executor.count_jobs(&selection)?).unwrap_or(usize::MAX);
+        if all > ids.len() {
+            told(&format!("# {} more: `--limit {all}` shows them", all - ids.len()));
+        }
+    }
+    Ok(0)
+}
+
+/// Jobs with what they run.
+pub(super) fn shown(executor: &Executor, ids: &[JobId]) -> Result<Vec<Shown>, Failure> {
+    let shown = |id: &JobId| {
+        let job = executor.job(*id)?;
+        let what = report::words::command_line(&executor.definition_of_job(&job)?);
+        Ok((job, what))
+    };
+    ids.iter().map(shown).collect()
+}
+
+/// The jobs that were named: by their ids, or by a selection.
+pub(super) fn named(executor: &Executor, words: &[String]) -> Result<Vec<JobId>, Failure> {
+    let ids: Result<Vec<i64>, _> = words.iter().flat_map(|word| word.split(',')).map(str::parse).collect();
+    if let Ok(ids) = ids {
+        let ids: Vec<JobId> = ids.into_iter().map(JobId).collect();
+        executor.job_rows(&ids)?;
+        return Ok(ids);
+    }
+    let selection = words.join(" ");
+    let which = Which { selection: &selection, order: Some("id"), limit: None };
+    Ok(executor.job_ids(&which)?)
+}

@@ -1,0 +1,166 @@
+//! submit: jobs for the queue.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use crate::domain::edge::Edge;
+use crate::domain::name::{JobId, TaskName};
+use crate::domain::task::{Program, Restart, Task};
+use crate::executor::Order;
+
+use super::context::{Context, told};
+use super::failure::Failure;
+
+/// `submit`.
+#[derive(Debug, Args)]
+pub(super) struct SubmitArguments {
+    /// The task
+    #[arg(required_unless_present = "command")]
+    task: Option<String>,
+    /// A command of its own, found along PATH, with its arguments
+    #[arg(last = true, conflicts_with = "task")]
+    command: Vec<String>,
+    /// A parameter (repeatable): numbers and booleans as such, else text
+    #[arg(short, long = "param", value_name = "K=V")]
+    params: Vec<String>,
+    /// A label (repeatable)
+    #[arg(long, value_name = "K=V")]
+    tag: Vec<String>,
+    /// A job to wait for: its success, its `end` or its `failure` (repeatable; ids may be joined by commas)
+    #[arg(long, value_name = "ID[:end|failure]", value_delimiter = ',')]
+    after: Vec<String>,
+    /// What the job carries with it
+    #[arg(long, value_name = "JSON")]
+    data: Option<String>,
+    /// The higher goes first, then the lower id
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    priority: i64,
+    /// The work directory, relative, inside FOLDER/jobs [default: the job's own]
+    #[arg(long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// Not before this time: `+10m`, `tomorrow 9:00`, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<String>,
+    /// Wait for `job release`
+    #[arg(long)]
+    hold: bool,
+    /// The name of the run of a study that it belongs to
+    #[arg(long, value_name = "NAME")]
+    run_name: Option<String>,
+    /// One job for each line of a file (`-` is standard input): parameter `line`, or the last argument
+    #[arg(long, value_name = "FILE")]
+    each_line: Option<PathBuf>,
+    /// Keep no output
+    #[arg(long)]
+    no_output: bool,
+}
+
+/// `submit`.
+pub(super) fn submit(context: &mut Context, typed: &SubmitArguments) -> Result<u8, Failure> {
+    let asker = context.asker()?;
+    let order = order(typed)?;
+    let executor = context.executor()?;
+    let (definition, task) = match &typed.task {
+        Some(name) => {
+            let name = TaskName::parse(name)?;
+            let definitions = executor.definitions()?.good()?;
+            let name = executor.resolve(&definitions, &name)?;
+            let task = definitions.find(&name).ok_or(crate::executor::ExecutorError::NotDefined(name))?;
+            (task.as_ref().clone(), Some(task.name.clone()))
+        }
+        None => (ad_hoc(&typed.command)?, None),
+    };
+    let orders = match &typed.each_line {
+        Some(file) => each_line(file, &order)?,
+        None => vec![order],
+    };
+    let ids = executor.submit(&definition, task.as_ref(), &orders, &asker)?;
+    let mut out = std::io::stdout().lock();
+    for id in &ids {
+        writeln!(out, "{id}")?;
+    }
+    if !executor.is_supervised() {
+        told("note: no supervisor is running, so nothing runs queued jobs until `jobexec keep-restarting` does");
+    }
+    Ok(0)
+}
+
+/// The definition of a command that is no task's.
+fn ad_hoc(words: &[String]) -> Result<Task, Failure> {
+    let wd = std::env::current_dir()?;
+    let name = TaskName::parse("command")?;
+    let task = Task::new(name, Program::Command(words.to_vec()), wd);
+    Ok(Task { restart: Restart::Never, ..task })
+}
+
+fn order(typed: &SubmitArguments) -> Result<Order, Failure> {
+    let mut params = Map::new();
+    for given in &typed.params {
+        let (key, value) = pair("--param", given)?;
+        params.insert(key.to_owned(), undeclared(value));
+    }
+    let mut tags = BTreeMap::new();
+    for given in &typed.tag {
+        let (key, value) = pair("--tag", given)?;
+        tags.insert(key.to_owned(), value.to_owned());
+    }
+    let data = typed.data.as_deref().map(serde_json::from_str);
+    let data = data.transpose().map_err(|error| Failure::input(format!("--data is no JSON: {error}")))?;
+    let now = crate::process::clock::now();
+    let not_before =
+        typed.not_before.as_deref().map(|text| super::next::moment("--not-before", text, now)).transpose()?;
+    Ok(Order {
+        params,
+        tags,
+        data,
+        parents: typed.after.iter().map(|text| parent(text)).collect::<Result<_, _>>()?,
+        priority: typed.priority,
+        workdir: typed.workdir.clone(),
+        run_name: typed.run_name.clone(),
+        not_before,
+        held: typed.hold,
+        keeps_output: !typed.no_output,
+    })
+}
+
+/// A number or a boolean where it parses as one, else text.
+fn undeclared(value: &str) -> Value {
+    match serde_json::from_str(value) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
+        Ok(_) | Err(_) => Value::String(value.to_owned()),
+    }
+}
+
+fn pair<'a>(flag: &str, given: &'a str) -> Result<(&'a str, &'a str), Failure> {
+    let split = given.split_once('=').filter(|(key, _)| !key.is_empty());
+    split.ok_or_else(|| Failure::input(format!("{flag}: `{given}` is not `NAME=value`")))
+}
+
+fn parent(text: &str) -> Result<(JobId, Edge), Failure> {
+    let (id, kind) = text.split_once(':').unwrap_or((text, "success"));
+    let id =
+        id.trim().parse().map_err(|_| Failure::input(format!("--after: `{text}` does not begin with a job's id")))?;
+    let kind = Edge::parse(kind)
+        .ok_or_else(|| Failure::input(format!("--after: `{kind}` is not one of success, end and failure")))?;
+    Ok((JobId(id), kind))
+}
+
+fn each_line(file: &std::path::Path, order: &Order) -> Result<Vec<Order>, Failure> {
+    let lines: Vec<String> = if file.as_os_str() == "-" {
+        std::io::stdin().lock().lines().collect::<Result<_, _>>()?
+    } else {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Failure::input(format!("--each-line: cannot read `{}`: {error}", file.display())))?;
+        text.lines().map(str::to_owned).collect()
+    };
+    let of = |line: String| {
+        let mut order = order.clone();
+        order.params.insert("line".to_owned(), Value::String(line));
+        order
+    };
+    Ok(lines.into_iter().map(of).collect())
+}

@@ -1,0 +1,180 @@
+//! What can be done with jobs of the queue: hold, release, cancel, kill, run again.
+
+use crate::domain::lifecycle::{Input, State};
+use crate::domain::name::{JobId, TaskName};
+use crate::ledger::Ledger;
+use crate::ledger::followers::Again;
+use crate::process::asking::Interrupts;
+use crate::process::clock;
+use crate::process::record;
+use crate::store::jobs::{self, Door, JobRow};
+use crate::store::{Durability, events, queue, runs};
+
+use super::definitions::Definitions;
+use super::stop::{Stopped, Target};
+use super::{Asker, Executor, ExecutorError};
+
+/// What became of a wish for one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Did {
+    /// It is done; the job's state now.
+    Done(State),
+    /// There was nothing to do; the job's state.
+    Already(State),
+    /// It cannot be done in this state, for this reason.
+    Refused(State, &'static str),
+}
+
+/// The answer for each job.
+pub type JobAnswers = Vec<(JobId, Did)>;
+
+impl Executor {
+    /// Jobs that must be there, as they stand.
+    pub fn job_rows(&self, ids: &[JobId]) -> Result<Vec<JobRow>, ExecutorError> {
+        let row = |id: &JobId| jobs::find(self.store.reader(), *id)?.ok_or(ExecutorError::NoSuchJob(*id));
+        ids.iter().map(row).collect()
+    }
+
+    /// Holds jobs back that have not begun to run.
+    pub fn hold(&mut self, ids: &[JobId], asker: &Asker) -> Result<JobAnswers, ExecutorError> {
+        self.change_each(ids, |ledger, job| {
+            if job.held {
+                return Ok(Did::Already(job.state));
+            }
+            if job.state.is_end() || job.state == State::Running {
+                return Ok(Did::Refused(job.state, "only a job that waits can be held"));
+            }
+            queue::hold(ledger.tx, job.id, true)?;
+            ledger.note(job, "held", asker)?;
+            Ok(Did::Done(job.state))
+        })
+    }
+
+    /// Releases jobs that are held.
+    pub fn release(&mut self, ids: &[JobId], asker: &Asker) -> Result<JobAnswers, ExecutorError> {
+        self.change_each(ids, |ledger, job| {
+            if !job.held {
+                return Ok(Did::Already(job.state));
+            }
+            queue::hold(ledger.tx, job.id, false)?;
+            ledger.note(job, "released", asker)?;
+            if job.state != State::Created {
+                return Ok(Did::Done(job.state));
+            }
+            let reason = format!("released by {}", asker.name);
+            Ok(Did::Done(ledger.advance(job, Input::Settled, "settled", &reason)?))
+        })
+    }
+
+    /// Cancels jobs that do not run.
+    pub fn cancel_jobs(&mut self, ids: &[JobId], asker: &Asker) -> Result<JobAnswers, ExecutorError> {
+        self.change_each(ids, |ledger, job| {
+            if job.state.is_end() {
+                return Ok(Did::Already(job.state));
+            }
+            if runs::unfinished_of_job(ledger.tx, job.id)?.is_some() {
+                return Ok(Did::Refused(job.state, "it runs: `job kill` ends it"));
+            }
+            let state = ledger.advance(job, Input::Cancelled, "cancelled", &format!("cancelled by {}", asker.name))?;
+            ledger.tell_children(job.id, state)?;
+            Ok(Did::Done(state))
+        })
+    }
+
+    /// Runs ended jobs again, with the newest definition of their tasks.
+    pub fn rerun(
+        &mut self,
+        ids: &[JobId],
+        how: Again,
+        definitions: &Definitions,
+        asker: &Asker,
+    ) -> Result<JobAnswers, ExecutorError> {
+        self.change_each(ids, |ledger, job| {
+            if !job.state.is_end() {
+                return Ok(Did::Refused(job.state, "only a job that has ended can be run again"));
+            }
+            let task = queue::given(ledger.tx, job.id)?.task;
+            let name = task.and_then(|name| TaskName::parse(&name).ok());
+            if let Some(task) = name.and_then(|name| definitions.find(&name)) {
+                jobs::redefine(ledger.tx, job.id, task)?;
+            }
+            let job = ledger.job_row(job.id)?;
+            Ok(Did::Done(ledger.rerun(&job, how, &asker.name)?))
+        })
+    }
+
+    /// Ends jobs that run, and waits until nothing of them is left.
+    pub fn kill_jobs(
+        &mut self,
+        ids: &[JobId],
+        asker: &Asker,
+        told: &mut dyn FnMut(&str),
+    ) -> Result<Vec<(JobId, Option<Stopped>)>, ExecutorError> {
+        let rows = self.job_rows(ids)?;
+        let (home, now) = (&self.home, clock::now());
+        // From the wish on, Ctrl-C means to kill.
+        let mut interrupts = Interrupts::catch()?;
+        let mut targets = Vec::new();
+        let mut answers: Vec<(JobId, Option<Stopped>)> = rows.iter().map(|job| (job.id, None)).collect();
+        let wishes = self.store.write(Durability::Flushed, |tx| -> Result<Vec<_>, ExecutorError> {
+            let mut wishes = Vec::new();
+            for (answer, job) in rows.iter().enumerate().filter(|(_, job)| job.door == Door::Queue) {
+                let Some(run) = runs::unfinished_of_job(tx, job.id)? else { continue };
+                // An outcome that is on record already stands.
+                let record = record::read(&home.record(&run), run.id)?;
+                if record.is_none_or(|(record, _)| record.ended.is_none()) {
+                    runs::ask_stop(tx, run.id, &asker.name, now)?;
+                }
+                wishes.push((answer, run, jobs::definition_of(tx, job)?.stop));
+            }
+            Ok(wishes)
+        })?;
+        targets.extend(wishes.into_iter().map(|(answer, run, stop)| Target::new(answer, run, stop)));
+        self.bring_to_an_end(&mut targets, &mut interrupts, told)?;
+        for target in &targets {
+            if let Some((_, answer)) = answers.get_mut(target.answer) {
+                *answer = Some(self.what_is_left(target)?);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Does the same with each job, all in one transaction.
+    fn change_each(
+        &mut self,
+        ids: &[JobId],
+        change: impl Fn(&Ledger<'_>, &JobRow) -> Result<Did, ExecutorError>,
+    ) -> Result<JobAnswers, ExecutorError> {
+        let (home, now) = (&self.home, clock::now());
+        self.store.write(Durability::Flushed, |tx| {
+            let ledger = Ledger { tx, home, now };
+            let mut answers = Vec::with_capacity(ids.len());
+            for id in ids {
+                let job = jobs::find(tx, *id)?.ok_or(ExecutorError::NoSuchJob(*id))?;
+                let did = match job.door {
+                    Door::Queue => change(&ledger, &job)?,
+                    Door::Start | Door::Schedule => {
+                        Did::Refused(job.state, "it is the run of a task, not of the queue")
+                    }
+                };
+                answers.push((*id, did));
+            }
+            Ok(answers)
+        })
+    }
+}
+
+impl Ledger<'_> {
+    /// Records what somebody did with a job that stays in its state.
+    fn note(&self, job: &JobRow, cause: &str, asker: &Asker) -> Result<(), ExecutorError> {
+        let task = queue::given(self.tx, job.id)?.task;
+        let event = events::NewEvent {
+            job: Some(job.id),
+            task: task.as_deref(),
+            states: None,
+            cause,
+            data: serde_json::json!({ "by": asker.name }),
+        };
+        Ok(events::record(self.tx, &event, self.now)?)
+    }
+}

@@ -1,0 +1,75 @@
+//! What the supervisor asks about the slots of the queue.
+
+use std::os::fd::AsFd;
+
+use jiff::Timestamp;
+
+use crate::domain::evidence::ProcessId;
+use crate::process::record::{self, RecordFile};
+use crate::process::{clock, spawn, tagged};
+use crate::store::{queue, runs};
+
+use super::{Executor, ExecutorError, OpenRun};
+
+/// What there is to claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ahead {
+    /// Whether a job can run now, as far as a slot is all that it waits for.
+    pub now: bool,
+    /// When the next one can that waits for a moment.
+    pub moment: Option<Timestamp>,
+}
+
+/// Who works in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotWorker {
+    /// Nobody.
+    None,
+    /// Somebody of whom nothing more can be found out yet.
+    Unknown,
+    /// This process.
+    Alive(ProcessId),
+}
+
+impl Executor {
+    /// What there is to claim.
+    pub fn queue_ahead(&self) -> Result<Ahead, ExecutorError> {
+        let reader = self.store.reader();
+        let moment = queue::next_moment(reader)?;
+        let due = moment.is_some_and(|at| at <= clock::now());
+        Ok(Ahead { now: due || !queue::heads(reader)?.is_empty(), moment: moment.filter(|_| !due) })
+    }
+
+    /// Whether anything of the queue runs or can still run by itself.
+    pub fn is_queue_busy(&self) -> Result<bool, ExecutorError> {
+        let ahead = self.queue_ahead()?;
+        Ok(ahead.now || ahead.moment.is_some() || runs::any_in_slots(self.store.reader())?)
+    }
+
+    /// The slots that have, or had, a worker or a run.
+    pub fn slots_in_use(&self) -> Result<Vec<u32>, ExecutorError> {
+        let Ok(entries) = std::fs::read_dir(self.home.runs()) else { return Ok(Vec::new()) };
+        let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.strip_prefix("slot-")?.parse().ok();
+        Ok(entries.flatten().filter_map(number).collect())
+    }
+
+    /// Who works in a slot.
+    pub fn slot_worker(&self, slot: u32) -> Result<SlotWorker, ExecutorError> {
+        let path = self.home.slot_record(slot);
+        if !record::is_held(&path)? {
+            return Ok(SlotWorker::None);
+        }
+        Ok(tagged::worker(&path).map_or(SlotWorker::Unknown, SlotWorker::Alive))
+    }
+
+    /// The unfinished run of a slot.
+    pub fn open_in_slot(&self, slot: u32) -> Result<Option<OpenRun>, ExecutorError> {
+        runs::in_slot(self.store.reader(), slot)?.map(|row| self.opened(row)).transpose()
+    }
+
+    /// Spawns the worker of a slot; its pid, or `None` where the slot is in use.
+    pub fn spawn_slot(&self, slot: u32) -> Result<Option<i32>, ExecutorError> {
+        let Some(record) = RecordFile::of_slot(&self.home.slot_record(slot))? else { return Ok(None) };
+        Ok(Some(spawn::slot(record.as_fd(), record.path(), self.home.root(), slot)?))
+    }
+}

@@ -1,0 +1,164 @@
+//! The queue's own changes: a job is submitted, and the next one claimed.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::domain::edge::{Edge, Progress};
+use crate::domain::lifecycle::{Input, Parents, Policy, State, step};
+use crate::domain::name::{JobId, RunId, TaskName};
+use crate::domain::resources::{self, Capacity, Found, Holds, Need, Running, pick};
+use crate::store::jobs::{self, Change, JobRow};
+use crate::store::queue::{self, EdgeRow, Given, Head, NewQueued};
+use crate::store::runs::{self, Kind, NewRun};
+use crate::store::{StoreError, cache, events};
+
+use super::{Ledger, LedgerError};
+
+/// A job that a slot has claimed.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The job, as it was before.
+    pub job: JobRow,
+    /// What was given to it.
+    pub given: Given,
+    /// What is run for it.
+    pub kind: Kind,
+    /// Which attempt at the job it is.
+    pub attempt: u32,
+    /// The file in the job's directory that its output goes to.
+    pub output: String,
+    /// What it holds of the machine.
+    pub holds: Holds,
+}
+
+impl Ledger<'_> {
+    /// Queues a job, which settles at once: it waits for its parents, or can run. What is given of its state, its
+    /// parents and its reason is overwritten.
+    pub fn submit(&self, new: &NewQueued<'_>, parents: &[(JobId, Edge)]) -> Result<JobId, LedgerError> {
+        let (mut unmet, mut culprit, mut broken) = (0, None, None);
+        let mut edges = Vec::with_capacity(parents.len());
+        for (id, kind) in parents {
+            let parent = jobs::find(self.tx, *id)?.ok_or(LedgerError::NoSuchParent(*id))?;
+            let progress = kind.progress(parent.state);
+            if progress == Progress::Broken && culprit.is_none() {
+                culprit = Some(parent.culprit.unwrap_or(parent.id));
+                broken = Some(kind.code_when_broken(parent.state));
+            }
+            unmet += u32::from(progress != Progress::Met);
+            edges.push(EdgeRow { job: parent.id, kind: *kind, met: progress == Progress::Met });
+        }
+        let policy = Policy {
+            parents: match (unmet, culprit) {
+                (_, Some(_)) => Parents::Broken,
+                (0, None) => Parents::Met,
+                (_, None) => Parents::Waiting,
+            },
+            ..Policy::default()
+        };
+        let settled = if new.held { vec![] } else { step(State::Created, Input::Settled, policy)? };
+        let state = settled.last().copied().unwrap_or(State::Created);
+        let reason = culprit.zip(broken).map(|(culprit, code)| self.why_blocked(culprit, code)).transpose()?;
+        let why = broken.zip(reason.as_deref()).filter(|_| state == State::Blocked);
+        let job = queue::create(self.tx, &NewQueued { state, unmet, culprit, why, ..*new }, self.now)?;
+        for edge in edges {
+            queue::bind(self.tx, job, edge)?;
+        }
+        Ok(job)
+    }
+
+    /// Claims the next job for a slot, if one can run.
+    /// `found` is what this machine has.
+    pub fn claim_next(&self, slot: u32, run: RunId, found: Found) -> Result<Option<Claimed>, LedgerError> {
+        queue::promote(self.tx, self.now)?;
+        let Some((job, holds)) = self.pick(found)? else { return Ok(None) };
+        let job = self.job_row(job)?;
+        let given = queue::given(self.tx, job.id)?;
+        let state = step(job.state, Input::Claimed, Policy::default())?.last().copied().unwrap_or(job.state);
+        let attempt = job.attempt + 1;
+        let change = Change {
+            state,
+            code: None,
+            reason: None,
+            attempt,
+            retries_used: job.retries_used,
+            not_before: None,
+            exit: None,
+        };
+        jobs::change(self.tx, job.id, &change, self.now)?;
+        let output = format!("run-{attempt}.txt");
+        let task = given.task.as_deref().map(TaskName::parse).transpose();
+        let task = task.map_err(|error| StoreError::Impossible(error.to_string()))?;
+        let kind = Kind::Main;
+        let held = (!holds.is_nothing()).then(|| serde_json::to_string(&holds)).transpose();
+        let held = held.map_err(|error| StoreError::Impossible(error.to_string()))?;
+        let new = NewRun {
+            id: run,
+            job: job.id,
+            task: task.as_ref(),
+            kind,
+            attempt,
+            asked_by: &given.made_by,
+            archive: &output,
+            scheduled: None,
+            slot: Some(slot),
+            holds: held.as_deref(),
+        };
+        runs::create(self.tx, &new, self.now)?;
+        let event = events::NewEvent {
+            job: Some(job.id),
+            task: given.task.as_deref(),
+            states: Some((job.state, state)),
+            cause: "claimed",
+            data: json!({ "run": run.to_string(), "slot": slot, "attempt": attempt }),
+        };
+        events::record(self.tx, &event, self.now)?;
+        Ok(Some(Claimed { job, given, kind, attempt, output, holds }))
+    }
+
+    /// Which job is next, and what it gets of the machine.
+    fn pick(&self, found: Found) -> Result<Option<(JobId, Holds)>, LedgerError> {
+        let heads = queue::heads(self.tx)?;
+        if let [head] = heads.as_slice()
+            && head.need == 0
+        {
+            return Ok(Some((head.job, Holds::default())));
+        }
+        let needs = heads.iter().map(|head| self.need(head.need)).collect::<Result<Vec<_>, _>>()?;
+        let asked = |(head, need): (&Head, _)| {
+            let Head { job, priority, runnable_since, .. } = *head;
+            resources::Head { need, priority, job, runnable_since }
+        };
+        let asked: Vec<resources::Head<'_>> = heads.iter().zip(&needs).map(asked).collect();
+        let picked = pick(&asked, &self.running()?, &self.capacity(found)?, self.now);
+        Ok(picked.and_then(|picked| Some((heads.get(picked.head)?.job, picked.holds))))
+    }
+
+    /// What jobs with this need need.
+    pub fn need(&self, place: i64) -> Result<Need, LedgerError> {
+        if place == 0 {
+            return Ok(Need::default());
+        }
+        let body = queue::need_at(self.tx, place)?;
+        let need = serde_json::from_str(&body);
+        Ok(need.map_err(|error| StoreError::Impossible(format!("need {place}: {error}")))?)
+    }
+
+    /// What runs in slots and what it holds.
+    pub fn running(&self) -> Result<Vec<Running>, LedgerError> {
+        let running = |(job, since, holds): (JobId, Timestamp, Option<String>)| {
+            let holds = holds.and_then(|holds| serde_json::from_str(&holds).ok()).unwrap_or_default();
+            Running { job, since, holds }
+        };
+        Ok(queue::holders(self.tx)?.into_iter().map(running).collect())
+    }
+
+    /// What there is for queued jobs.
+    pub fn capacity(&self, found: Found) -> Result<Capacity, LedgerError> {
+        let settings = cache::settings(self.tx)?;
+        let mut capacity = Capacity::new(&settings.machine, found);
+        for (group, _) in queue::paused_groups(self.tx)? {
+            capacity.pause_group(&group);
+        }
+        Ok(capacity)
+    }
+}

@@ -1,0 +1,193 @@
+//! jobs: a table of them, their counts, and one of them in full.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use owo_colors::Style;
+
+use crate::domain::edge::Edge;
+use crate::domain::lifecycle::State;
+use crate::executor::Job;
+use crate::store::events::Event;
+use crate::store::runs::RunRow;
+
+use super::screen::visible;
+use super::table::{Column, Table};
+use super::words::{lasting, moment, recent, until};
+
+/// A job with what it runs, in one line.
+pub type Shown = (Job, String);
+
+/// Writes jobs as a table; the columns that had no room.
+pub fn table(jobs: &[Shown], now: Timestamp, width: Option<u16>, out: &mut dyn Write) -> io::Result<Vec<&'static str>> {
+    let mut table = Table::new(&[
+        Column::number("ID", 0),
+        Column::text("STATE", 0),
+        Column::text("TASK", 0),
+        Column::text("WHAT", 1),
+        Column::text("PARAMS", 1),
+        Column::text("TAGS", 3),
+        Column::text("RUN", 4),
+        Column::number("PRIO", 4),
+        Column::number("TRY", 3),
+        Column::text("LASTED", 2),
+        Column::text("REASON", 0),
+        Column::text("CREATED", 3),
+    ]);
+    for (job, what) in jobs {
+        let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
+        let (row, given) = (&job.row, &job.given);
+        table.row(vec![
+            plain(Some(row.id.to_string())),
+            (state(job), style(row.state)),
+            plain(given.task.clone()),
+            plain(given.task.is_none().then(|| what.clone())),
+            plain(given.params.as_deref().map(pairs)),
+            plain(given.tags.as_deref().map(pairs)),
+            plain(given.run_name.clone()),
+            plain((given.priority != 0).then(|| given.priority.to_string())),
+            plain((row.attempt > 1).then(|| row.attempt.to_string())),
+            plain(lasted(job, now)),
+            (reason(job, now), style(row.state)),
+            plain(Some(recent(row.created, now))),
+        ]);
+    }
+    table.without_empty().write(width, out)
+}
+
+/// Writes how many jobs are in each state, those of each run of a study apart.
+pub fn by_state(counts: &[(State, Option<String>, u64)], width: Option<u16>, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Table::new(&[Column::text("RUN", 0), Column::text("STATE", 0), Column::number("COUNT", 0)]);
+    for (state, run_name, count) in counts {
+        table.row(vec![
+            (run_name.clone().unwrap_or_default(), Style::new()),
+            (state.to_string(), style(*state)),
+            (count.to_string(), Style::new()),
+        ]);
+    }
+    table.without_empty().write(width, out).map(drop)
+}
+
+/// Writes everything about one job.
+pub fn card(
+    (job, what): &Shown,
+    children: &[i64],
+    runs: &[RunRow],
+    now: Timestamp,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let (row, given) = (&job.row, &job.given);
+    writeln!(out, "job {} · {}", row.id, state(job))?;
+    let mut line = |name: &str, text: Option<String>| match text.filter(|text| !text.is_empty()) {
+        Some(text) => writeln!(out, "{name:>12}  {}", visible(&text)),
+        None => Ok(()),
+    };
+    let ids = |ids: Vec<String>| (!ids.is_empty()).then(|| ids.join(", "));
+    line("task", given.task.clone())?;
+    line("what", Some(what.clone()))?;
+    line("reason", Some(reason(job, now)))?;
+    line("params", given.params.as_deref().map(pairs))?;
+    line("tags", given.tags.as_deref().map(pairs))?;
+    line("data", given.data.clone())?;
+    let parent = |edge: &crate::store::queue::EdgeRow| match edge.kind {
+        Edge::Success => edge.job.to_string(),
+        Edge::End | Edge::Failure => format!("{}:{}", edge.job, edge.kind),
+    };
+    line("after", ids(job.parents.iter().map(parent).collect()))?;
+    line("children", ids(children.iter().map(ToString::to_string).collect()))?;
+    line("run name", given.run_name.clone())?;
+    line("workdir", given.workdir.clone())?;
+    line("priority", (given.priority != 0).then(|| given.priority.to_string()))?;
+    line("made by", Some(format!("{}, {}", given.made_by, moment(row.created))))?;
+    line("started", given.started.map(moment))?;
+    line("ended", row.ended.map(moment))?;
+    for run in runs {
+        let how = match (&run.outcome, &run.reason) {
+            (Some(_), Some(reason)) => reason.clone(),
+            (_, _) => format!("running{}", run.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default()),
+        };
+        let began = run.started.unwrap_or(run.claimed);
+        line(&format!("{} {}", run.kind, run.attempt), Some(format!("{}, {how}", moment(began))))?;
+    }
+    Ok(())
+}
+
+/// The state, and that somebody holds it.
+fn state(job: &Job) -> String {
+    if job.row.held { format!("{} (held)", job.row.state) } else { job.row.state.to_string() }
+}
+
+fn style(state: State) -> Style {
+    match state {
+        State::JobFinished | State::Running => Style::new().green(),
+        State::Failed | State::RunError | State::RunTimeout => Style::new().red(),
+        State::Blocked | State::Cancelled | State::Reset => Style::new().yellow(),
+        State::Created
+        | State::AwaitingParents
+        | State::Ready
+        | State::StagedIn
+        | State::Preprocessed
+        | State::RunDone
+        | State::Postprocessed
+        | State::StagedOut
+        | State::RestartReady => Style::new(),
+    }
+}
+
+/// How its last run ended, or what it waits for.
+fn reason(job: &Job, now: Timestamp) -> String {
+    let row = &job.row;
+    if let Some(moment) = row.not_before.filter(|moment| *moment > now && !row.state.is_end()) {
+        return format!("not before {} ({})", recent(moment, now), until(moment, now));
+    }
+    let waits = row.state == State::AwaitingParents && row.unmet > 0;
+    match (&row.reason, waits) {
+        (_, true) if row.unmet == 1 => "waits for 1 job".to_owned(),
+        (_, true) => format!("waits for {} jobs", row.unmet),
+        (Some(reason), false) => reason.clone(),
+        (None, false) => String::new(),
+    }
+}
+
+fn lasted(job: &Job, now: Timestamp) -> Option<String> {
+    let from = job.given.started?;
+    let to = match (job.row.state, job.row.ended) {
+        (_, Some(ended)) => ended,
+        (State::Running, None) => now,
+        (_, None) => return None,
+    };
+    std::time::Duration::try_from(to.duration_since(from)).ok().map(lasting)
+}
+
+/// An object as `a=1 b=two`.
+fn pairs(json: &str) -> String {
+    let Ok(map) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json) else {
+        return json.to_owned();
+    };
+    let pair = |(key, value): (&String, &serde_json::Value)| match value {
+        serde_json::Value::String(text) => format!("{key}={text}"),
+        other @ (serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::Array(_)
+        | serde_json::Value::Object(_)) => format!("{key}={other}"),
+    };
+    map.iter().map(pair).collect::<Vec<_>>().join(" ")
+}
+
+/// Writes what happened to a job, oldest first. That it was created its own row tells.
+pub fn events(job: &Job, events: &[Event], out: &mut dyn Write) -> io::Result<()> {
+    let first = events.iter().find_map(|event| event.from).unwrap_or(job.row.state);
+    let made = format!("made by {}", job.given.made_by);
+    writeln!(out, "[ {} ] {first} · {made}", moment(job.row.created))?;
+    for event in events {
+        let text = |key: &str| event.data.get(key).and_then(serde_json::Value::as_str);
+        let states = match (event.from, event.to) {
+            (Some(from), Some(to)) => format!("{from} → {to}"),
+            (_, _) => String::from("·"),
+        };
+        let why = text("reason").or_else(|| text("by")).unwrap_or_default();
+        writeln!(out, "[ {} ] {states} · {} {}", moment(event.time), event.cause, visible(why))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! A running script seen to its end: wait, stop when told to, record, sweep.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::evidence::{Ended, Entry};
+use crate::domain::outcome::{Cause, Exit, Outcome};
+use crate::domain::signal::Signal;
+use crate::domain::stopping::{Action, Event, Phase, react};
+use crate::domain::task::StopSequence;
+use crate::home::bell;
+use crate::process::record::RecordFile;
+use crate::process::wait::{EndedChild, Peeked, Waiter, Woken, peek, reap, since};
+use crate::process::{clock, tree, usage};
+
+/// How long an outcome may stay unflushed while what is left of the tree is being ended, and while it may be imported.
+const FLUSH_AFTER: Duration = Duration::from_millis(50);
+
+/// How long the killing waits between two rounds when no child reports its end: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a run may, and how it is stopped.
+pub(super) struct Limits {
+    /// The number that a request to stop it carries.
+    pub(super) number: u64,
+    /// The longest that it may last.
+    pub(super) timeout: Option<Duration>,
+    /// How it is stopped.
+    pub(super) stop: StopSequence,
+}
+
+/// Whose worker it is, and so what follows when nothing of the run is left.
+pub(super) enum Owner {
+    /// A task's: whoever hears this bell brings the end into the database.
+    Task(PathBuf),
+    /// A slot's, which does so itself.
+    Slot,
+}
+
+/// A running script and what is needed to see it to its end.
+pub(super) struct Watch<'p> {
+    main: i32,
+    limits: Limits,
+    start: Duration,
+    owner: Owner,
+    record: &'p mut RecordFile,
+    waiter: &'p mut Waiter,
+    phase: Phase,
+    /// How the main process ended, once it has.
+    exit: Option<EndedChild>,
+    /// When the outcome was written, on the boot-time clock.
+    written: Duration,
+    /// Whether the outcome has been made to survive a power cut.
+    flushed: bool,
+    /// The same as it is on record, once it is.
+    ended: Option<Ended>,
+    leftover: u32,
+    memory_kills: u64,
+    /// How long to wait for a child's end before killing again; set while killing.
+    pause: Option<Duration>,
+}
+
+impl<'p> Watch<'p> {
+    /// Takes the little that the wait needs; the rest of what is known of the run can be dropped.
+    pub(super) fn new(
+        main: i32,
+        limits: Limits,
+        start: Duration,
+        record: &'p mut RecordFile,
+        waiter: &'p mut Waiter,
+        owner: Owner,
+    ) -> Self {
+        // A timer that cannot be had leaves the run without its limit rather than without its watch.
+        let _ = waiter.set_time(limits.timeout.map(|limit| start.saturating_add(limit)));
+        Self {
+            main,
+            limits,
+            start,
+            owner,
+            record,
+            waiter,
+            phase: Phase::Running,
+            exit: None,
+            written: Duration::ZERO,
+            flushed: false,
+            ended: None,
+            leftover: 0,
+            memory_kills: usage::memory_kills(),
+            pause: None,
+        }
+    }
+
+    /// Waits until nothing is left; how the run ended.
+    pub(super) fn until_empty(&mut self) -> io::Result<Ended> {
+        loop {
+            self.take_ended()?;
+            if self.phase == Phase::Empty {
+                let ended = self.ended.clone().ok_or(io::ErrorKind::NotFound)?;
+                return Ok(Ended { leftover: self.leftover, ..ended });
+            }
+            let unflushed = self.exit.is_some() && !self.flushed;
+            let longest =
+                if unflushed { Some(self.pause.map_or(FLUSH_AFTER, |p| p.min(FLUSH_AFTER))) } else { self.pause };
+            let woken = self.waiter.wait(longest);
+            if unflushed && matches!(woken, Ok(Woken::Pause)) {
+                // The sweep lasts; the outcome must not wait for its end to survive a power cut.
+                self.flushed = true;
+                let _ = self.record.flush();
+            }
+            let event = match woken? {
+                Woken::Term(Some(number)) if number == self.limits.number => Some(Event::StopRequested),
+                Woken::Int(number) if number == self.limits.number => Some(Event::KillRequested),
+                // Another number is meant for a run whose worker had our pid before us.
+                Woken::Term(Some(_)) | Woken::Int(_) | Woken::Child | Woken::Heard | Woken::Pause => None,
+                Woken::Term(None) => Some(Event::SessionEnded),
+                Woken::Time if self.phase == Phase::Running => Some(Event::TimeLimitReached),
+                Woken::Time => Some(Event::GraceOver),
+            };
+            if let Some(event) = event {
+                self.handle(event);
+            }
+            self.kill_on();
+        }
+    }
+
+    /// Takes every child that has ended: the main one is recorded before it is reaped, the others are reaped.
+    fn take_ended(&mut self) -> io::Result<()> {
+        let none_left = loop {
+            match peek()? {
+                Peeked::Ended(child) => {
+                    if child.pid == self.main && self.exit.is_none() {
+                        self.exit = Some(child);
+                        self.handle(Event::MainExited);
+                    }
+                    reap(child.pid)?;
+                }
+                Peeked::NoneYet => break false,
+                Peeked::NoChild => break true,
+            }
+        };
+        // No child at all is the proof; else workers of other runs may be all that is left.
+        let main_is_gone = self.exit.is_some();
+        if main_is_gone
+            && self.phase != Phase::Empty
+            && (none_left || tree::own_children(self.record.path()).is_empty())
+        {
+            self.handle(Event::TreeEmptied);
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) {
+        let (phase, actions) = react(self.phase, event);
+        if (self.phase, phase) == (Phase::Sweeping, Phase::Clearing) {
+            self.leftover = self.leftover.max(tree::count_below(self.record.path()));
+        }
+        self.phase = phase;
+        for action in actions {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        let ask = [self.limits.stop.signal, Signal::CONT];
+        match action {
+            Action::SignalGroup => tree::signal_group(self.main, &ask),
+            Action::SignalTree => {
+                let count = tree::signal_tree(self.record.path(), self.main, &ask);
+                // Who was asked to end dies beside its children, in any order: they are counted when they have to be
+                // killed.
+                if self.cause() == Some(Cause::Itself) {
+                    self.leftover = count;
+                }
+            }
+            Action::StartGrace => {
+                let _ = self.waiter.set_time(Some(clock::since_boot().saturating_add(self.limits.stop.grace)));
+            }
+            Action::KillTree => {
+                self.pause = Some(FIRST_PAUSE);
+                // Once the main process has been reaped, its group's number may belong to a stranger.
+                if self.exit.is_none() {
+                    tree::signal_group(self.main, &[Signal::KILL]);
+                }
+                self.kill_on();
+            }
+            Action::RecordOutcome(cause) => self.record_outcome(cause),
+            Action::RecordSwept => {
+                let _ = self.record.append(&Entry::Swept { leftover: self.leftover, time: clock::now() });
+                if let Owner::Task(bell) = &self.owner {
+                    // Nothing is left, so whoever hears the bell may import the record at once.
+                    let _ = self.record.release();
+                    let _ = bell::ring(bell);
+                    self.flush_unless_imported();
+                }
+            }
+        }
+    }
+
+    /// Whoever stops a run waits for its end, imports the record at once, flushes that and removes the record: then there is
+    /// nothing left to flush, and a further request to stop says so. The time for it is counted from the outcome, which must not wait longer.
+    fn flush_unless_imported(&mut self) {
+        while !self.record.is_removed() {
+            let left = FLUSH_AFTER.saturating_sub(since(self.written));
+            let alone = self.flushed || self.cause() != Some(Cause::Stopped) || left.is_zero();
+            if alone || matches!(self.waiter.wait(Some(left)), Ok(Woken::Pause) | Err(_)) {
+                let _ = self.record.flush();
+                return;
+            }
+        }
+    }
+
+    /// One round of killing, while that is what is to be done.
+    fn kill_on(&mut self) {
+        if let Some(pause) = self.pause {
+            tree::kill_children(self.record.path());
+            self.pause = Some((pause * 2).min(LAST_PAUSE));
+        }
+    }
+
+    fn record_outcome(&mut self, cause: Cause) {
+        let Some(child) = self.exit else { return };
+        let killed = matches!(child.exit, Exit::Signal { number: libc::SIGKILL, .. });
+        let out_of_memory = cause == Cause::Itself && killed && usage::memory_kills() > self.memory_kills;
+        let cause = if out_of_memory { Cause::OutOfMemory } else { cause };
+        self.written = clock::since_boot();
+        let outcome = Outcome::Ended { exit: child.exit, cause };
+        let (time, lasted) = (clock::now(), u64::try_from(since(self.start).as_micros()).unwrap_or(u64::MAX));
+        let (cpu, memory) = (child.cpu, child.memory);
+        let _ = self.record.append(&Entry::Ended { outcome: outcome.clone(), time, lasted, cpu, memory });
+        self.ended = Some(Ended {
+            outcome,
+            time: Some(time),
+            lasted: Some(lasted),
+            cpu: Some(cpu),
+            memory: Some(memory),
+            leftover: 0,
+        });
+    }
+
+    /// Why the main process ended, once it has.
+    fn cause(&self) -> Option<Cause> {
+        match self.ended.as_ref()?.outcome {
+            Outcome::Ended { cause, .. } => Some(cause),
+            Outcome::CouldNotStart { .. } | Outcome::NeverStarted | Outcome::Lost(_) => None,
+        }
+    }
+}

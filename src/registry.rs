@@ -14,6 +14,7 @@ mod draft;
 pub mod edit;
 pub mod field;
 pub mod file;
+mod groups;
 mod machine;
 pub mod mistake;
 mod read;

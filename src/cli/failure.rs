@@ -168,6 +168,7 @@ fn kind(error: &ExecutorError) -> Kind {
             StartError::Elsewhere | StartError::Itself | StartError::Stopping | StartError::Orphaned { .. } => {
                 Kind::Refused
             }
+            StartError::Values(_) | StartError::Fill(_) => Kind::Input,
             StartError::Refused(_)
             | StartError::EnvFile(_)
             | StartError::CouldNotStart(_)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::name::TaskName;
+use crate::domain::params;
 use crate::domain::task::Task;
 use crate::executor::{Afterwards, Executor, ExecutorError, Started, Stopped};
 use crate::report;
@@ -23,7 +24,7 @@ pub(super) fn start(context: &mut Context, typed: &[String], all: bool, now: boo
         report::list::running(&definitions.exec_id, &statuses, Context::width(), &mut out)?;
         out.print()?;
         // A line for each, as in executoR.
-        return start_and_tell(context, &definitions.tasks, now, &[]);
+        return start_and_tell(context, &startable(&definitions.tasks, now), now, &[]);
     }
     let mut tasks = Vec::new();
     for name in &typed {
@@ -32,6 +33,19 @@ pub(super) fn start(context: &mut Context, typed: &[String], all: bool, now: boo
         tasks.push(task.ok_or(ExecutorError::NotDefined(name))?);
     }
     start_these(context, &tasks, now)
+}
+
+/// The tasks that can be started without values; the others are named, and are no failure.
+fn startable(tasks: &[Arc<Task>], now: bool) -> Vec<Arc<Task>> {
+    let mut these = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let needed = if task.schedule.is_set() && !now { Vec::new() } else { params::required(task) };
+        match needed.first() {
+            Some(param) => told(&format!("Skipping {}: it must be given `{param}`", task.name)),
+            None => these.push(Arc::clone(task)),
+        }
+    }
+    these
 }
 
 /// The answer where there is no executor yet: no such task, or, for all, none at all.

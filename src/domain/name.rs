@@ -209,7 +209,7 @@ impl From<RunId> for String {
 }
 
 /// Checks `[A-Za-z0-9][A-Za-z0-9._-]{0,99}`.
-fn word(text: &str) -> Result<(), NameError> {
+pub(super) fn word(text: &str) -> Result<(), NameError> {
     let mut characters = text.chars();
     let bad = match characters.next() {
         None => return Err(NameError::Empty),

@@ -106,11 +106,16 @@ pub fn shell(line: &str) -> Vec<String> {
     SHELL.into_iter().chain([line]).map(str::to_owned).collect()
 }
 
+/// The line, where a command is one for the shell.
+pub fn line_of(command: &[String]) -> Option<&str> {
+    let (line, before) = command.split_last()?;
+    (before == SHELL).then_some(line)
+}
+
 impl Notify {
     /// The line, where the command is one for the shell.
     pub fn line(&self) -> Option<&str> {
-        let (line, before) = self.command.split_last()?;
-        (before == SHELL).then_some(line)
+        line_of(&self.command)
     }
 
     /// The ways in which an occasion is told.

@@ -7,12 +7,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::amount::{duration_text, optional_duration_text};
+use super::group::Label;
+use super::hooks::{Hooks, Preamble};
 use super::name::TaskName;
 use super::notice::Notify;
+use super::params::Param;
 use super::resources::Resources;
 use super::restart::{Backoff, Window};
 use super::schedule::Policy;
 use super::signal::Signal;
+use super::transfer::Transfer;
 
 /// How long a stopped script has to end by itself before it is killed, when its task does not say.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -68,6 +72,35 @@ pub struct Task {
     pub log: Retention,
     /// Free labels.
     pub tags: BTreeMap<String, String>,
+    /// The parameters that it declares. Those that only its placeholders name are not here: see [`params::taken`].
+    ///
+    /// [`params::taken`]: super::params::taken
+    #[serde(default)]
+    pub params: BTreeMap<String, Param>,
+    /// Where its queued jobs stand: higher goes first.
+    #[serde(default)]
+    pub priority: i32,
+    /// The group that its queued jobs belong to.
+    #[serde(default)]
+    pub group: Option<Label>,
+    /// What only one run may hold, and each of its queued runs does.
+    #[serde(default)]
+    pub locks: Vec<Label>,
+    /// Where its jobs run, inside of the folder of the jobs; may hold placeholders. Unset, they run in `wd`.
+    #[serde(default)]
+    pub workdir: Option<String>,
+    /// What is run right before its command.
+    #[serde(default)]
+    pub preamble: Option<Preamble>,
+    /// What is run around its jobs' own runs.
+    #[serde(default)]
+    pub hooks: Hooks,
+    /// What is brought into its jobs' work directories and out of them, by slot.
+    #[serde(default)]
+    pub transfers: BTreeMap<String, Transfer>,
+    /// Patterns of what is removed from the work directory of a finished job.
+    #[serde(default)]
+    pub cleanup: Vec<String>,
     /// What its queued runs need besides a slot.
     #[serde(default)]
     pub resources: Resources,
@@ -240,6 +273,15 @@ impl Task {
             stop: StopSequence::default(),
             log: Retention::default(),
             tags: BTreeMap::new(),
+            params: BTreeMap::new(),
+            priority: 0,
+            group: None,
+            locks: Vec::new(),
+            workdir: None,
+            preamble: None,
+            hooks: Hooks::default(),
+            transfers: BTreeMap::new(),
+            cleanup: Vec::new(),
             resources: Resources::default(),
         }
     }
@@ -272,11 +314,16 @@ mod tests {
         assert_eq!(serde_json::from_str::<Task>(&json).unwrap(), task);
     }
 
+    /// A definition as it was stored before there was a queue.
+    const BEFORE: &str = r#"{"name":"LOL","program":{"script":"x.sh"},"args":[],"interpreter":null,"wd":"/","env":{},
+        "env_file":null,"restart":"always","schedule":{"period":null,"cron":null,"start":null,"tz":null},
+        "enabled":true,"timeout":null,"retries":null,"stop":{"signal":"SIGTERM","grace":"10s"},
+        "log":{"keep":100,"keep_for":null,"keep_bytes":null},"tags":{}}"#;
+
     #[test]
-    fn a_definition_from_before_there_were_resources_needs_none() {
-        let task = Task::new(TaskName::parse("a").unwrap(), Program::Shell("x".into()), PathBuf::from("/"));
-        let mut json = serde_json::to_value(&task).unwrap();
-        json.as_object_mut().unwrap().remove("resources").unwrap();
-        assert_eq!(serde_json::from_value::<Task>(json).unwrap(), task);
+    fn a_definition_of_an_earlier_version_is_read() {
+        let name = TaskName::parse("LOL").unwrap();
+        let expected = Task::new(name, Program::Script("x.sh".into()), PathBuf::from("/"));
+        assert_eq!(serde_json::from_str::<Task>(BEFORE).unwrap(), expected);
     }
 }

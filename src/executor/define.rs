@@ -213,7 +213,7 @@ fn fields(task: &Task) -> BTreeMap<String, String> {
                     }
                 }
             }
-            ("backoff" | "give_up" | "notify" | "stop" | "log", Value::Object(inner)) => {
+            ("backoff" | "give_up" | "notify" | "stop" | "log" | "hooks", Value::Object(inner)) => {
                 fields.extend(inner.iter().map(|(k, v)| (format!("{name}.{k}"), text(v))));
             }
             ("stall", Value::Object(inner)) => {

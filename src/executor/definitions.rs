@@ -200,13 +200,13 @@ impl Executor {
     pub fn check(&mut self) -> Result<Vec<(TaskName, super::StartError)>, ExecutorError> {
         let (_, registry) = self.read_registry()?;
         let inherited = crate::process::environment::Inherited::capture();
-        let looked = registry.tasks.iter().map(|task| (task, super::start::look(task, &inherited)));
-        Ok(looked.filter_map(|(task, found)| Some((task.name.clone(), found.err()?))).collect())
+        let troubles = registry.tasks.iter().map(|task| (task, super::start::foresee(task, &inherited)));
+        Ok(troubles.filter_map(|(task, trouble)| Some((task.name.clone(), trouble?))).collect())
     }
 
-    /// What would keep a task from being started now, if anything.
+    /// What would keep a task from being started now, if anything. That it must be given values is no trouble.
     pub fn foresee(&self, task: &Task) -> Option<super::StartError> {
-        super::start::look(task, &crate::process::environment::Inherited::capture()).err()
+        super::start::foresee(task, &crate::process::environment::Inherited::capture())
     }
 
     /// What tells one state of the registry's file from another; `None` where there is no file.

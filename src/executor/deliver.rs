@@ -23,7 +23,7 @@ use crate::store::notices::{self, Notice};
 use crate::store::runs::{self, Kind, NewRun};
 use crate::store::{Durability, StoreError};
 
-use super::start::look;
+use super::start::look_as_it_is;
 use super::{Asker, Executor, ExecutorError};
 use crate::ledger::Ledger;
 
@@ -123,7 +123,7 @@ impl Executor {
             Channel::Command(words) => {
                 let name = TaskName::parse(&notice.task).map_err(|error| StoreError::Impossible(error.to_string()))?;
                 let task = Task::new(name.clone(), Program::Command(words.clone()), root.to_path_buf());
-                look(&task, inherited).map_err(|error| super::start::start_error(&name, error))?
+                look_as_it_is(&task, inherited).map_err(|error| super::start::start_error(&name, error))?
             }
             Channel::Post(url) => {
                 let argv =

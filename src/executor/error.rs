@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::domain::lifecycle::IllegalMove;
 use crate::domain::name::{JobId, TaskName};
+use crate::domain::params::{ParamError, RenderError};
 use crate::domain::resources::NeverFits;
 use crate::domain::schedule::ScheduleError;
 use crate::domain::selection::SelectionError;
@@ -135,6 +136,12 @@ pub enum StartError {
     /// Its file of variables cannot be used; nothing was recorded.
     #[error(transparent)]
     EnvFile(#[from] EnvFileError),
+    /// It must be given values, which a start cannot do; nothing was recorded.
+    #[error("{}", all(.0))]
+    Values(Vec<ParamError>),
+    /// Its placeholders cannot be filled in; nothing was recorded.
+    #[error(transparent)]
+    Fill(#[from] RenderError),
     /// It was tried; that is on record as a run that could not start.
     #[error("{0}")]
     CouldNotStart(String),
@@ -159,6 +166,10 @@ pub enum StartError {
         /// The processes that are left.
         pids: Vec<i32>,
     },
+}
+
+fn all(errors: &[ParamError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// A refusal with what to do about it.
@@ -224,6 +235,8 @@ impl ExecutorError {
                 StartError::Stopping => vec![format!("use `jobexec restart {task}`, which waits for its end")],
                 StartError::Slow => vec![format!("see `jobexec status {task}` for what becomes of it")],
                 StartError::Itself => vec!["let the script end: a kept-alive task is started again".to_owned()],
+                StartError::Values(errors) => errors.iter().map(ParamError::hint).collect(),
+                StartError::Fill(error) => vec![error.hint()],
                 StartError::EnvFile(_)
                 | StartError::CouldNotStart(_)
                 | StartError::Worker(_)

@@ -3,6 +3,7 @@
 //! The order of a start is what makes it happen at most once: the run's record with its lock, then one transaction
 //! that claims the task, then the worker, which inherits the lock.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::domain::evidence::Entry;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::outcome::Outcome;
+use crate::domain::params;
 use crate::domain::task::Task;
 use crate::process::environment::{self, Inherited, RunTags, Variables};
 use crate::process::launch::{self, Plan, UnfitError};
@@ -96,8 +98,24 @@ enum Look<'a> {
     Answered(Result<Started, ExecutorError>),
 }
 
-/// Checks a task and says what it would execute and with which variables.
+/// Checks a task and says what it would execute and with which variables. Its parameters have their defaults.
 pub(super) fn look(task: &Task, inherited: &Inherited) -> Result<(Plan, Variables), StartError> {
+    let values = params::resolve(&params::taken(task), &BTreeMap::new()).map_err(StartError::Values)?;
+    look_as_it_is(params::render(task, &values)?.as_ref(), inherited)
+}
+
+/// What would keep a task from being started, if anything. One that must be given values is looked at as far as they
+/// do not matter.
+pub(super) fn foresee(task: &Task, inherited: &Inherited) -> Option<StartError> {
+    match look(task, inherited) {
+        Err(StartError::Values(_)) if params::is_open(task) => None,
+        Err(StartError::Values(_)) => look_as_it_is(task, inherited).err(),
+        other => other.err(),
+    }
+}
+
+/// The same for a task in which nothing is left to be filled in.
+pub(super) fn look_as_it_is(task: &Task, inherited: &Inherited) -> Result<(Plan, Variables), StartError> {
     launch::prepare(task, inherited).map_err(|error| match error {
         UnfitError::EnvFile(error) => StartError::EnvFile(error),
         UnfitError::Launch(error) => {

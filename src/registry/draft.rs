@@ -8,16 +8,22 @@ use std::time::Duration;
 
 use super::mistake::{Problem, Sink};
 use crate::domain::causes::in_one_line;
+use crate::domain::group::Label;
+use crate::domain::hooks::Preamble;
 use crate::domain::name::TaskName;
-use crate::domain::notice::{Notify, Occasion};
+use crate::domain::notice::Occasion;
+use crate::domain::params::Param;
 use crate::domain::resources::Resources;
-use crate::domain::restart::{Backoff, DEFAULT_WITHIN, Thousandths, Window};
+use crate::domain::restart::Thousandths;
 use crate::domain::schedule::{Jitter, Missed, Overlap, Policy, ScheduleError, Timetable};
 use crate::domain::signal::Signal;
 use crate::domain::task::{
-    DEFAULT_GRACE, DEFAULT_KEEP, Program, Restart, Retention, Schedule, Stall, StallAction, StopSequence, Task,
+    DEFAULT_GRACE, DEFAULT_KEEP, Program, Restart, Retention, Schedule, StallAction, StopSequence, Task,
 };
+use crate::domain::transfer::Transfer;
 use crate::home::zones;
+
+mod parts;
 
 /// Fields that say the same in other words.
 const SAME: [(&str, &str); 5] = [
@@ -75,6 +81,20 @@ pub(super) struct Draft {
     pub(super) log_keep_for: Option<Duration>,
     pub(super) log_keep_bytes: Option<u64>,
     pub(super) tags: BTreeMap<String, String>,
+    pub(super) params: BTreeMap<String, Param>,
+    pub(super) priority: Option<i32>,
+    pub(super) group: Option<Label>,
+    pub(super) locks: Option<Vec<Label>>,
+    pub(super) workdir: Option<String>,
+    /// Without lines: none, whatever the defaults say. So for the hooks, where that is an empty list.
+    pub(super) preamble: Option<Preamble>,
+    pub(super) hooks_preprocess: Option<Vec<String>>,
+    pub(super) hooks_postprocess: Option<Vec<String>>,
+    pub(super) hooks_handle_error: Option<Vec<String>>,
+    pub(super) hooks_handle_timeout: Option<Vec<String>>,
+    pub(super) hooks_timeout: Option<Duration>,
+    pub(super) transfers: BTreeMap<String, Transfer>,
+    pub(super) cleanup: Option<Vec<String>>,
     pub(super) resources: Resources,
     /// `resources.wall_time_min`: another word for `timeout`.
     pub(super) wall_time: Option<Duration>,
@@ -191,6 +211,7 @@ impl Draft {
         let (schedule, restart, retries) = self.schedule(defaults);
         let (backoff, give_up) = (self.backoff(defaults), self.give_up(defaults));
         let (stall, notify) = (self.stall(defaults), self.notify(defaults));
+        let hooks = self.hooks(defaults);
         let program = match (self.script, self.command, self.shell) {
             (Some(script), _, _) => Program::Script(script),
             (None, Some(command), _) => Program::Command(command),
@@ -200,11 +221,6 @@ impl Draft {
         let interpreter = match &program {
             Program::Script(_) => self.interpreter.or_else(|| defaults.interpreter.clone()),
             Program::Command(_) | Program::Shell(_) => None,
-        };
-        let merged = |own: BTreeMap<String, String>, default: &BTreeMap<String, String>| {
-            let mut all = default.clone();
-            all.extend(own);
-            all
         };
         Some(Task {
             name,
@@ -233,42 +249,20 @@ impl Draft {
                 keep_bytes: self.log_keep_bytes.or(defaults.log_keep_bytes),
             },
             tags: merged(self.tags, &defaults.tags),
+            params: merged(self.params, &defaults.params),
+            priority: self.priority.or(defaults.priority).unwrap_or_default(),
+            group: self.group.or_else(|| defaults.group.clone()),
+            locks: self.locks.or_else(|| defaults.locks.clone()).unwrap_or_default(),
+            workdir: self.workdir.or_else(|| defaults.workdir.clone()),
+            preamble: self
+                .preamble
+                .or_else(|| defaults.preamble.clone())
+                .filter(|preamble| *preamble != Preamble::none()),
+            hooks,
+            transfers: merged(self.transfers, &defaults.transfers),
+            cleanup: self.cleanup.or_else(|| defaults.cleanup.clone()).unwrap_or_default(),
             resources: self.resources.or(&defaults.resources),
         })
-    }
-
-    fn backoff(&self, defaults: &Self) -> Backoff {
-        let unset = Backoff::default();
-        Backoff {
-            first: self.backoff_first.or(defaults.backoff_first).unwrap_or(unset.first),
-            factor: self.backoff_factor.or(defaults.backoff_factor).unwrap_or(unset.factor),
-            max: self.backoff_max.or(defaults.backoff_max),
-            jitter: self.backoff_jitter.or(defaults.backoff_jitter).unwrap_or(unset.jitter),
-            reset_after: self.backoff_reset_after.or(defaults.backoff_reset_after).unwrap_or(unset.reset_after),
-        }
-    }
-
-    fn give_up(&self, defaults: &Self) -> Option<Window> {
-        let within = self.give_up_within.or(defaults.give_up_within).unwrap_or(DEFAULT_WITHIN);
-        self.give_up_failures.or(defaults.give_up_failures).map(|failures| Window { failures, within })
-    }
-
-    fn stall(&self, defaults: &Self) -> Option<Stall> {
-        let after = self.stall_after.or(defaults.stall_after)?;
-        let file = self.stall_file.as_ref().or(defaults.stall_file.as_ref()).map(PathBuf::from);
-        let action = self.stall_action.or(defaults.stall_action).unwrap_or(StallAction::Notify);
-        Some(Stall { after, file, action })
-    }
-
-    fn notify(&self, defaults: &Self) -> Notify {
-        let on = self.notify_on.as_ref().or(defaults.notify_on.as_ref());
-        let command = self.notify_command.as_ref().or(defaults.notify_command.as_ref());
-        let url = self.notify_url.as_ref().or(defaults.notify_url.as_ref());
-        Notify {
-            on: on.cloned().unwrap_or_else(|| Notify::default().on),
-            command: command.cloned().unwrap_or_default(),
-            url: url.filter(|url| !url.is_empty()).cloned(),
-        }
     }
 
     /// When the task fires and what happens when it ends: the rule of `restart` (docs/registry.md).
@@ -296,6 +290,13 @@ impl Draft {
         let default = defaults.restart.filter(|restart| !ends || *restart == Restart::Never);
         (schedule, self.restart.or(default).unwrap_or(unset), retries)
     }
+}
+
+/// A table with that of the defaults below it, entry by entry.
+fn merged<T: Clone>(own: BTreeMap<String, T>, default: &BTreeMap<String, T>) -> BTreeMap<String, T> {
+    let mut all = default.clone();
+    all.extend(own);
+    all
 }
 
 /// A working directory: as it is written when absolute, else below the folder of the file.

@@ -9,7 +9,10 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::domain::amount::AmountError;
+use crate::domain::inside::InsideError;
 use crate::domain::name::NameError;
+use crate::domain::params::ValueError;
+use crate::domain::params::template::TemplateError;
 use crate::domain::resources::GpuIdError;
 use crate::domain::signal::SignalError;
 use crate::domain::url::UrlError;
@@ -77,6 +80,22 @@ pub enum Problem {
     Clash { key: String, other: &'static str, place: String },
     #[error("`{key}` needs `{other}` in {place}")]
     Needs { key: String, other: &'static str, place: String },
+    #[error("`{key}`: {error}")]
+    Template { key: String, error: TemplateError },
+    #[error("`{name}` is not the name of a parameter")]
+    ParamName { name: String },
+    #[error("`{key}`: {error}")]
+    ParamValue { key: String, error: ValueError },
+    #[error("`{key}`: {error}")]
+    Inside { key: String, error: InsideError },
+    #[error("`{key}`: {found} is too large")]
+    TooLarge { key: String, found: String },
+    #[error("`{key}` does not say its `{part}`")]
+    Lacks { key: String, part: &'static str },
+    #[error("`{key}` names `{word}` twice")]
+    Twice { key: String, word: String },
+    #[error("`{key}` fires {place} without values, but its parameter `{param}` needs one")]
+    Valueless { key: &'static str, place: String, param: String },
 }
 
 /// One mistake and its place.

@@ -10,17 +10,19 @@ use toml::de::{DeTable, DeValue};
 
 use super::draft::Draft;
 use super::field;
+use super::groups;
 use super::machine::machine;
 use super::mistake::{Mistakes, Problem, Sink};
 use super::value::{Entry, Pair, Reader, in_order};
 use super::{Registry, VERSION};
 use crate::domain::name::{ExecId, TaskName};
+use crate::domain::params;
 use crate::domain::settings::Settings;
 use crate::domain::suggest::nearest;
 use crate::domain::task::Task;
 
 /// What may stand at the top.
-const TOP: [&str; 5] = ["version", "exec_id", "defaults", "task", "machine"];
+const TOP: [&str; 6] = ["version", "exec_id", "defaults", "task", "group", "machine"];
 
 /// Reads a whole registry.
 pub(super) fn registry(text: &str, base: &Path) -> Result<Registry, Mistakes> {
@@ -117,13 +119,24 @@ fn top(root: &DeTable<'_>, base: &Path, reader: &mut Reader<'_>) -> Option<Regis
     {
         found = tasks(table, &defaults, base, reader);
     }
+    let settings = settings(root, reader);
+    Some(Registry { exec_id: exec_id?, tz: defaults.tz, tasks: found, settings })
+}
+
+/// What stands in the tables beside the tasks.
+fn settings(root: &DeTable<'_>, reader: &mut Reader<'_>) -> Settings {
     let mut settings = Settings::default();
     if let Some((_, value)) = root.get_key_value("machine")
         && let Some(table) = table(&Entry { key: "machine".to_owned(), value }, reader)
     {
         settings.machine = machine(table, reader);
     }
-    Some(Registry { exec_id: exec_id?, tz: defaults.tz, tasks: found, settings })
+    if let Some((_, value)) = root.get_key_value("group")
+        && let Some(table) = table(&Entry { key: "group".to_owned(), value }, reader)
+    {
+        settings.groups = groups::read(table, reader);
+    }
+    settings
 }
 
 fn unknown_at_top((key, value): Pair<'_, '_>, reader: &mut Reader<'_>) {
@@ -187,7 +200,15 @@ fn task(
     let place = format!("[{path}]");
     let draft = draft(table(&Entry { key: path, value }, reader)?, &place, false, reader);
     draft.check_task(&key.span(), defaults, &place, &mut reader.sink);
-    draft.finish(name?, defaults, base)
+    let fires = ["period", "cron"].into_iter().find_map(|key| Some((key, draft.seen.get(key)?.clone())));
+    let task = draft.finish(name?, defaults, base)?;
+    if let Some((key, at)) = fires
+        && let Some(param) = params::required(&task).into_iter().next()
+    {
+        let hint = format!("give it a default: `params.{param}.default = …`");
+        reader.sink.add(at, Problem::Valueless { key, place, param }, Some(hint));
+    }
+    Some(task)
 }
 
 fn table<'a, 'i>(entry: &Entry<'a, 'i>, reader: &mut Reader<'_>) -> Option<&'a DeTable<'i>> {

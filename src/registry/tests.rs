@@ -11,6 +11,7 @@ use crate::domain::restart::{Backoff, Thousandths, Window};
 use crate::domain::task::{Program, Restart, Stall, StallAction};
 
 mod resources;
+mod work;
 
 const HEAD: &str = "version = 1\nexec_id = \"xg15\"\n";
 
@@ -431,8 +432,8 @@ fn sample(field: &Field) -> &'static str {
         _ => {}
     }
     match field.form {
-        "text" | "text or list of texts" => "\"odd\"",
-        "list of texts" => "[\"odd\"]",
+        "text" | "text or list of texts" | "name" | "text with placeholders" => "\"odd\"",
+        "list of texts" | "list of names" | "list of patterns" => "[\"odd\"]",
         "table of texts" => "{ ODD = \"1\" }",
         "duration" => "\"77s\"",
         "number" | "number from 1 to 100" | "number of minutes" => "77",
@@ -448,6 +449,9 @@ fn sample(field: &Field) -> &'static str {
         "number from 0 to 1 or `\"10%\"`" => "\"77%\"",
         "text or list of `failure`, `crash-loop`, `recovery`, `finish`, `stall`" => "[\"finish\"]",
         "URL" => "\"https://odd\"",
+        "table of parameters" => "{ odd = { default = 7 } }",
+        "integer" => "-77",
+        "table of slots" => "{ odd = { direction = \"out\", local = \"odd\" } }",
         other => panic!("no sample for {other}"),
     }
 }

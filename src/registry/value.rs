@@ -18,7 +18,12 @@ use crate::domain::signal::Signal;
 
 mod choice;
 mod notify;
+mod params;
+mod parts;
+mod queue;
 mod resources;
+mod template;
+mod transfers;
 
 /// A key with its value as they stand in the text.
 pub(super) type Pair<'a, 'i> = (&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue<'i>>);

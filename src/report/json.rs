@@ -4,6 +4,7 @@
 
 mod jobs;
 mod night;
+mod work;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -108,7 +109,9 @@ pub fn task(task: &Task, exec_id: &str, added: Option<Timestamp>) -> Map<String,
         "resources": resources(&task.resources),
         "added": added.map(moment),
     });
-    if let Value::Object(map) = value { map } else { Map::new() }
+    let mut map = if let Value::Object(map) = value { map } else { Map::new() };
+    map.extend(work::of_jobs(task));
+    map
 }
 
 fn resources(resources: &Resources) -> Value {

@@ -1,5 +1,7 @@
 //! list and show: what is defined. Also executoR's short table, which `start --all` prints.
 
+mod work;
+
 use std::io::{self, Write};
 
 use owo_colors::{OwoColorize, Style};
@@ -128,6 +130,9 @@ fn fields(task: &Task) -> Vec<(&'static str, String)> {
     more("log", Some(format!("keeps {}", limits.into_iter().flatten().collect::<Vec<_>>().join(", "))));
     more("resources", Some(resources_text(&task.resources)));
     more("tags", Some(task.tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")));
+    for (field, value) in work::of_jobs(task) {
+        more(field, Some(value));
+    }
     fields
 }
 

@@ -34,6 +34,16 @@ pub fn head(connection: &Connection) -> Result<Option<(String, String)>, StoreEr
         .map_err(StoreError::sql(DOING))
 }
 
+/// What the registry says besides its tasks, as it was when it was last read without a mistake.
+pub fn settings(connection: &Connection) -> Result<Settings, StoreError> {
+    let text: Option<Option<String>> = connection
+        .prepare_cached("SELECT settings FROM registry_cache")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
+        .map_err(StoreError::sql(DOING))?;
+    // One that a jobexec with other settings wrote is not used any more when this one has read the file.
+    Ok(text.flatten().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
 /// The whole cache; `None` where there is none, or where it was written by a jobexec with other fields.
 pub fn read(connection: &Connection) -> Result<Option<Cached>, StoreError> {
     let Some((fingerprint, exec_id)) = head(connection)? else { return Ok(None) };
@@ -50,16 +60,6 @@ pub fn read(connection: &Connection) -> Result<Option<Cached>, StoreError> {
         tasks.push(Arc::new(task));
     }
     Ok(Some(Cached { fingerprint, exec_id, tasks, settings: settings(connection)? }))
-}
-
-/// What the registry says besides tasks; the defaults where there is no cache, or one of a jobexec with other settings.
-pub fn settings(connection: &Connection) -> Result<Settings, StoreError> {
-    let text: Option<String> = connection
-        .prepare_cached("SELECT settings FROM registry_cache")
-        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
-        .map_err(StoreError::sql(DOING))?
-        .flatten();
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
 /// Replaces the cache.
@@ -117,7 +117,7 @@ fn put(tx: &Connection, position: i64, task: &Task) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::name::TaskName;
+    use crate::domain::group::{Group, Label};
     use crate::domain::resources::{GpuId, Machine};
     use crate::domain::task::Program;
     use crate::store::{Durability, tests::store};
@@ -134,7 +134,8 @@ mod tests {
         };
         let tasks = vec![task("b"), task("a")];
         let machine = Machine { cpus: Some(3), memory: None, gpus: Some([GpuId::Index(1)].into()) };
-        let settings = Settings { machine };
+        let group = Group { name: Label::parse("Disk").unwrap(), parallel: 2 };
+        let settings = Settings { machine, groups: [("disk".to_owned(), group)].into() };
         store.write(Durability::Committed, |tx| replace(tx, "1", "xg15", &tasks, &settings)).unwrap();
         store.write(Durability::Committed, |tx| append(tx, "1", "2", "xg15", &task("c"))).unwrap();
         store.write(Durability::Committed, |tx| append(tx, "1", "3", "xg15", &task("d"))).unwrap();
@@ -143,5 +144,6 @@ mod tests {
         assert_eq!((cached.fingerprint.as_str(), cached.exec_id.as_str()), ("2", "xg15"));
         assert_eq!(cached.settings, settings);
         assert_eq!(cached.tasks, ["b", "a", "c"].map(|name| Arc::new(task(name))));
+        assert_eq!(settings.group(&Label::parse("DISK").unwrap()).map(|group| group.parallel), Some(2));
     }
 }

@@ -89,6 +89,29 @@ fn the_example_of_restarting_is_one() {
 }
 
 #[test]
+fn the_example_of_parameters_is_one() {
+    let document = document("docs/registry.md");
+    let section = document.split("\n## Parameters").nth(1).unwrap();
+    let example = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let env = TestEnv::new();
+    env.ok(&["init"]);
+    fs::write(env.file("jobexec.toml"), format!("{}\n{example}", env.read("jobexec.toml"))).unwrap();
+    let task = env.json(&["show", "count"]);
+    assert_eq!(task["params"]["samples"]["default"], 100);
+    assert_eq!(task["params"]["sample"]["required"], true);
+    assert_eq!(task["transfers"]["data"]["remote"], "/data/{{sample}}.csv");
+    assert_eq!(task["hooks"]["timeout"], 600.0);
+    let parts = first_column(&document, "Parameters");
+    for part in task["params"]["sample"].as_object().unwrap().keys() {
+        assert!(parts.contains(part), "{part}");
+    }
+    let parts = first_column(&document, "Jobs: queue");
+    for part in task["transfers"]["data"].as_object().unwrap().keys() {
+        assert!(parts.contains(part), "{part}");
+    }
+}
+
+#[test]
 fn the_example_of_schedules_is_one_and_what_may_be_written_is_read() {
     let document = document("docs/schedules.md");
     let example = document.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
@@ -133,7 +156,9 @@ pub fn keys(value: &Value) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for (key, value) in value.as_object().unwrap_or_else(|| panic!("no object: {value}")) {
         keys.insert(key.clone());
-        if let (Value::Object(inner), false) = (value, ["env", "tags", "data"].contains(&key.as_str())) {
+        if let (Value::Object(inner), false) =
+            (value, ["env", "tags", "data", "params", "transfers"].contains(&key.as_str()))
+        {
             keys.extend(inner.keys().map(|inner| format!("{key}.{inner}")));
         }
     }

@@ -10,6 +10,7 @@ mod hand;
 mod list;
 mod mistakes;
 mod newer;
+mod params;
 mod resources;
 mod restarting;
 mod secrets;

@@ -2,9 +2,11 @@
 
 use super::{Entry, Problem, Reader};
 use crate::domain::notice::Occasion;
+use crate::domain::params::Kind;
 use crate::domain::schedule::{Missed, Overlap};
 use crate::domain::suggest::nearest;
 use crate::domain::task::{Restart, StallAction};
+use crate::domain::transfer::{Direction, Mode};
 
 impl Reader<'_> {
     pub(in super::super) fn restart(&mut self, entry: &Entry<'_, '_>) -> Option<Restart> {
@@ -28,6 +30,19 @@ impl Reader<'_> {
     pub(super) fn occasion(&mut self, entry: &Entry<'_, '_>) -> Option<Occasion> {
         let known = "`failure`, `crash-loop`, `recovery`, `finish` and `stall`";
         self.choice(entry, &Occasion::ALL.map(|one| (one.as_str(), one)), known)
+    }
+
+    pub(super) fn kind(&mut self, entry: &Entry<'_, '_>) -> Option<Kind> {
+        let known = "`text`, `int`, `float`, `bool` and `json`";
+        self.choice(entry, &Kind::ALL.map(|one| (one.as_str(), one)), known)
+    }
+
+    pub(super) fn direction(&mut self, entry: &Entry<'_, '_>) -> Option<Direction> {
+        self.choice(entry, &Direction::ALL.map(|one| (one.as_str(), one)), "`in` and `out`")
+    }
+
+    pub(super) fn mode(&mut self, entry: &Entry<'_, '_>) -> Option<Mode> {
+        self.choice(entry, &Mode::ALL.map(|one| (one.as_str(), one)), "`copy`, `link` and `reflink`")
     }
 
     fn choice<T: Copy>(&mut self, entry: &Entry<'_, '_>, all: &[(&str, T)], known: &'static str) -> Option<T> {

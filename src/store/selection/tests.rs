@@ -14,7 +14,7 @@ use super::*;
 use crate::domain::selection::Scope;
 use crate::domain::selection::tests::{read, strategies::selections};
 use crate::store::tests::store;
-use crate::store::{Store, time};
+use crate::store::{Durability, Store, time};
 
 fn selected(store: &Store, selection: &Selection) -> Vec<i64> {
     let ids = ids(store.reader(), selection, &Order::default(), None, time(NOW)).unwrap();
@@ -121,7 +121,15 @@ fn jobs_come_in_the_order_that_was_asked_for_and_no_more_than_that() {
     assert_eq!(ordered("priority", Some(3)), [1, 2, 3]);
     assert_eq!(ordered("-duration", Some(3)), [5, 4, 3]);
     assert_eq!(ordered("tag.x", Some(1)), [1]);
-    assert_eq!(known_params(store.reader()).unwrap(), ["a"]);
+}
+
+#[test]
+fn names_of_parameters_are_known_once_they_are_recorded() {
+    let (_temp, mut store) = store();
+    for names in [vec!["b", "a"], vec!["a"], vec![]] {
+        store.write(Durability::Committed, |tx| know_params(tx, names.into_iter())).unwrap();
+    }
+    assert_eq!(known_params(store.reader()).unwrap(), ["a", "b"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! command, the supervisor or a queue's worker, makes it through a [`Ledger`].
 
 pub mod followers;
+pub mod hooks;
 pub mod notice;
 pub mod output;
 pub mod queue;

@@ -35,9 +35,9 @@ impl Executor {
     /// What there is to claim.
     pub fn queue_ahead(&self) -> Result<Ahead, ExecutorError> {
         let reader = self.store.reader();
-        let moment = queue::next_moment(reader)?;
-        let due = moment.is_some_and(|at| at <= clock::now());
-        Ok(Ahead { now: due || !queue::heads(reader)?.is_empty(), moment: moment.filter(|_| !due) })
+        let now = clock::now();
+        let moment = queue::next_moment(reader)?.filter(|at| *at > now);
+        Ok(Ahead { now: queue::has_work(reader, now)?, moment })
     }
 
     /// Whether anything of the queue runs or can still run by itself.

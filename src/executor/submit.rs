@@ -114,7 +114,7 @@ impl Executor {
                     spawned_by: asker.job,
                     root,
                 };
-                Ok(ledger.submit(&new, &order.parents)?)
+                Ok(ledger.submit(&new, definition, &order.parents)?)
             };
             let names: BTreeSet<&str> =
                 orders.iter().flat_map(|order| order.params.keys().map(String::as_str)).collect();

@@ -11,6 +11,7 @@ use crate::domain::task::Task;
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::{StoreError, events, queue, runs};
 
+use super::hooks::hooked;
 use super::{Ledger, LedgerError};
 
 /// How a job is run again.
@@ -35,6 +36,7 @@ impl Ledger<'_> {
             used: job.retries_used,
             parents,
             has_run: job.attempt > 0,
+            hooks: hooked(definition),
             ..Policy::default()
         }
     }

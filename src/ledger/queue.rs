@@ -7,12 +7,13 @@ use crate::domain::edge::{Edge, Progress};
 use crate::domain::lifecycle::{Input, Parents, Policy, State, step};
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::resources::{self, Capacity, Found, Holds, Need, Running, pick};
+use crate::domain::task::Task;
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::queue::{self, EdgeRow, Given, Head, NewQueued};
 use crate::store::runs::{self, Kind, NewRun};
 use crate::store::{StoreError, cache, events};
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, hooks};
 
 /// A job that a slot has claimed.
 #[derive(Debug)]
@@ -34,7 +35,12 @@ pub struct Claimed {
 impl Ledger<'_> {
     /// Queues a job, which settles at once: it waits for its parents, or can run. What is given of its state, its
     /// parents and its reason is overwritten.
-    pub fn submit(&self, new: &NewQueued<'_>, parents: &[(JobId, Edge)]) -> Result<JobId, LedgerError> {
+    pub fn submit(
+        &self,
+        new: &NewQueued<'_>,
+        definition: &Task,
+        parents: &[(JobId, Edge)],
+    ) -> Result<JobId, LedgerError> {
         let (mut unmet, mut culprit, mut broken) = (0, None, None);
         let mut edges = Vec::with_capacity(parents.len());
         for (id, kind) in parents {
@@ -53,6 +59,7 @@ impl Ledger<'_> {
                 (0, None) => Parents::Met,
                 (_, None) => Parents::Waiting,
             },
+            hooks: hooks::hooked(definition),
             ..Policy::default()
         };
         let settled = if new.held { vec![] } else { step(State::Created, Input::Settled, policy)? };
@@ -70,6 +77,9 @@ impl Ledger<'_> {
     /// `found` is what this machine has.
     pub fn claim_next(&self, slot: u32, run: RunId, found: Found) -> Result<Option<Claimed>, LedgerError> {
         queue::promote(self.tx, self.now)?;
+        if let Some(job) = queue::next_hooked(self.tx)? {
+            return self.claim_hook(slot, run, job);
+        }
         let Some((job, holds)) = self.pick(found)? else { return Ok(None) };
         let job = self.job_row(job)?;
         let given = queue::given(self.tx, job.id)?;
@@ -113,6 +123,40 @@ impl Ledger<'_> {
         };
         events::record(self.tx, &event, self.now)?;
         Ok(Some(Claimed { job, given, kind, attempt, output, holds }))
+    }
+
+    /// Claims the hook that a job waits for: it needs a slot and nothing else.
+    fn claim_hook(&self, slot: u32, run: RunId, job: JobId) -> Result<Option<Claimed>, LedgerError> {
+        let job = self.job_row(job)?;
+        let given = queue::given(self.tx, job.id)?;
+        let Some(kind) = hooks::hook_of(job.state) else { return Ok(None) };
+        let nth = runs::count_of_job(self.tx, job.id, kind)? + 1;
+        let output = format!("{}-{nth}.txt", kind.as_str());
+        let task = given.task.as_deref().map(TaskName::parse).transpose();
+        let task = task.map_err(|error| StoreError::Impossible(error.to_string()))?;
+        let new = NewRun {
+            id: run,
+            job: job.id,
+            task: task.as_ref(),
+            kind,
+            attempt: nth,
+            asked_by: &given.made_by,
+            archive: &output,
+            scheduled: None,
+            slot: Some(slot),
+            holds: None,
+        };
+        runs::create(self.tx, &new, self.now)?;
+        let event = events::NewEvent {
+            job: Some(job.id),
+            task: given.task.as_deref(),
+            states: None,
+            cause: "hook_started",
+            data: json!({ "run": run.to_string(), "slot": slot, "hook": kind.as_str() }),
+        };
+        events::record(self.tx, &event, self.now)?;
+        let attempt = job.attempt;
+        Ok(Some(Claimed { job, given, kind, attempt, output, holds: Holds::default() }))
     }
 
     /// Which job is next, and what it gets of the machine.

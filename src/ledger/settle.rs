@@ -18,7 +18,7 @@ use crate::store::tasks::{Form, TaskRow};
 use crate::store::{StoreError, events, supervisor, tasks};
 
 use super::notice::Message;
-use super::{EndedRun, Ledger, LedgerError, output};
+use super::{EndedRun, Ledger, LedgerError, hooks, output};
 
 /// The end of a run, with all that decides what it means.
 struct Settling<'a> {
@@ -77,6 +77,9 @@ impl Ledger<'_> {
         runs::finish(self.tx, run.id, end, traces, &reason, self.now)?;
         if run.kind == runs::Kind::Notify.as_str() {
             return self.settle_notice(run, end, &reason);
+        }
+        if hooks::hook_of(job.state).is_some_and(|kind| kind.as_str() == run.kind) {
+            return self.settle_hook(run, &job, end, &reason, traces.inode);
         }
         let settling = Settling {
             end,
@@ -185,7 +188,7 @@ impl Ledger<'_> {
     }
 
     /// The cap on waits of tasks that have none of their own.
-    fn sleep(&self) -> Result<Duration, LedgerError> {
+    pub(super) fn sleep(&self) -> Result<Duration, LedgerError> {
         Ok(supervisor::last(self.tx)?.map_or(DEFAULT_CAP, |supervisor| supervisor.sleep))
     }
 

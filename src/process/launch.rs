@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::environment::{self, EnvFileError, Inherited, Variables};
 
+use crate::domain::hooks::Preamble;
 use crate::domain::launch::{HEAD, Way, WayError, choose};
 use crate::domain::task::{Program, Task};
 
@@ -114,7 +115,25 @@ pub fn prepare(task: &Task, inherited: &Inherited) -> Result<(Plan, Variables), 
     variables.extend(task.env.iter().map(|(key, value)| (key.into(), value.into())));
     let path = variables.get(OsStr::new("PATH"));
     let plan = plan(task, path.map(OsString::as_os_str))?;
-    Ok((plan, variables))
+    Ok((with_preamble(task, plan), variables))
+}
+
+/// What is executed once a shell has done what comes before, and has become it.
+fn with_preamble(task: &Task, plan: Plan) -> Plan {
+    let before = match &task.preamble {
+        None => return plan,
+        Some(Preamble::File(file)) => format!(". {}", quoted(&task.wd.join(file).to_string_lossy())),
+        Some(Preamble::Lines(lines)) if lines.is_empty() => return plan,
+        Some(Preamble::Lines(lines)) => lines.join(" && "),
+    };
+    let line = format!("{before} && exec \"$0\" \"$@\"");
+    let words = [OsString::from("sh"), "-c".into(), line.into(), plan.program.into_os_string()];
+    Plan { program: PathBuf::from("/bin/sh"), argv: words.into_iter().chain(plan.argv.into_iter().skip(1)).collect() }
+}
+
+/// A text as one word of the shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Checks a task and says what its run executes. `path` is the PATH that its script will have.

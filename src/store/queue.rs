@@ -153,9 +153,69 @@ pub fn promote(tx: &Connection, now: Timestamp) -> Result<usize, StoreError> {
         .map_err(StoreError::sql("look at the queue"))
 }
 
+/// The first job that waits for a hook to run.
+pub fn next_hooked(connection: &Connection) -> Result<Option<JobId>, StoreError> {
+    let sql =
+        "SELECT id FROM jobs WHERE state IN ('STAGED_IN', 'RUN_DONE', 'RUN_ERROR', 'RUN_TIMEOUT') AND door = 'queue'
+               AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.job = jobs.id AND outcome IS NULL AND kind <> 'notify')
+               ORDER BY id LIMIT 1";
+    let found = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
+        .map_err(StoreError::sql("look at the queue"))?;
+    Ok(found.map(JobId))
+}
+
+/// Whether there is anything to claim, as far as a slot is all that it waits for.
+pub fn has_work(connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(next_moment(connection)?.is_some_and(|at| at <= now)
+        || next_hooked(connection)?.is_some()
+        || !heads(connection)?.is_empty())
+}
+
+/// What a hook of a job has decided, as JSON.
+pub fn decision(connection: &Connection, job: JobId) -> Result<Option<String>, StoreError> {
+    connection
+        .prepare_cached("SELECT decision FROM jobs WHERE id = ?1")
+        .and_then(|mut statement| statement.query_row([job.0], |row| row.get(0)))
+        .map_err(StoreError::sql("read a hook's decision"))
+}
+
+/// Records what a hook of a job decides, as JSON.
+pub fn decide(tx: &Connection, job: JobId, decision: Option<&str>) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE jobs SET decision = ?2 WHERE id = ?1")
+        .and_then(|mut statement| statement.execute((job.0, decision)))
+        .map(drop)
+        .map_err(StoreError::sql("record a hook's decision"))
+}
+
+/// Replaces a job's data, as JSON.
+pub fn set_data(tx: &Connection, job: JobId, data: Option<&str>) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE jobs SET data = ?2 WHERE id = ?1")
+        .and_then(|mut statement| statement.execute((job.0, data)))
+        .map(drop)
+        .map_err(StoreError::sql("record a job's data"))
+}
+
+/// Replaces a job's tags, as JSON.
+pub fn set_tags(tx: &Connection, job: JobId, tags: Option<&str>) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE jobs SET tags = ?2 WHERE id = ?1")
+        .and_then(|mut statement| statement.execute((job.0, tags)))
+        .map(drop)
+        .map_err(StoreError::sql("record a job's tags"))
+}
+
+/// Gives a job another priority.
+pub fn set_priority(tx: &Connection, job: JobId, priority: i64) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE jobs SET priority = ?2 WHERE id = ?1")
+        .and_then(|mut statement| statement.execute((job.0, priority)))
+        .map(drop)
+        .map_err(StoreError::sql("record a job's priority"))
+}
+
 /// When the next job becomes runnable that waits for a moment.
 pub fn next_moment(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT min(not_before) FROM jobs WHERE door = 'queue' AND not_before IS NOT NULL";
+    let sql = "SELECT min(not_before) FROM jobs WHERE door = 'queue' AND not_before IS NOT NULL AND held = 0";
     let moment: Option<i64> = connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.query_row([], |row| row.get(0)))

@@ -176,6 +176,14 @@ pub fn unfinished_of_job(connection: &Connection, job: JobId) -> Result<Option<R
     Ok(select(connection, "WHERE job = ?1 AND outcome IS NULL AND kind <> 'notify'", [job.0])?.pop())
 }
 
+/// How many runs of a kind a job has had.
+pub fn count_of_job(connection: &Connection, job: JobId, kind: Kind) -> Result<u32, StoreError> {
+    connection
+        .prepare_cached("SELECT count(*) FROM runs WHERE job = ?1 AND kind = ?2")
+        .and_then(|mut statement| statement.query_row((job.0, kind.as_str()), |row| row.get(0)))
+        .map_err(StoreError::sql("count the runs"))
+}
+
 /// The runs of a job, oldest first.
 pub fn of_job(connection: &Connection, job: JobId) -> Result<Vec<RunRow>, StoreError> {
     select(connection, "WHERE job = ?1 ORDER BY rowid", [job.0])

@@ -19,9 +19,10 @@ use crate::domain::evidence::{Ended, Entry, Place, Record};
 use crate::domain::name::RunId;
 use crate::domain::outcome::Outcome;
 use crate::domain::resources::Found;
-use crate::domain::task::Task;
+use crate::domain::task::{Program, Task};
 use crate::home::Home;
 use crate::home::bell::Ear;
+use crate::ledger::hooks::words;
 use crate::ledger::queue::Claimed;
 use crate::ledger::{Ledger, LedgerError};
 use crate::process::environment::{self, Inherited, RunTags};
@@ -31,6 +32,7 @@ use crate::process::spawn::{self, Script};
 use crate::process::usage::MemoryKills;
 use crate::process::wait::{Woken, since};
 use crate::process::{clock, identity, machine, random};
+use crate::store::runs::Kind;
 use crate::store::{Durability, Store, StoreError, cache, jobs, queue, runs, supervisor};
 
 use super::run::{Prepared, shortened, spawn_in_wd};
@@ -175,9 +177,7 @@ impl Slot {
                 return Ok(Turn::Leave);
             }
             // Only a look: whoever writes rings the bell.
-            let reader = self.store.reader();
-            let due = queue::next_moment(reader)?.is_some_and(|at| at <= clock::now());
-            if !due && queue::heads(reader)?.is_empty() {
+            if !queue::has_work(self.store.reader(), clock::now())? {
                 return Ok(Turn::Nothing);
             }
         }
@@ -222,10 +222,19 @@ impl Slot {
         let ours = |error: &dyn std::error::Error| in_one_line(error);
         self.write(record, Entry::Prepared { run, place: self.here.clone() })?;
         let task = self.definition(claimed.job.definition).map_err(|error| ours(&error))?;
-        let around = self.surroundings(claimed.job.environment).map_err(|error| ours(&error))?;
-        let (plan, mut variables) = prepare(&task, &around.inherited).map_err(|error| ours(&error))?;
         let directory = self.home.job_directory(claimed.job.id);
         let workdir = claimed.given.workdir.as_ref().map(|path| self.home.jobs().join(path));
+        let around = self.surroundings(claimed.job.environment).map_err(|error| ours(&error))?;
+        let hook = (claimed.kind != Kind::Main).then_some(claimed.kind);
+        let task = match hook {
+            Some(kind) => {
+                let place = workdir.as_ref().unwrap_or(&directory);
+                make_directory(place)?;
+                Rc::new(as_hook(&task, kind, place))
+            }
+            None => task,
+        };
+        let (plan, mut variables) = prepare(&task, &around.inherited).map_err(|error| ours(&error))?;
         let tags = RunTags {
             exec_id: &self.exec_id,
             folder: self.home.root(),
@@ -237,6 +246,9 @@ impl Slot {
             workdir: workdir.as_ref().unwrap_or(&directory),
         };
         tags.lay_over(&mut variables);
+        if let Some(kind) = hook {
+            variables.extend(told_to_hook(claimed, kind).map(|(key, value)| (key.into(), value.into())));
+        }
         let ours = claimed.holds.env().into_iter().chain(threads(&task));
         for (name, value) in ours.filter(|(name, _)| !task.env.contains_key(name)) {
             variables.insert(name.into(), value.into());
@@ -261,7 +273,8 @@ impl Slot {
             surroundings: (!around.ours).then_some((around.inherited.umask, &around.inherited.limits)),
         };
         let start = clock::since_boot();
-        let pid = spawn_in_wd(workdir.as_deref().unwrap_or(&task.wd), &script, &output)?;
+        let wd = workdir.as_deref().filter(|_| hook.is_none()).unwrap_or(&task.wd);
+        let pid = spawn_in_wd(wd, &script, &output)?;
         drop(output);
         if let Ok(script) = identity::identify(pid) {
             let _ = self.write(record, Entry::Started { script, time: clock::now() });
@@ -326,6 +339,30 @@ fn settle(ledger: &Ledger<'_>, done: &Done) -> Result<(), LedgerError> {
         Err(LedgerError::Store(StoreError::Impossible(_))) => Ok(()),
         other => other,
     }
+}
+
+/// A hook of a task, as something to run: in the job's work directory, with its own limit.
+fn as_hook(task: &Task, kind: Kind, workdir: &Path) -> Task {
+    Task {
+        program: Program::Command(words(task, kind).to_vec()),
+        args: Vec::new(),
+        interpreter: None,
+        preamble: None,
+        wd: workdir.to_path_buf(),
+        timeout: Some(task.hooks.timeout),
+        ..task.clone()
+    }
+}
+
+/// What a hook is told besides: which it is, and how the run before it ended.
+fn told_to_hook(claimed: &Claimed, kind: Kind) -> [(&'static str, String); 4] {
+    let (job, given) = (&claimed.job, &claimed.given);
+    [
+        ("JOBEXEC_HOOK", kind.as_str().to_owned()),
+        ("JOBEXEC_STATE", job.state.to_string()),
+        ("JOBEXEC_REASON", job.reason.clone().unwrap_or_default()),
+        ("JOBEXEC_EXIT_CODE", given.exit_code.map(|code| code.to_string()).unwrap_or_default()),
+    ]
 }
 
 /// How many threads the script is told to use.

@@ -1,0 +1,171 @@
+//! Hooks: what the end of one means for its job.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::domain::evidence::Ended;
+use crate::domain::lifecycle::{Hooked, Input, State, step};
+use crate::domain::name::JobId;
+use crate::domain::notice::{EndOfRun, occasion};
+use crate::domain::outcome::Outcome;
+use crate::domain::task::Task;
+use crate::store::jobs::{self, Change, JobRow};
+use crate::store::runs::{Kind, RunRow};
+use crate::store::{StoreError, events, queue};
+
+use super::notice::Message;
+use super::{Ledger, LedgerError, output};
+
+/// What a hook has decided about its job. It takes effect when the hook ends with exit code 0; the last one counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// `RESTART_READY` or `FAILED`.
+    pub state: State,
+    /// Why, in words.
+    pub message: Option<String>,
+}
+
+/// Which hooks a job of this definition has.
+pub fn hooked(definition: &Task) -> Hooked {
+    let has = |kind| !words(definition, kind).is_empty();
+    Hooked {
+        preprocess: has(Kind::Preprocess),
+        postprocess: has(Kind::Postprocess),
+        handle_error: has(Kind::HandleError),
+        handle_timeout: has(Kind::HandleTimeout),
+    }
+}
+
+/// The hook that a job waits for in this state.
+pub fn hook_of(state: State) -> Option<Kind> {
+    match state {
+        State::StagedIn => Some(Kind::Preprocess),
+        State::RunDone => Some(Kind::Postprocess),
+        State::RunError => Some(Kind::HandleError),
+        State::RunTimeout => Some(Kind::HandleTimeout),
+        State::Created
+        | State::AwaitingParents
+        | State::Blocked
+        | State::Ready
+        | State::Preprocessed
+        | State::Running
+        | State::Postprocessed
+        | State::StagedOut
+        | State::JobFinished
+        | State::RestartReady
+        | State::Failed
+        | State::Cancelled
+        | State::Reset => None,
+    }
+}
+
+/// The program and arguments of a hook; empty for none, and for what is no hook.
+pub fn words(definition: &Task, kind: Kind) -> &[String] {
+    match kind {
+        Kind::Preprocess => &definition.hooks.preprocess,
+        Kind::Postprocess => &definition.hooks.postprocess,
+        Kind::HandleError => &definition.hooks.handle_error,
+        Kind::HandleTimeout => &definition.hooks.handle_timeout,
+        Kind::Main | Kind::Transfer | Kind::Notify => &[],
+    }
+}
+
+impl Ledger<'_> {
+    /// What a hook of a job has decided so far.
+    pub fn decision(&self, job: JobId) -> Result<Option<Decision>, LedgerError> {
+        let text = queue::decision(self.tx, job)?;
+        let read = text.as_deref().map(serde_json::from_str).transpose();
+        Ok(read.map_err(|error| StoreError::Impossible(format!("the decision about job {job}: {error}")))?)
+    }
+
+    /// Moves a job on whose hook has ended.
+    pub fn settle_hook(
+        &self,
+        run: &RunRow,
+        job: &JobRow,
+        end: &Ended,
+        reason: &str,
+        inode: Option<u64>,
+    ) -> Result<(), LedgerError> {
+        let definition = jobs::definition_of(self.tx, job)?;
+        let decision = self.decision(job.id)?;
+        let input = match (&end.outcome, &decision) {
+            (Outcome::NeverStarted, _) => Input::NeverStarted,
+            (_, _) if run.stop_asked.is_some() => Input::Stopped,
+            (outcome, _) if !outcome.is_success() => Input::HookFailed,
+            (_, None) => Input::HookDone,
+            (_, Some(decision)) if decision.state == State::RestartReady => Input::HookSaidAgain,
+            (_, Some(_)) => Input::HookSaidFailed,
+        };
+        let path = step(job.state, input, self.policy_of(job, &definition))?;
+        let state = path.last().copied().unwrap_or(job.state);
+        let counted = input == Input::HookDone && state == State::RestartReady;
+        let retries_used = job.retries_used + u32::from(counted);
+        let sleep = self.sleep()?;
+        let wait = counted.then(|| definition.backoff.wait(retries_used, sleep, run.id.low64()));
+        let (code, reason) = why(job, run, input, decision, reason);
+        let change = Change {
+            state,
+            code: code.as_deref(),
+            reason: reason.as_deref(),
+            attempt: job.attempt,
+            retries_used,
+            not_before: wait.and_then(|wait| self.now.checked_add(wait).ok()),
+            exit: None,
+        };
+        jobs::change(self.tx, job.id, &change, self.now)?;
+        queue::decide(self.tx, job.id, None)?;
+        let failed = input == Input::HookFailed;
+        let lines = if failed { output::last_lines(self.home, run, inode, output::LAST_LINES) } else { Vec::new() };
+        let task = queue::given(self.tx, job.id)?.task;
+        let event = events::NewEvent {
+            job: Some(job.id),
+            task: task.as_deref(),
+            states: Some((job.state, state)),
+            cause: "hook_ended",
+            data: json!({
+                "run": run.id.to_string(),
+                "slot": run.slot,
+                "hook": run.kind,
+                "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
+                "outcome": end.outcome.code(),
+                "reason": reason,
+                "output": failed.then_some(&lines),
+            }),
+        };
+        events::record(self.tx, &event, self.now)?;
+        self.tell_children(job.id, state)?;
+        let failed = state == State::Failed;
+        let ended =
+            EndOfRun { failed, state, was_looping: false, is_looping: false, told: Some(self.now), now: self.now };
+        let Some(occasion) = occasion(&ended) else { return Ok(()) };
+        let (reason, exit) = (reason.as_deref().unwrap_or_default(), end.outcome.exit());
+        self.tell(&definition, &Message { occasion, job: job.id, run, exit, reason, lines: &lines })
+    }
+}
+
+/// Code and words for the state that a hook leaves its job in; where the hook decided nothing, those of the run
+/// before it stand.
+fn why(
+    job: &JobRow,
+    run: &RunRow,
+    input: Input,
+    decision: Option<Decision>,
+    reason: &str,
+) -> (Option<String>, Option<String>) {
+    let said = |word: &str, text: String| (Some(word.to_owned()), Some(text));
+    let kind = &run.kind;
+    if input == Input::HookFailed {
+        return said("hook_failed", format!("its hook {kind} failed: {reason}"));
+    }
+    if input == Input::Stopped {
+        return said("killed", reason.to_owned());
+    }
+    match decision.filter(|_| matches!(input, Input::HookSaidAgain | Input::HookSaidFailed)) {
+        Some(decision) => {
+            let text = decision.message.unwrap_or_else(|| format!("its hook {kind} decided so"));
+            said("hook_decided", text)
+        }
+        None => (job.code.clone(), job.reason.clone()),
+    }
+}

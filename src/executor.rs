@@ -14,6 +14,7 @@ mod import;
 mod jobs;
 mod journal;
 mod night;
+mod order;
 mod output;
 mod retention;
 mod select;
@@ -56,12 +57,12 @@ pub use journal::{Journal, Line};
 pub use night::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
 };
+pub use order::{Order, OrderError};
 pub use select::{Job, Which};
 pub use slots::{Ahead, SlotWorker};
 pub use start::Started;
 pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};
-pub use submit::Order;
 pub use supervise::{OpenRun, Upkeep, holder, seen_end};
 pub use upcoming::{LeftOut, Meaning, Obstacle, Plan, Planned, Upcoming};
 pub use wait::{Tally, Until, Waited};

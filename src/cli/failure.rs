@@ -156,6 +156,7 @@ fn kind(error: &ExecutorError) -> Kind {
         | ExecutorError::Registry { .. }
         | ExecutorError::Schedule { .. }
         | ExecutorError::NeverFits(_)
+        | ExecutorError::Order { .. }
         | ExecutorError::Selection(_)
         | ExecutorError::WouldBeMistaken(_) => Kind::Input,
         ExecutorError::NoSuchTask { .. }

@@ -5,10 +5,10 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Map, Value};
 
 use crate::domain::edge::Edge;
 use crate::domain::name::{JobId, TaskName};
+use crate::domain::params::Given;
 use crate::domain::task::{Program, Restart, Task};
 use crate::executor::Order;
 
@@ -24,7 +24,7 @@ pub(super) struct SubmitArguments {
     /// A command of its own, found along PATH, with its arguments
     #[arg(last = true, conflicts_with = "task")]
     command: Vec<String>,
-    /// A parameter (repeatable): numbers and booleans as such, else text
+    /// A parameter that the task declares, or that a placeholder `{{K}}` names (repeatable)
     #[arg(short, long = "param", value_name = "K=V")]
     params: Vec<String>,
     /// A label (repeatable)
@@ -36,10 +36,10 @@ pub(super) struct SubmitArguments {
     /// What the job carries with it
     #[arg(long, value_name = "JSON")]
     data: Option<String>,
-    /// The higher goes first, then the lower id
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
-    priority: i64,
-    /// The work directory, relative, inside FOLDER/jobs [default: the job's own]
+    /// The higher goes first, then the lower id [default: the task's]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    priority: Option<i64>,
+    /// The work directory, relative, inside FOLDER/jobs; may hold placeholders [default: the task's]
     #[arg(long, value_name = "DIR")]
     workdir: Option<String>,
     /// Not before this time: `+10m`, `tomorrow 9:00`, RFC 3339
@@ -51,7 +51,8 @@ pub(super) struct SubmitArguments {
     /// The name of the run of a study that it belongs to
     #[arg(long, value_name = "NAME")]
     run_name: Option<String>,
-    /// One job for each line of a file (`-` is standard input): parameter `line`, or the last argument
+    /// One job for each line of a file (`-` is standard input): parameter `line`, or the last argument where the task has
+    /// no such parameter
     #[arg(long, value_name = "FILE")]
     each_line: Option<PathBuf>,
     /// Keep no output
@@ -98,10 +99,10 @@ fn ad_hoc(words: &[String]) -> Result<Task, Failure> {
 }
 
 fn order(typed: &SubmitArguments) -> Result<Order, Failure> {
-    let mut params = Map::new();
+    let mut params = BTreeMap::new();
     for given in &typed.params {
         let (key, value) = pair("--param", given)?;
-        params.insert(key.to_owned(), undeclared(value));
+        params.insert(key.to_owned(), Given::Text(value.to_owned()));
     }
     let mut tags = BTreeMap::new();
     for given in &typed.tag {
@@ -115,6 +116,7 @@ fn order(typed: &SubmitArguments) -> Result<Order, Failure> {
         typed.not_before.as_deref().map(|text| super::next::moment("--not-before", text, now)).transpose()?;
     Ok(Order {
         params,
+        line: None,
         tags,
         data,
         parents: typed.after.iter().map(|text| parent(text)).collect::<Result<_, _>>()?,
@@ -125,14 +127,6 @@ fn order(typed: &SubmitArguments) -> Result<Order, Failure> {
         held: typed.hold,
         keeps_output: !typed.no_output,
     })
-}
-
-/// A number or a boolean where it parses as one, else text.
-fn undeclared(value: &str) -> Value {
-    match serde_json::from_str(value) {
-        Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
-        Ok(_) | Err(_) => Value::String(value.to_owned()),
-    }
 }
 
 fn pair<'a>(flag: &str, given: &'a str) -> Result<(&'a str, &'a str), Failure> {
@@ -157,10 +151,5 @@ fn each_line(file: &std::path::Path, order: &Order) -> Result<Vec<Order>, Failur
             .map_err(|error| Failure::input(format!("--each-line: cannot read `{}`: {error}", file.display())))?;
         text.lines().map(str::to_owned).collect()
     };
-    let of = |line: String| {
-        let mut order = order.clone();
-        order.params.insert("line".to_owned(), Value::String(line));
-        order
-    };
-    Ok(lines.into_iter().map(of).collect())
+    Ok(lines.into_iter().map(|line| Order { line: Some(line), ..order.clone() }).collect())
 }

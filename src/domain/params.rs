@@ -1,7 +1,8 @@
 //! Parameters: what a task's jobs may be given, the values that they are given, and where those go.
 //!
 //! In reading order: a task declares parameters and uses them in placeholders, which makes the ones it takes
-//! ([`taken`]); values are given and typed ([`resolve`]); the task with the values in it is what is run ([`render`]).
+//! ([`taken`]); values are given and typed ([`resolve`]); the task with the values in it is what is run ([`render`],
+//! for a job [`of_job`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,11 +14,13 @@ use thiserror::Error;
 use super::suggest::nearest;
 use super::task::{Program, Task};
 
+mod job;
 mod render;
 mod shell;
 pub mod template;
 mod typed;
 
+pub use job::{LINE, line, of_job, with_line};
 pub use render::{RenderError, RenderProblem, render};
 pub use shell::check as check_line;
 pub use typed::{Given, Kind, ValueError, plain_text};
@@ -131,6 +134,22 @@ impl ParamError {
             Self::Value { error, .. } => error.hint(),
         }
     }
+
+    /// The way out for whoever makes a job and so gives values; `of_task` unless it is one of a command of its own.
+    pub fn hint_to_giver(&self, of_task: bool) -> String {
+        match self {
+            Self::Missing { name, .. } => format!("give it with `-p {name}=…`"),
+            Self::Unknown { name, known } if known.is_empty() && !of_task => {
+                format!("write `{{{{{name}}}}}` where it is to stand in the command")
+            }
+            Self::Unknown { .. } | Self::Value { .. } => self.hint(),
+        }
+    }
+}
+
+/// What is wrong with all of the values, in one sentence.
+pub fn all(errors: &[ParamError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn quoted(names: &[String]) -> String {

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::domain::lifecycle::IllegalMove;
 use crate::domain::name::{JobId, TaskName};
-use crate::domain::params::{ParamError, RenderError};
+use crate::domain::params::{self, ParamError, RenderError};
 use crate::domain::resources::NeverFits;
 use crate::domain::schedule::ScheduleError;
 use crate::domain::selection::SelectionError;
@@ -21,6 +21,8 @@ use crate::process::tail::TailError;
 use crate::registry::file::FileError;
 use crate::registry::{EditError, Mistakes};
 use crate::store::StoreError;
+
+use super::order::OrderError;
 
 /// Why a verb failed.
 #[derive(Debug, Error)]
@@ -97,6 +99,14 @@ pub enum ExecutorError {
         /// How many there are.
         count: usize,
     },
+    /// A job cannot be made as it was asked for; none was.
+    #[error("cannot submit {}", named(task.as_ref()))]
+    Order {
+        /// Its task; none for a command of its own.
+        task: Option<TaskName>,
+        /// Why.
+        source: Box<OrderError>,
+    },
     /// A job needs what this machine will never have.
     #[error(transparent)]
     NeverFits(#[from] NeverFits),
@@ -137,7 +147,7 @@ pub enum StartError {
     #[error(transparent)]
     EnvFile(#[from] EnvFileError),
     /// It must be given values, which a start cannot do; nothing was recorded.
-    #[error("{}", all(.0))]
+    #[error("{}", params::all(.0))]
     Values(Vec<ParamError>),
     /// Its placeholders cannot be filled in; nothing was recorded.
     #[error(transparent)]
@@ -168,8 +178,8 @@ pub enum StartError {
     },
 }
 
-fn all(errors: &[ParamError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+fn named(task: Option<&TaskName>) -> String {
+    task.map_or_else(|| "the command".to_owned(), |task| format!("`{task}`"))
 }
 
 /// A refusal with what to do about it.
@@ -248,6 +258,7 @@ impl ExecutorError {
             Self::FollowerRuns { follower, job } => vec![format!(
                 "end that first with `jobexec job kill {follower}`, or leave it alone with `jobexec job rerun --only {job}`"
             )],
+            Self::Order { task, source } => source.hints(task.is_some()),
             Self::NeverFits(error) => vec![error.hint().to_owned()],
             Self::Selection(error) => error.hints(),
             Self::NoSuchJob(_) => vec!["see `jobexec jobs` for the ids".to_owned()],

@@ -1,13 +1,13 @@
 //! submit: jobs for the queue, any number of them in one transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::domain::edge::Edge;
+use crate::domain::group::Label;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
+use crate::domain::params::Values;
 use crate::domain::resources::fits_ever;
 use crate::domain::task::Task;
 use crate::ledger::Ledger;
@@ -16,49 +16,8 @@ use crate::process::{clock, machine};
 use crate::store::queue::{self, NewQueued};
 use crate::store::{Durability, StoreError, jobs, selection};
 
+use super::order::{Order, Resolved, resolve};
 use super::{Asker, Executor, ExecutorError};
-
-/// What one job is to be.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Order {
-    /// Its parameters.
-    pub params: Map<String, Value>,
-    /// Its tags.
-    pub tags: BTreeMap<String, String>,
-    /// Its data.
-    pub data: Option<Value>,
-    /// The jobs that it waits for, and for what.
-    pub parents: Vec<(JobId, Edge)>,
-    /// The higher goes first.
-    pub priority: i64,
-    /// Its work directory, relative and inside the folder of the jobs, where that is not its own.
-    pub workdir: Option<String>,
-    /// The name of the run that it belongs to.
-    pub run_name: Option<String>,
-    /// The moment before which it is not to run.
-    pub not_before: Option<Timestamp>,
-    /// Whether it waits for its release.
-    pub held: bool,
-    /// Whether its output is kept.
-    pub keeps_output: bool,
-}
-
-impl Default for Order {
-    fn default() -> Self {
-        Self {
-            params: Map::new(),
-            tags: BTreeMap::new(),
-            data: None,
-            parents: Vec::new(),
-            priority: 0,
-            workdir: None,
-            run_name: None,
-            not_before: None,
-            held: false,
-            keeps_output: true,
-        }
-    }
-}
 
 impl Executor {
     /// Queues jobs of one definition, all or none; their ids, in order. `task` is none for a command of its own.
@@ -69,6 +28,9 @@ impl Executor {
         orders: &[Order],
         asker: &Asker,
     ) -> Result<Vec<JobId>, ExecutorError> {
+        let refused = |source| ExecutorError::Order { task: task.cloned(), source: Box::new(source) };
+        let resolved: Vec<Resolved> =
+            orders.iter().map(|order| resolve(definition, order)).collect::<Result<_, _>>().map_err(refused)?;
         let inherited = Inherited::capture().encode()?;
         let found = machine::detect();
         let (home, now) = (&self.home, clock::now());
@@ -76,7 +38,9 @@ impl Executor {
             let ledger = Ledger { tx, home, now };
             let environment = jobs::environment(tx, &inherited)?;
             let place = jobs::definition(tx, definition)?;
-            let demand = definition.resources.demand(Vec::<String>::new(), None)?;
+            let demand = definition
+                .resources
+                .demand(definition.locks.iter().map(Label::key), definition.group.as_ref().map(Label::as_str))?;
             fits_ever(&demand.need, &ledger.capacity(found)?)?;
             let need = match demand.need {
                 need if need.is_nothing() => 0,
@@ -88,8 +52,9 @@ impl Executor {
             };
             let root = asker.job.map(|job| queue::given(tx, job)).transpose()?.and_then(|given| given.root);
             let root = root.or(asker.job);
-            let submit = |order: &Order| -> Result<JobId, ExecutorError> {
-                let [params, data] = [object(&order.params), order.data.as_ref().map(Value::to_string)];
+            let submit = |(order, resolved): (&Order, &Resolved)| -> Result<JobId, ExecutorError> {
+                let params = stored(&resolved.params)?;
+                let data = order.data.as_ref().map(Value::to_string);
                 let tags = (!order.tags.is_empty()).then(|| serde_json::to_string(&order.tags)).transpose();
                 let tags = tags.map_err(|error| StoreError::Impossible(error.to_string()))?;
                 let new = NewQueued {
@@ -102,9 +67,9 @@ impl Executor {
                     tags: tags.as_deref(),
                     data: data.as_deref(),
                     run_name: order.run_name.as_deref(),
-                    workdir: order.workdir.as_deref(),
+                    workdir: resolved.workdir.as_deref(),
                     keeps_output: order.keeps_output,
-                    priority: order.priority,
+                    priority: order.priority.unwrap_or_else(|| definition.priority.into()),
                     held: order.held,
                     unmet: 0,
                     culprit: None,
@@ -117,14 +82,15 @@ impl Executor {
                 Ok(ledger.submit(&new, definition, &order.parents)?)
             };
             let names: BTreeSet<&str> =
-                orders.iter().flat_map(|order| order.params.keys().map(String::as_str)).collect();
+                resolved.iter().flat_map(|resolved| resolved.params.keys().map(String::as_str)).collect();
             selection::know_params(tx, names.into_iter())?;
-            orders.iter().map(submit).collect()
+            orders.iter().zip(&resolved).map(submit).collect()
         })
     }
 }
 
-/// An object as it is stored: not at all where it is empty.
-fn object(map: &Map<String, Value>) -> Option<String> {
-    (!map.is_empty()).then(|| Value::Object(map.clone()).to_string())
+/// Values as they are stored: not at all where there are none.
+fn stored(values: &Values) -> Result<Option<String>, StoreError> {
+    let text = (!values.is_empty()).then(|| serde_json::to_string(values)).transpose();
+    text.map_err(|error| StoreError::Impossible(error.to_string()))
 }

@@ -200,6 +200,9 @@ impl Ledger<'_> {
     pub fn capacity(&self, found: Found) -> Result<Capacity, LedgerError> {
         let settings = cache::settings(self.tx)?;
         let mut capacity = Capacity::new(&settings.machine, found);
+        for (group, said) in &settings.groups {
+            capacity.limit_group(group, said.parallel);
+        }
         for (group, _) in queue::paused_groups(self.tx)? {
             capacity.pause_group(&group);
         }

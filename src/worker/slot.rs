@@ -3,6 +3,7 @@
 //! One transaction records the end of one job and claims the next. What happens in between stands in the slot's record,
 //! which is not begun anew before the end that it tells of has been committed.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -18,6 +19,7 @@ use crate::domain::causes::in_one_line;
 use crate::domain::evidence::{Ended, Entry, Place, Record};
 use crate::domain::name::RunId;
 use crate::domain::outcome::Outcome;
+use crate::domain::params::{self, Values};
 use crate::domain::resources::Found;
 use crate::domain::task::{Program, Task};
 use crate::home::Home;
@@ -222,6 +224,9 @@ impl Slot {
         let ours = |error: &dyn std::error::Error| in_one_line(error);
         self.write(record, Entry::Prepared { run, place: self.here.clone() })?;
         let task = self.definition(claimed.job.definition).map_err(|error| ours(&error))?;
+        let values = claimed.given.params.as_deref().map(serde_json::from_str).transpose();
+        let values: Values = values.map_err(|error| ours(&error))?.unwrap_or_default();
+        let task = params::of_job(&task, &values).map_err(|error| ours(&error))?;
         let directory = self.home.job_directory(claimed.job.id);
         let workdir = claimed.given.workdir.as_ref().map(|path| self.home.jobs().join(path));
         let around = self.surroundings(claimed.job.environment).map_err(|error| ours(&error))?;
@@ -230,7 +235,7 @@ impl Slot {
             Some(kind) => {
                 let place = workdir.as_ref().unwrap_or(&directory);
                 make_directory(place)?;
-                Rc::new(as_hook(&task, kind, place))
+                Cow::Owned(as_hook(&task, kind, place))
             }
             None => task,
         };

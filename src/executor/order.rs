@@ -1,0 +1,205 @@
+//! What a job is to be, as it is asked for, and what comes of that with its task: values, and where it runs.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::domain::edge::Edge;
+use crate::domain::inside::{self, InsideError};
+use crate::domain::name::JobId;
+use crate::domain::params::{self, Given, ParamError, RenderError, Values};
+use crate::domain::task::Task;
+
+/// What one job is to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// Its parameters.
+    pub params: BTreeMap<String, Given>,
+    /// The line of a file that it is made for: its parameter `line`, or its last argument.
+    pub line: Option<String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Its data.
+    pub data: Option<Value>,
+    /// The jobs that it waits for, and for what.
+    pub parents: Vec<(JobId, Edge)>,
+    /// The higher goes first; unset, the task's.
+    pub priority: Option<i64>,
+    /// Its work directory, relative and inside the folder of the jobs; may hold placeholders. Unset, the task's.
+    pub workdir: Option<String>,
+    /// The name of the run that it belongs to.
+    pub run_name: Option<String>,
+    /// The moment before which it is not to run.
+    pub not_before: Option<Timestamp>,
+    /// Whether it waits for its release.
+    pub held: bool,
+    /// Whether its output is kept.
+    pub keeps_output: bool,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self {
+            params: BTreeMap::new(),
+            line: None,
+            tags: BTreeMap::new(),
+            data: None,
+            parents: Vec::new(),
+            priority: None,
+            workdir: None,
+            run_name: None,
+            not_before: None,
+            held: false,
+            keeps_output: true,
+        }
+    }
+}
+
+/// Why a job cannot be made as it was asked for.
+#[derive(Debug, Error)]
+pub enum OrderError {
+    /// The values that were given do not fit.
+    #[error("{}", params::all(.0))]
+    Values(Vec<ParamError>),
+    /// They cannot stand where they belong.
+    #[error(transparent)]
+    Fill(#[from] RenderError),
+    /// Its work directory may lie anywhere.
+    #[error("its work directory: {0}")]
+    Workdir(#[from] InsideError),
+    /// The parameter of the line was given too.
+    #[error("parameter `{}` is what each line gives, and is given besides", params::LINE)]
+    LineTwice,
+    /// A line for the shell has no arguments.
+    #[error("its shell line does not say where the line of the file goes")]
+    NoPlaceForLine,
+}
+
+impl OrderError {
+    /// The ways out; `of_task` unless it is about a command of its own.
+    pub fn hints(&self, of_task: bool) -> Vec<String> {
+        match self {
+            Self::Values(errors) => errors.iter().map(|error| error.hint_to_giver(of_task)).collect(),
+            Self::Fill(error) => vec![error.hint()],
+            Self::Workdir(error) => vec![error.hint().to_owned()],
+            Self::LineTwice => vec![format!("leave `-p {}=…` out", params::LINE)],
+            Self::NoPlaceForLine => vec!["write `{{line}}` into it, where a word may stand".to_owned()],
+        }
+    }
+}
+
+/// What comes of an order with its task.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    /// The values of its parameters.
+    pub(super) params: Values,
+    /// Where it runs, inside of the folder of the jobs; none for the task's own directory.
+    pub(super) workdir: Option<String>,
+}
+
+/// Finds out what a job's values are, and makes sure that it can be run with them as far as they matter.
+pub(super) fn resolve(definition: &Task, order: &Order) -> Result<Resolved, OrderError> {
+    let mut task = Cow::Borrowed(definition);
+    let mut given = Cow::Borrowed(&order.params);
+    if order.line.is_some() {
+        task = params::with_line(definition).ok_or(OrderError::NoPlaceForLine)?;
+    }
+    if let Some(workdir) = &order.workdir {
+        task.to_mut().workdir = Some(workdir.clone());
+    }
+    let mut taken = params::taken(&task);
+    if let Some(line) = &order.line {
+        let line = params::line(line, taken.entry(params::LINE.to_owned()).or_default());
+        if given.to_mut().insert(params::LINE.to_owned(), line).is_some() {
+            return Err(OrderError::LineTwice);
+        }
+    }
+    let values = params::resolve(&taken, &given).map_err(OrderError::Values)?;
+    let rendered = params::render(&task, &values)?;
+    let workdir = rendered.workdir.as_deref().map(inside::work_directory).transpose()?;
+    Ok(Resolved { params: values, workdir })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::name::TaskName;
+    use crate::domain::params::{Kind, Need, Param};
+    use crate::domain::task::Program;
+
+    fn task(program: Program) -> Task {
+        Task::new(TaskName::parse("t").unwrap(), program, "/".into())
+    }
+
+    fn command(words: &[&str]) -> Task {
+        task(Program::Command(words.iter().map(|word| (*word).to_owned()).collect()))
+    }
+
+    fn order(params: &[(&str, &str)]) -> Order {
+        let given = |(name, text): &(&str, &str)| ((*name).to_owned(), Given::Text((*text).to_owned()));
+        Order { params: params.iter().map(given).collect(), ..Order::default() }
+    }
+
+    #[track_caller]
+    fn runs(task: &Task, order: &Order, expected: &[&str]) {
+        let resolved = resolve(task, order).unwrap();
+        let run = params::of_job(task, &resolved.params).unwrap();
+        let Program::Command(words) = &run.program else { panic!("{run:?}") };
+        assert_eq!(words.iter().chain(&run.args).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn what_is_run_has_the_values() {
+        runs(&command(&["echo", "a{{x}}"]), &order(&[("x", "b c")]), &["echo", "ab c"]);
+        runs(&command(&["echo", "{{{{x}}"]), &order(&[]), &["echo", "{{x}}"]);
+    }
+
+    #[test]
+    fn a_line_arrives_to_the_byte_unless_it_has_a_type() {
+        let with = |line: &str| Order { line: Some(line.to_owned()), ..Order::default() };
+        for line in ["1.50", "true", " a  b", "", "{{x}}", "007"] {
+            runs(&command(&["echo"]), &with(line), &["echo", line]);
+            runs(&command(&["echo", "{{line}}", "z"]), &with(line), &["echo", line, "z"]);
+        }
+        let mut typed = command(&["echo"]);
+        typed.params.insert("line".to_owned(), Param { kind: Some(Kind::Int), ..Default::default() });
+        assert_eq!(resolve(&typed, &with("7")).unwrap().params["line"], json!(7));
+        runs(&typed, &with("7"), &["echo"]);
+        assert!(matches!(resolve(&typed, &with("x")), Err(OrderError::Values(_))));
+        let twice = Order { line: Some("x".into()), ..order(&[("line", "y")]) };
+        assert!(matches!(resolve(&command(&["echo"]), &twice), Err(OrderError::LineTwice)));
+        let shell = task(Program::Shell("wc -l".into()));
+        assert!(matches!(resolve(&shell, &with("x")), Err(OrderError::NoPlaceForLine)));
+    }
+
+    #[test]
+    fn the_work_directory_is_the_orders_or_the_tasks_and_stays_inside() {
+        let mut task = command(&["echo"]);
+        task.workdir = Some("w/{{x}}".to_owned());
+        assert_eq!(resolve(&task, &order(&[("x", "1")])).unwrap().workdir.as_deref(), Some("w/1"));
+        assert!(matches!(resolve(&task, &order(&[("x", "../..")])), Err(OrderError::Fill(_))));
+        let other = |workdir: &str| Order { workdir: Some(workdir.to_owned()), ..Order::default() };
+        assert_eq!(resolve(&task, &other("./a//b")).unwrap().workdir.as_deref(), Some("a/b"));
+        for wrong in ["/a", "..", "7", ""] {
+            assert!(matches!(resolve(&task, &other(wrong)), Err(OrderError::Workdir(_))), "{wrong}");
+        }
+        runs(&task, &other("a"), &["echo"]);
+        let lined = Order { line: Some("b".to_owned()), ..other("w/{{line}}") };
+        assert_eq!(resolve(&task, &lined).unwrap().workdir.as_deref(), Some("w/b"));
+        runs(&task, &lined, &["echo", "b"]);
+    }
+
+    #[test]
+    fn a_default_that_has_come_since_holds() {
+        let mut task = command(&["echo", "{{x}}"]);
+        assert!(params::of_job(&task, &Values::new()).is_err());
+        task.params.insert("x".to_owned(), Param { need: Need::Default(json!(4)), ..Default::default() });
+        let run = params::of_job(&task, &Values::new()).unwrap();
+        assert_eq!(run.program, Program::Command(vec!["echo".into(), "4".into()]));
+    }
+}

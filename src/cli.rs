@@ -7,6 +7,7 @@ mod define;
 mod explain;
 mod failure;
 mod fields;
+mod group;
 mod history;
 mod job;
 mod jobs;
@@ -64,6 +65,7 @@ fn dispatch(context: &mut Context, verb: Option<Verb>) -> Result<u8, Failure> {
         Verb::Restart { names } => run::restart(context, &names),
         Verb::Jobs(arguments) => jobs::jobs(context, &arguments),
         Verb::Job { what } => job::job(context, &what),
+        Verb::Group { what } => group::group(context, &what),
         Verb::Wait(arguments) => wait::wait(context, &arguments),
         Verb::Submit(arguments) => submit::submit(context, &arguments),
         Verb::KeepRestarting(arguments) => keep::keep_restarting(context, &arguments),

@@ -52,13 +52,13 @@ pub use explain::Explanation;
 pub use fire::Fired;
 pub use history::{Attempt, Past};
 pub use import::Found;
-pub use jobs::{Did, JobAnswers};
+pub use jobs::{Did, JobAnswers, Update};
 pub use journal::{Journal, Line};
 pub use night::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
 };
 pub use order::{Order, OrderError};
-pub use select::{Job, Which};
+pub use select::{GroupStatus, Job, Which};
 pub use slots::{Ahead, SlotWorker};
 pub use start::Started;
 pub use status::TaskStatus;

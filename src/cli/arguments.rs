@@ -8,6 +8,7 @@ use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parse
 use clap_complete::Shell;
 
 use super::fields::Fields;
+use super::group::GroupVerb;
 use super::job::JobVerb;
 use super::jobs::JobsArguments;
 use super::submit::SubmitArguments;
@@ -161,6 +162,12 @@ pub(super) enum Verb {
         /// What
         #[command(subcommand)]
         what: JobVerb,
+    },
+    /// Groups of jobs with a limit of their own: list, pause, resume
+    Group {
+        /// What
+        #[command(subcommand)]
+        what: GroupVerb,
     },
     /// Wait until jobs have succeeded, or one has failed (exit 1)
     Wait(WaitArguments),

@@ -5,8 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::domain::lifecycle::State;
 use crate::domain::name::JobId;
-use crate::executor::{Did, Executor, Output, Rerun, Stopped};
+use crate::executor::{Did, Executor, Output, Rerun, Stopped, Update};
 use crate::report;
 use crate::report::page::Page;
 
@@ -50,10 +51,37 @@ pub(super) enum JobVerb {
         /// The job
         id: i64,
     },
-    /// Print a job's data
+    /// Print a job's data, or change one key of it
     Data {
-        /// The job
-        id: i64,
+        /// The job [default: in a script, its own]
+        id: Option<i64>,
+        /// Set a key of the data (repeatable)
+        #[arg(long, value_name = "KEY=JSON")]
+        set: Vec<String>,
+    },
+    /// Decide in a hook what becomes of its job; by hand, run an ended job again alone, or cancel one
+    SetState {
+        /// `RESTART_READY`, `FAILED` or `CANCELLED`
+        state: String,
+        /// The job [default: in a script, its own]
+        id: Option<i64>,
+        /// Why
+        #[arg(short, long, value_name = "REASON")]
+        message: Option<String>,
+    },
+    /// Change what jobs carry with them
+    Update {
+        #[command(flatten)]
+        named: Named,
+        /// The data, replaced as a whole
+        #[arg(long, value_name = "JSON")]
+        data: Option<String>,
+        /// A label (repeatable)
+        #[arg(long, value_name = "K=V")]
+        tag: Vec<String>,
+        /// The higher goes first
+        #[arg(long, value_name = "N", allow_negative_numbers = true)]
+        priority: Option<i64>,
     },
     /// Print a job's work directory
     Workdir {
@@ -96,7 +124,17 @@ pub(super) fn job(context: &mut Context, verb: &JobVerb) -> Result<u8, Failure> 
         JobVerb::Events { id } => events(context, JobId(*id)),
         JobVerb::Parents { id } => related(context, JobId(*id), true),
         JobVerb::Children { id } => related(context, JobId(*id), false),
-        JobVerb::Data { id } => data(context, JobId(*id)),
+        JobVerb::Data { id, set } => data(context, *id, set),
+        JobVerb::SetState { state, id, message } => set_state(context, state, *id, message.as_deref()),
+        JobVerb::Update { named, data, tag, priority } => {
+            let mut update = Update { priority: *priority, ..Update::default() };
+            update.data = data.as_deref().map(|text| json_of("--data", text)).transpose()?;
+            for given in tag {
+                let (key, value) = super::submit::pair("--tag", given)?;
+                update.tags.insert(key.to_owned(), value.to_owned());
+            }
+            change(context, named, "update", |executor, ids, asker| executor.update(ids, &update, asker))
+        }
         JobVerb::Workdir { id } => workdir(context, JobId(*id)),
         JobVerb::Log { id, run } => log(context, JobId(*id), *run),
         JobVerb::Cancel(named) => change(context, named, "cancel", Executor::cancel_jobs),
@@ -178,7 +216,44 @@ fn related(context: &mut Context, id: JobId, parents: bool) -> Result<u8, Failur
     Ok(0)
 }
 
-fn data(context: &mut Context, id: JobId) -> Result<u8, Failure> {
+/// The job that is meant: in a script its own, where none is named.
+fn own(context: &Context, id: Option<i64>) -> Result<JobId, Failure> {
+    let own = id.map(JobId).or(context.asker()?.job);
+    own.ok_or_else(|| Failure::input("name a job: only in a script of a job it is clear which is meant".to_owned()))
+}
+
+fn json_of(flag: &str, text: &str) -> Result<Value, Failure> {
+    serde_json::from_str(text).map_err(|error| Failure::input(format!("{flag}: `{text}` is no JSON: {error}")))
+}
+
+fn set_state(context: &mut Context, state: &str, id: Option<i64>, message: Option<&str>) -> Result<u8, Failure> {
+    let id = own(context, id)?;
+    let wanted = State::parse(&state.to_ascii_uppercase());
+    let wanted = wanted.filter(|state| matches!(state, State::RestartReady | State::Failed | State::Cancelled));
+    let wanted =
+        wanted.ok_or_else(|| Failure::input(format!("`{state}` is not one of RESTART_READY, FAILED and CANCELLED")))?;
+    let asker = context.asker()?;
+    match context.executor()?.set_state(id, wanted, message, &asker)? {
+        Did::Done(_) | Did::Already(_) => Ok(0),
+        Did::Refused(state, why) => {
+            warn(&format!("{id} is {state}: {why}"));
+            Ok(REFUSED)
+        }
+    }
+}
+
+fn data(context: &mut Context, id: Option<i64>, set: &[String]) -> Result<u8, Failure> {
+    let id = own(context, id)?;
+    if !set.is_empty() {
+        let mut update = Update::default();
+        for given in set {
+            let (key, value) = super::submit::pair("--set", given)?;
+            update.set.insert(key.to_owned(), json_of("--set", value)?);
+        }
+        let asker = context.asker()?;
+        context.executor()?.update(&[id], &update, &asker)?;
+        return Ok(0);
+    }
     let executor = look(context, id)?;
     let data = executor.job(id)?.given.data;
     let value = data.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);

@@ -129,7 +129,7 @@ fn order(typed: &SubmitArguments) -> Result<Order, Failure> {
     })
 }
 
-fn pair<'a>(flag: &str, given: &'a str) -> Result<(&'a str, &'a str), Failure> {
+pub(super) fn pair<'a>(flag: &str, given: &'a str) -> Result<(&'a str, &'a str), Failure> {
     let split = given.split_once('=').filter(|(key, _)| !key.is_empty());
     split.ok_or_else(|| Failure::input(format!("{flag}: `{given}` is not `NAME=value`")))
 }

@@ -1,14 +1,19 @@
 //! What can be done with jobs of the queue: hold, release, cancel, kill, run again.
 
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
 use crate::domain::lifecycle::{Input, State};
 use crate::domain::name::{JobId, TaskName};
 use crate::ledger::Ledger;
 use crate::ledger::followers::Again;
+use crate::ledger::hooks::{Decision, hook_of};
 use crate::process::asking::Interrupts;
 use crate::process::clock;
 use crate::process::record;
 use crate::store::jobs::{self, Door, JobRow};
-use crate::store::{Durability, events, queue, runs};
+use crate::store::{Durability, StoreError, events, queue, runs};
 
 use super::definitions::Definitions;
 use super::stop::{Stopped, Target};
@@ -23,6 +28,19 @@ pub enum Did {
     Already(State),
     /// It cannot be done in this state, for this reason.
     Refused(State, &'static str),
+}
+
+/// What is to be changed of a job.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Update {
+    /// Its data, replaced as a whole.
+    pub data: Option<Value>,
+    /// Single keys of its data.
+    pub set: Map<String, Value>,
+    /// Further tags, or other values of them.
+    pub tags: BTreeMap<String, String>,
+    /// Its priority.
+    pub priority: Option<i64>,
 }
 
 /// The answer for each job.
@@ -100,6 +118,94 @@ impl Executor {
             }
             let job = ledger.job_row(job.id)?;
             Ok(Did::Done(ledger.rerun(&job, how, &asker.name)?))
+        })
+    }
+
+    /// Records what a hook decides about its job, or does by hand what that would do: `RESTART_READY` runs an ended job
+    /// again and nothing else, `FAILED` and `CANCELLED` end one that waits for a hook or to be run.
+    pub fn set_state(
+        &mut self,
+        id: JobId,
+        state: State,
+        message: Option<&str>,
+        asker: &Asker,
+    ) -> Result<Did, ExecutorError> {
+        let decided = Decision { state, message: message.map(str::to_owned) };
+        let decided = serde_json::to_string(&decided).map_err(|error| StoreError::Impossible(error.to_string()))?;
+        let answers = self.change_each(&[id], |ledger, job| {
+            let runs = runs::unfinished_of_job(ledger.tx, job.id)?;
+            if hook_of(job.state).is_some() && matches!(state, State::RestartReady | State::Failed) {
+                queue::decide(ledger.tx, job.id, Some(&decided))?;
+                ledger.note(job, "hook_decided", asker)?;
+                return Ok(Did::Done(job.state));
+            }
+            if state == State::RestartReady && job.state.is_end() {
+                let how = Again { only: true, clean: false };
+                return Ok(Did::Done(ledger.rerun(job, how, &asker.name)?));
+            }
+            if state == State::Cancelled && !job.state.is_end() && runs.is_none() {
+                let reason = message.map_or_else(|| format!("cancelled by {}", asker.name), str::to_owned);
+                let state = ledger.advance(job, Input::Cancelled, "cancelled", &reason)?;
+                ledger.tell_children(job.id, state)?;
+                return Ok(Did::Done(state));
+            }
+            Ok(Did::Refused(job.state, "it cannot be moved there from here"))
+        })?;
+        Ok(answers.into_iter().next().map_or(Did::Already(state), |(_, did)| did))
+    }
+
+    /// Changes what jobs carry with them. Those that do not wait any more take another priority all the same, for the
+    /// next time.
+    pub fn update(&mut self, ids: &[JobId], update: &Update, asker: &Asker) -> Result<JobAnswers, ExecutorError> {
+        self.change_each(ids, |ledger, job| {
+            let tx = ledger.tx;
+            if let Some(data) = &update.data {
+                queue::set_data(tx, job.id, Some(&data.to_string()))?;
+            }
+            if !update.set.is_empty() {
+                let data = queue::given(tx, job.id)?.data;
+                let data = data.map_or(Ok(Value::Null), |text| serde_json::from_str(&text));
+                let mut map = match data.map_err(|error| StoreError::Impossible(error.to_string()))? {
+                    Value::Object(map) => map,
+                    Value::Null => Map::new(),
+                    Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                        return Ok(Did::Refused(job.state, "its data is no object, so it has no keys"));
+                    }
+                };
+                map.extend(update.set.clone());
+                queue::set_data(tx, job.id, Some(&Value::Object(map).to_string()))?;
+            }
+            if !update.tags.is_empty() {
+                let tags = queue::given(tx, job.id)?.tags;
+                let mut tags: Map<String, Value> =
+                    tags.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+                tags.extend(update.tags.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))));
+                queue::set_tags(tx, job.id, Some(&Value::Object(tags).to_string()))?;
+            }
+            if let Some(priority) = update.priority {
+                queue::set_priority(tx, job.id, priority)?;
+            }
+            ledger.note(job, "updated", asker)?;
+            Ok(Did::Done(job.state))
+        })
+    }
+
+    /// Pauses a group or lets it go on; whether that was anything new.
+    pub fn pause_group(&mut self, name: &str, paused: bool, asker: &Asker) -> Result<bool, ExecutorError> {
+        let now = clock::now();
+        self.store.write(Durability::Flushed, |tx| -> Result<bool, ExecutorError> {
+            let changed = queue::pause_group(tx, name, paused, &asker.name, now)?;
+            if changed {
+                let event = events::NewEvent {
+                    job: None,
+                    task: None,
+                    states: None,
+                    cause: if paused { "group_paused" } else { "group_resumed" },
+                    data: serde_json::json!({ "group": name, "by": asker.name }),
+                };
+                events::record(tx, &event, now)?;
+            }
+            Ok(changed)
         })
     }
 

@@ -1,9 +1,12 @@
 //! Jobs looked at: selected, in an order, each with what was given to it.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZone;
 
 use crate::domain::lifecycle::State;
 use crate::domain::name::JobId;
+use crate::domain::resources::Holds;
 use crate::domain::selection::{Order, Scope, Selection};
 use crate::process::clock;
 use crate::store::events::{self, Event};
@@ -12,7 +15,7 @@ use crate::store::queue::{self, EdgeRow, Given};
 use crate::store::runs::{self, RunRow};
 use crate::store::selection;
 
-use super::{Executor, ExecutorError};
+use super::{Definitions, Executor, ExecutorError};
 
 /// Which jobs are meant, as it was typed.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +39,42 @@ pub struct Job {
     pub parents: Vec<EdgeRow>,
 }
 
+/// A group as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: String,
+    /// How many of its jobs may run at a time; unset, any number.
+    pub parallel: Option<u32>,
+    /// How many do.
+    pub running: usize,
+    /// Who has paused it.
+    pub paused_by: Option<String>,
+}
+
 impl Executor {
+    /// The groups that have a limit, or are paused, or of which jobs run, by name.
+    pub fn groups(&self, definitions: &Definitions) -> Result<Vec<GroupStatus>, ExecutorError> {
+        let mut groups: BTreeMap<String, GroupStatus> = BTreeMap::new();
+        let of = |name: &str| -> GroupStatus {
+            GroupStatus { name: name.to_owned(), parallel: None, running: 0, paused_by: None }
+        };
+        for (key, group) in &definitions.settings.groups {
+            let status = GroupStatus { name: group.name.to_string(), parallel: Some(group.parallel), ..of(key) };
+            groups.insert(key.clone(), status);
+        }
+        for (name, by) in queue::paused_groups(self.store.reader())? {
+            groups.entry(name.to_lowercase()).or_insert_with(|| of(&name)).paused_by = Some(by);
+        }
+        for (_, _, holds) in queue::holders(self.store.reader())? {
+            let holds: Option<Holds> = holds.and_then(|holds| serde_json::from_str(&holds).ok());
+            if let Some(name) = holds.and_then(|holds| holds.group) {
+                groups.entry(name.to_lowercase()).or_insert_with(|| of(&name)).running += 1;
+            }
+        }
+        Ok(groups.into_values().collect())
+    }
+
     /// Reads a selection of jobs.
     pub fn selection(&self, text: &str) -> Result<Selection, ExecutorError> {
         if text.trim().is_empty() {

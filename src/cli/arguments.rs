@@ -227,9 +227,9 @@ pub(super) enum Verb {
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
     },
-    /// Say in one sentence why a task runs or does not
+    /// Say in one sentence why a task or a job runs or does not
     Explain {
-        /// The task
+        /// The task, or the id of a job
         name: String,
     },
     /// Have systemd run the supervisor, from boot on

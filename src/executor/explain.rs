@@ -1,5 +1,7 @@
 //! explain: one sentence that says why a task is in the state it is in, and what would change that.
 
+mod job;
+
 use std::time::Duration;
 
 use jiff::Timestamp;

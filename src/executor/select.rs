@@ -1,13 +1,16 @@
 //! Jobs looked at: selected, in an order, each with what was given to it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
 use crate::domain::lifecycle::State;
 use crate::domain::name::JobId;
+use crate::domain::params;
 use crate::domain::resources::Holds;
 use crate::domain::selection::{Order, Scope, Selection};
+use crate::domain::task::Task;
 use crate::process::clock;
 use crate::store::events::{self, Event};
 use crate::store::jobs::{self, JobRow};
@@ -138,9 +141,12 @@ impl Executor {
         Ok(events::of_job(self.store.reader(), id)?)
     }
 
-    /// The task of a job as it is called, and the definition that it follows.
-    pub fn definition_of_job(&self, job: &Job) -> Result<crate::domain::task::Task, ExecutorError> {
-        Ok(jobs::definition_of(self.store.reader(), &job.row)?)
+    /// The definition that a job follows, with the values of its parameters as far as they can be filled in.
+    pub fn definition_of_job(&self, job: &Job) -> Result<Task, ExecutorError> {
+        let task = jobs::definition_of(self.store.reader(), &job.row)?;
+        let values = job.given.params.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let filled = params::of_job(&task, &values).ok().map(Cow::into_owned);
+        Ok(filled.unwrap_or(task))
     }
 
     /// The directory that a job works in, or that is its own.

@@ -145,6 +145,18 @@ pub fn heads(connection: &Connection) -> Result<Vec<Head>, StoreError> {
     }
 }
 
+/// How many runnable jobs go before a job of this priority and id.
+pub fn count_before(connection: &Connection, priority: i64, job: JobId) -> Result<u64, StoreError> {
+    let sql = format!(
+        "SELECT count(*) FROM jobs INDEXED BY jobs_runnable
+         WHERE {RUNNABLE} AND (priority > ?1 OR (priority = ?1 AND id < ?2))"
+    );
+    connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.query_row((priority, job.0), |row| row.get(0)))
+        .map_err(StoreError::sql("look at the queue"))
+}
+
 /// Makes those jobs runnable whose time has come; how many.
 pub fn promote(tx: &Connection, now: Timestamp) -> Result<usize, StoreError> {
     let sql = "UPDATE jobs SET not_before = NULL WHERE door = 'queue' AND not_before <= ?1";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::executor::Job;
+use crate::executor::{Explanation, Job};
 use crate::store::events::Event;
 use crate::store::runs::RunRow;
 
@@ -40,6 +40,16 @@ pub fn job(job: &Job) -> Value {
         "created": moment(row.created),
         "started": given.started.map(moment),
         "ended": row.ended.map(moment),
+    })
+}
+
+/// Why a job is in its state.
+pub fn explanation(job: &Job, explanation: &Explanation) -> Value {
+    json!({
+        "id": job.row.id,
+        "state": job.row.state,
+        "reason": explanation.sentence,
+        "hints": explanation.hints,
     })
 }
 

@@ -1,0 +1,164 @@
+//! explain ID: one sentence that names the first condition that a job does not meet.
+
+use jiff::Timestamp;
+
+use crate::domain::amount::print_roughly;
+use crate::domain::edge::Edge;
+use crate::domain::lifecycle::State;
+use crate::domain::name::JobId;
+use crate::domain::resources::{self, obstacle_in_queue};
+use crate::executor::Job;
+use crate::ledger::Ledger;
+use crate::process::{clock, machine};
+use crate::store::jobs::Door;
+use crate::store::runs::RunRow;
+use crate::store::{queue, runs, supervisor};
+
+use super::{Executor, ExecutorError, Explanation};
+
+impl Executor {
+    /// Explains the state of a job.
+    pub fn explain_job(&self, id: JobId) -> Result<(Job, Explanation), ExecutorError> {
+        let job = self.job(id)?;
+        let run = runs::unfinished_of_job(self.store.reader(), id)?;
+        let mut hints = Vec::new();
+        let why = match job.row.state {
+            State::Created if job.row.held => {
+                hints.push(format!("let it go with `jobexec job release {id}`"));
+                "is held".to_owned()
+            }
+            State::Created => "has not been looked at yet".to_owned(),
+            State::AwaitingParents => self.waits_for(&job)?,
+            State::Blocked => self.blocked(&job, &mut hints)?,
+            State::Ready => beside(run.as_ref(), "its inputs are being brought", "waits for its inputs to be brought"),
+            State::Postprocessed => {
+                beside(run.as_ref(), "its outputs are being stored", "waits for its outputs to be stored")
+            }
+            State::StagedIn | State::RunDone | State::RunError | State::RunTimeout => match &run {
+                Some(run) => format!("has its hook {} run{}", run.kind, since(run)),
+                None => format!("waits for a slot for its hook{}", self.no_slot(&mut hints)?),
+            },
+            State::Preprocessed | State::RestartReady => self.waits_to_run(&job, &mut hints)?,
+            State::Running => format!("runs{}", run.as_ref().map(since).unwrap_or_default()),
+            State::StagedOut | State::Reset => "is on its way".to_owned(),
+            State::JobFinished => format!("has finished{}", ended(&job)),
+            State::Failed | State::Cancelled => {
+                hints.push(format!("see its output with `jobexec job log {id}`"));
+                hints.push(format!("run it again with `jobexec job rerun {id}`"));
+                let how = if job.row.state == State::Failed { "has failed" } else { "was cancelled" };
+                let reason = job.row.reason.as_deref().unwrap_or("for no reason on record");
+                format!("{how}: {reason}{}", ended(&job))
+            }
+        };
+        Ok((job, Explanation { sentence: format!("job {id} {why}"), hints }))
+    }
+
+    fn waits_for(&self, job: &Job) -> Result<String, ExecutorError> {
+        let unmet: Vec<_> = job.parents.iter().filter(|edge| !edge.met).collect();
+        let Some(first) = unmet.first() else { return Ok("is about to be looked at".to_owned()) };
+        let state = self.job(first.job)?.row.state;
+        let what = match first.kind {
+            Edge::Success => "the success",
+            Edge::End => "the end",
+            Edge::Failure => "the failure",
+        };
+        let more = match unmet.len() - 1 {
+            0 => String::new(),
+            more => format!(", and for {more} more"),
+        };
+        Ok(format!("waits for {what} of job {}, which is {state}{more}", first.job))
+    }
+
+    fn blocked(&self, job: &Job, hints: &mut Vec<String>) -> Result<String, ExecutorError> {
+        let reason = job.row.reason.clone().unwrap_or_default();
+        let Some(culprit) = job.row.culprit else { return Ok(format!("cannot run: {reason}")) };
+        if job.row.code.as_deref() == Some("not_needed") {
+            return Ok(format!("does not run: {reason}"));
+        }
+        hints.push(format!("run that again with `jobexec job rerun {culprit}`: what waits for it then goes on"));
+        let why = self.job(culprit)?.row.reason.map(|why| format!(" ({why})")).unwrap_or_default();
+        Ok(format!("cannot run: {reason}{why}"))
+    }
+
+    fn waits_to_run(&self, job: &Job, hints: &mut Vec<String>) -> Result<String, ExecutorError> {
+        let (row, id, now) = (&job.row, job.row.id, clock::now());
+        if row.door != Door::Queue {
+            return Ok("waits to be started again: `jobexec explain TASK` says when".to_owned());
+        }
+        if row.held {
+            hints.push(format!("let it go with `jobexec job release {id}`"));
+            return Ok("is held".to_owned());
+        }
+        if let Some(moment) = row.not_before.filter(|moment| *moment > now) {
+            let why = if row.attempt > 0 { "waits before it is tried again" } else { "is not to run yet" };
+            let left = std::time::Duration::try_from(moment.duration_since(now)).unwrap_or_default();
+            return Ok(format!("{why}: until {moment}, in {}", print_roughly(left)));
+        }
+        let slots = self.no_slot(hints)?;
+        let obstacle = if self.is_supervised() { self.obstacle_of(job, now)? } else { None };
+        Ok(match obstacle {
+            Some(obstacle) => format!("waits: {obstacle}"),
+            None if slots.is_empty() => "is about to run".to_owned(),
+            None => format!("waits for a slot{slots}{}", self.before(job)?),
+        })
+    }
+
+    /// What it needs besides a slot and cannot have now.
+    fn obstacle_of(&self, job: &Job, now: Timestamp) -> Result<Option<String>, ExecutorError> {
+        let ledger = Ledger { tx: self.store.reader(), home: &self.home, now };
+        let heads = queue::heads(self.store.reader())?;
+        let needs = heads.iter().map(|head| ledger.need(head.need)).collect::<Result<Vec<_>, _>>()?;
+        let asked = |(head, need): (&queue::Head, _)| {
+            let queue::Head { job, priority, runnable_since, .. } = *head;
+            resources::Head { need, priority, job, runnable_since }
+        };
+        let all: Vec<resources::Head<'_>> = heads.iter().zip(&needs).map(asked).collect();
+        let need = ledger.need(job.given.need)?;
+        let (priority, runnable_since) = (job.given.priority, job.row.created);
+        let own = resources::Head { need: &need, priority, job: job.row.id, runnable_since };
+        let capacity = ledger.capacity(machine::detect())?;
+        let obstacle = obstacle_in_queue(&own, &all, &ledger.running()?, &capacity, now);
+        Ok(obstacle.map(|obstacle| obstacle.to_string()))
+    }
+
+    /// Why there is no slot; empty where there seems to be one.
+    fn no_slot(&self, hints: &mut Vec<String>) -> Result<String, ExecutorError> {
+        if !self.is_supervised() {
+            hints.push("have queued jobs run: `jobexec keep-restarting --slots N`".to_owned());
+            return Ok(", and no supervisor is running".to_owned());
+        }
+        let slots = supervisor::last(self.store.reader())?.map_or(1, |supervisor| supervisor.slots);
+        let taken = queue::holders(self.store.reader())?;
+        if taken.len() < usize::try_from(slots).unwrap_or(usize::MAX) {
+            return Ok(String::new());
+        }
+        let jobs: Vec<String> = taken.iter().take(5).map(|(job, _, _)| job.to_string()).collect();
+        let (jobs, rest) = (jobs.join(", "), if taken.len() > 5 { ", …" } else { "" });
+        Ok(match slots {
+            1 => format!(": the one that there is runs job {jobs}"),
+            _ => format!(": all {slots} are taken by the jobs {jobs}{rest}"),
+        })
+    }
+
+    /// How many go before it.
+    fn before(&self, job: &Job) -> Result<String, ExecutorError> {
+        Ok(match queue::count_before(self.store.reader(), job.given.priority, job.row.id)? {
+            0 => "; it is next".to_owned(),
+            1 => "; 1 job goes before it".to_owned(),
+            more => format!("; {more} jobs go before it"),
+        })
+    }
+}
+
+fn beside(run: Option<&RunRow>, running: &str, waiting: &str) -> String {
+    run.map_or_else(|| waiting.to_owned(), |run| format!("does not run yet: {running}{}", since(run)))
+}
+
+fn since(run: &RunRow) -> String {
+    let slot = run.slot.map(|slot| format!(" in slot {slot}")).unwrap_or_default();
+    format!("{slot} since {}", run.started.unwrap_or(run.claimed))
+}
+
+fn ended(job: &Job) -> String {
+    job.row.ended.map(|ended| format!(" ({ended})")).unwrap_or_default()
+}

@@ -1,0 +1,3 @@
+//! Queued jobs: what they are given, and what they share.
+
+mod params;

@@ -100,6 +100,12 @@ pub(super) enum JobVerb {
     Cancel(Named),
     /// End jobs that run, and everything they started
     Kill(Named),
+    /// Put jobs first that could run: out of order, not out of rules
+    Start(Named),
+    /// Remove jobs from the record; their files stay
+    Delete(Named),
+    /// Wipe the files of jobs and hold them at their beginning
+    Reset(Named),
     /// Hold jobs back
     Hold(Named),
     /// Release jobs that are held
@@ -138,6 +144,9 @@ pub(super) fn job(context: &mut Context, verb: &JobVerb) -> Result<u8, Failure> 
         JobVerb::Workdir { id } => workdir(context, JobId(*id)),
         JobVerb::Log { id, run } => log(context, JobId(*id), *run),
         JobVerb::Cancel(named) => change(context, named, "cancel", Executor::cancel_jobs),
+        JobVerb::Start(named) => change(context, named, "put first", Executor::start_jobs),
+        JobVerb::Delete(named) => change(context, named, "delete", Executor::delete_jobs),
+        JobVerb::Reset(named) => change(context, named, "reset", Executor::reset_jobs),
         JobVerb::Hold(named) => change(context, named, "hold", Executor::hold),
         JobVerb::Release(named) => change(context, named, "release", Executor::release),
         JobVerb::Rerun { named, only, clean } => {

@@ -154,6 +154,82 @@ impl Executor {
         Ok(answers.into_iter().next().map_or(Did::Already(state), |(_, did)| did))
     }
 
+    /// Puts jobs before all others that wait, and before the moment that they wait for: out of order, not out of rules.
+    pub fn start_jobs(&mut self, ids: &[JobId], asker: &Asker) -> Result<JobAnswers, ExecutorError> {
+        self.change_each(ids, |ledger, job| {
+            if !matches!(job.state, State::Preprocessed | State::RestartReady) {
+                return Ok(Did::Refused(job.state, "only a job that could run can be put first"));
+            }
+            let highest = queue::highest_priority(ledger.tx)?.unwrap_or(0);
+            let own = queue::given(ledger.tx, job.id)?.priority;
+            queue::set_priority(ledger.tx, job.id, own.max(highest.saturating_add(1)))?;
+            queue::hold(ledger.tx, job.id, false)?;
+            queue::forget_moment(ledger.tx, job.id)?;
+            ledger.note(job, "put_first", asker)?;
+            Ok(Did::Done(job.state))
+        })
+    }
+
+    /// Removes jobs from the record; their files stay. One that runs is not, nor one that others wait for.
+    pub fn delete_jobs(&mut self, ids: &[JobId], asker: &Asker) -> Result<JobAnswers, ExecutorError> {
+        // Children first, so that a whole workflow can go at once.
+        let mut ids = ids.to_vec();
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        self.change_each(&ids, |ledger, job| {
+            if job.state == State::Running || runs::unfinished_of_job(ledger.tx, job.id)?.is_some() {
+                return Ok(Did::Refused(job.state, "it runs: `job kill` ends it"));
+            }
+            for edge in queue::children(ledger.tx, job.id)? {
+                if !ledger.job_row(edge.job)?.state.is_end() {
+                    return Ok(Did::Refused(job.state, "others wait for it: `job children` shows them"));
+                }
+            }
+            let task = queue::given(ledger.tx, job.id)?.task;
+            queue::delete(ledger.tx, job.id)?;
+            let event = events::NewEvent {
+                job: None,
+                task: task.as_deref(),
+                states: None,
+                cause: "deleted",
+                data: serde_json::json!({ "job": job.id, "by": asker.name }),
+            };
+            events::record(ledger.tx, &event, ledger.now)?;
+            Ok(Did::Done(job.state))
+        })
+    }
+
+    /// Wipes the files of jobs that do not run and holds them at their beginning; those that followed wait again.
+    pub fn reset_jobs(&mut self, ids: &[JobId], asker: &Asker) -> Result<JobAnswers, ExecutorError> {
+        let begun = self.change_each(ids, |ledger, job| {
+            if job.state == State::Running || runs::unfinished_of_job(ledger.tx, job.id)?.is_some() {
+                return Ok(Did::Refused(job.state, "it runs: `job kill` ends it"));
+            }
+            Ok(Did::Done(ledger.begin_reset(job, &asker.name)?))
+        })?;
+        let mut answers = JobAnswers::with_capacity(begun.len());
+        for (id, did) in begun {
+            if !matches!(did, Did::Done(_)) {
+                answers.push((id, did));
+                continue;
+            }
+            // Whatever is not wiped keeps the job in RESET; the next `job reset` goes on.
+            let directory = self.home.job_directory(id);
+            match std::fs::remove_dir_all(&directory) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(ExecutorError::System { doing: "wipe a job's files", source });
+                }
+                Ok(()) | Err(_) => {}
+            }
+            let wiped = self.change_each(&[id], |ledger, job| {
+                queue::hold(ledger.tx, job.id, true)?;
+                let state = ledger.advance(job, Input::Wiped, "wiped", "its files are wiped")?;
+                Ok(Did::Done(state))
+            })?;
+            answers.extend(wiped);
+        }
+        Ok(answers)
+    }
+
     /// Changes what jobs carry with them. Those that do not wait any more take another priority all the same, for the
     /// next time.
     pub fn update(&mut self, ids: &[JobId], update: &Update, asker: &Asker) -> Result<JobAnswers, ExecutorError> {

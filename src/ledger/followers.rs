@@ -145,11 +145,25 @@ impl Ledger<'_> {
         let input = if how.clean { Input::RerunClean } else { Input::Rerun };
         let fresh = JobRow { retries_used: 0, not_before: None, ..job.clone() };
         let state = self.advance(&fresh, input, "rerun", &format!("run again by {by}"))?;
-        let mut again = vec![job.id];
+        self.have_followers_wait(job.id, how.only)?;
+        Ok(state)
+    }
+
+    /// Has a job's files wiped, which is yet to be done; those that followed it wait again.
+    pub fn begin_reset(&self, job: &JobRow, by: &str) -> Result<State, LedgerError> {
+        self.check_no_follower_runs(job.id)?;
+        let fresh = JobRow { retries_used: 0, not_before: None, ..job.clone() };
+        let state = self.advance(&fresh, Input::Reset, "reset", &format!("reset by {by}"))?;
+        self.have_followers_wait(job.id, false)?;
+        Ok(state)
+    }
+
+    fn have_followers_wait(&self, job: JobId, only: bool) -> Result<(), LedgerError> {
+        let mut again = vec![job];
         while let Some(parent) = again.pop() {
             for edge in queue::children(self.tx, parent)? {
                 let child = self.job_row(edge.job)?;
-                if child.state.is_end() && how.only {
+                if child.state.is_end() && only {
                     continue;
                 }
                 queue::set_met(self.tx, child.id, parent, false)?;
@@ -158,7 +172,7 @@ impl Ledger<'_> {
                 }
             }
         }
-        Ok(state)
+        Ok(())
     }
 
     /// A parent of this job is run again; whether the job waits again because of that.

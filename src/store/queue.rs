@@ -217,6 +217,39 @@ pub fn set_tags(tx: &Connection, job: JobId, tags: Option<&str>) -> Result<(), S
         .map_err(StoreError::sql("record a job's tags"))
 }
 
+/// Removes a job with its runs, its events and its dependencies.
+pub fn delete(tx: &Connection, job: JobId) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM edges WHERE child = ?1 OR parent = ?1",
+        "DELETE FROM notices WHERE job = ?1",
+        "DELETE FROM runs WHERE job = ?1",
+        "DELETE FROM events WHERE job = ?1",
+        "DELETE FROM jobs WHERE id = ?1",
+    ] {
+        tx.prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([job.0]))
+            .map_err(StoreError::sql("delete a job"))?;
+    }
+    Ok(())
+}
+
+/// The highest priority among the jobs that can run.
+pub fn highest_priority(connection: &Connection) -> Result<Option<i64>, StoreError> {
+    let sql = format!("SELECT max(priority) FROM jobs INDEXED BY jobs_runnable WHERE {RUNNABLE}");
+    connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(StoreError::sql("look at the queue"))
+}
+
+/// Lets a job run that waits for a moment.
+pub fn forget_moment(tx: &Connection, job: JobId) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE jobs SET not_before = NULL WHERE id = ?1")
+        .and_then(|mut statement| statement.execute([job.0]))
+        .map(drop)
+        .map_err(StoreError::sql("record a job's moment"))
+}
+
 /// Gives a job another priority.
 pub fn set_priority(tx: &Connection, job: JobId, priority: i64) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE jobs SET priority = ?2 WHERE id = ?1")

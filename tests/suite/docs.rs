@@ -197,6 +197,35 @@ fn every_key_of_the_json_is_documented_and_every_documented_key_is_there() {
 }
 
 #[test]
+fn every_key_of_a_jobs_json_is_documented_and_every_documented_key_is_there() {
+    let env = TestEnv::new();
+    env.ok(&["submit", "-p", "a=1", "--tag", "b=2", "--data", "{\"c\": 3}", "--", "sh", "-c", "echo {{a}}"]);
+    env.ok(&["submit", "--after", "1", "--", "true"]);
+    env.ok(&["keep-restarting", "--until-idle"]);
+    env.ok(&["group", "pause", "g"]);
+    let document = document("docs/json.md");
+    // Two keys that mean the same are in one row.
+    let documented = |headline: &str| -> BTreeSet<String> {
+        let section = document.split("\n## ").find(|section| section.starts_with(&format!("{headline}\n"))).unwrap();
+        let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        cells.flat_map(|cell| cell.split(", ").map(|key| key.trim_matches('`').to_owned())).collect()
+    };
+    let check = |headline: &[&str], value: &Value| {
+        let all: BTreeSet<String> = headline.iter().flat_map(|headline| documented(headline)).collect();
+        let found: BTreeSet<String> = value.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(found, all, "{headline:?}");
+    };
+    let job = env.json(&["job", "show", "1"]);
+    check(&["A job"], &env.json(&["jobs"])[0]);
+    check(&["A job", "A job in full"], &job);
+    check(&["A run of a job"], &job["runs"][0]);
+    check(&["An event of a job"], &env.json(&["job", "events", "1"])[0]);
+    check(&["A count"], &env.json(&["jobs", "--by-state"])[0]);
+    check(&["A group"], &env.json(&["group", "list"])[0]);
+    check(&["Why a job is in its state"], &env.json(&["explain", "1"]));
+}
+
+#[test]
 fn every_exit_code_is_documented_and_happens() {
     let env = TestEnv::new();
     env.script("run.sh", "#!/bin/sh\nexec sleep 60\n");
@@ -209,9 +238,11 @@ fn every_exit_code_is_documented_and_happens() {
     env.fails(4, &["start", "LOK"]);
     env.ok(&["start", "LOL"]);
     env.fails(5, &["remove", "LOL"]);
+    env.ok(&["submit", "--", "true"]);
+    env.fails(124, &["wait", "2", "--timeout", "0.01s"]);
     let documented = first_column(&document("docs/exit-codes.md"), "The codes");
     // Nobody can make 70 happen on purpose.
-    let happened = ["0", "1", "2", "3", "4", "5", "70"].map(str::to_owned);
+    let happened = ["0", "1", "2", "3", "4", "5", "70", "124"].map(str::to_owned);
     assert_eq!(documented, BTreeSet::from(happened));
 }
 

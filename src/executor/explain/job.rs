@@ -92,7 +92,7 @@ impl Executor {
         if let Some(moment) = row.not_before.filter(|moment| *moment > now) {
             let why = if row.attempt > 0 { "waits before it is tried again" } else { "is not to run yet" };
             let left = std::time::Duration::try_from(moment.duration_since(now)).unwrap_or_default();
-            return Ok(format!("{why}: until {moment}, in {}", print_roughly(left)));
+            return Ok(format!("{why}: for {} more", print_roughly(left)));
         }
         let slots = self.no_slot(hints)?;
         let obstacle = if self.is_supervised() { self.obstacle_of(job, now)? } else { None };
@@ -156,9 +156,12 @@ fn beside(run: Option<&RunRow>, running: &str, waiting: &str) -> String {
 
 fn since(run: &RunRow) -> String {
     let slot = run.slot.map(|slot| format!(" in slot {slot}")).unwrap_or_default();
-    format!("{slot} since {}", run.started.unwrap_or(run.claimed))
+    let lasted = clock::now().duration_since(run.started.unwrap_or(run.claimed));
+    format!("{slot} for {}", print_roughly(std::time::Duration::try_from(lasted).unwrap_or_default()))
 }
 
 fn ended(job: &Job) -> String {
-    job.row.ended.map(|ended| format!(" ({ended})")).unwrap_or_default()
+    let Some(ended) = job.row.ended else { return String::new() };
+    let ago = std::time::Duration::try_from(clock::now().duration_since(ended)).unwrap_or_default();
+    format!(" ({} ago)", print_roughly(ago))
 }

@@ -58,7 +58,7 @@ fn check_children(env: &TestEnv, parent: i64, children: [i64; 3], (end, success)
         let child = job(env, child);
         let told = [&child["reason"], &child["culprit"]];
         let code = if success { "not_needed" } else { "parent_failed" };
-        let expected = if met { [json!("exit_code"), Value::Null] } else { [json!(code), json!(parent)] };
+        let expected = if met { [json!("success"), Value::Null] } else { [json!(code), json!(parent)] };
         assert_eq!(told, expected.each_ref(), "{edge} of {end}: {child}");
         assert_eq!(child["parents"], json!([{ "id": parent, "edge": edge }]));
         assert!(met || child["message"].as_str().unwrap().contains(&parent.to_string()), "{child}");
@@ -203,6 +203,8 @@ fn a_parent_that_is_named_twice_is_waited_for_once() {
     let parent = submit(&env, &["--", "true"]);
     let child = submit(&env, &["--after", &format!("{parent},{parent}"), "--", "true"]);
     assert_eq!(job(&env, child)["parents"], json!([{ "id": parent, "edge": "success" }]));
+    let said = env.fails(2, &["submit", "--after", &format!("{parent},{parent}:end"), "--", "true"]);
+    assert!(said.err.contains("waited for twice"), "{said:?}");
     assert_eq!(until_idle(&env, 1), 0);
     assert_eq!(state(&env, child), "JOB_FINISHED");
 }

@@ -82,7 +82,8 @@ fn one_slot_runs_one_after_another() {
 #[test]
 fn a_job_does_not_run_before_its_moment_and_keeps_nobody_from_running() {
     let env = TestEnv::new();
-    let moment = (jiff::Timestamp::now() + jiff::SignedDuration::from_millis(1500)).to_string();
+    // Whole seconds are all that it takes.
+    let moment = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + 3).unwrap().to_string();
     let soon = submit(&env, &["--not-before", &moment, "--priority", "9", "--", "true"]);
     let later = submit(&env, &["--not-before", "+1h", "--priority", "9", "--", "true"]);
     let other = submit(&env, &["--", "true"]);
@@ -177,8 +178,21 @@ fn two_jobs_of_a_task_run_side_by_side() {
 fn standing(env: &TestEnv) -> Vec<serde_json::Value> {
     let status = env.status("T");
     let keys = [
-        "state", "wanted", "running", "pid", "started", "restarts", "crash_looping", "next_retry", "job", "job_state",
-        "last_pid", "last_exit", "last_outcome", "last_reason", "log",
+        "state",
+        "wanted",
+        "running",
+        "pid",
+        "started",
+        "restarts",
+        "crash_looping",
+        "next_retry",
+        "job",
+        "job_state",
+        "last_pid",
+        "last_exit",
+        "last_outcome",
+        "last_reason",
+        "log",
     ];
     keys.iter().map(|key| status[key].clone()).collect()
 }

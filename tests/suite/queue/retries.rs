@@ -13,7 +13,8 @@ use super::{does, events, job, shell, slots, state, submit, until_idle, until_st
 fn task(env: &TestEnv, name: &str, script: &str, flags: &[&str]) {
     let file = format!("{name}.sh");
     env.script(&file, &format!("#!/bin/sh\n{script}\n"));
-    env.ok(&[&["add", name, &file, "--backoff-first", "1ms", "--stop-grace", "100ms"], flags].concat());
+    let soon: &[&str] = if flags.contains(&"--backoff-first") { &[] } else { &["--backoff-first", "1ms"] };
+    env.ok(&[&["add", name, &file, "--stop-grace", "100ms"], soon, flags].concat());
 }
 
 fn runs(job: &Value) -> Vec<Value> {
@@ -56,7 +57,10 @@ fn a_success_ends_the_attempts() {
     let id = submit(&env, &["T"]);
     assert_eq!(until_idle(&env, 1), 0);
     let shown = job(&env, id);
-    assert_eq!((&shown["state"], &shown["attempt"], &shown["exit_code"]), (&json!("JOB_FINISHED"), &json!(2), &json!(0)));
+    assert_eq!(
+        (&shown["state"], &shown["attempt"], &shown["exit_code"]),
+        (&json!("JOB_FINISHED"), &json!(2), &json!(0))
+    );
 }
 
 #[test]
@@ -72,7 +76,10 @@ fn an_error_is_not_tried_again_unless_that_was_said_and_a_time_out_three_times()
     assert_eq!(attempts, [1, 4, 1, 2]);
     for id in &ids[1..] {
         let shown = job(&env, *id);
-        assert_eq!((&shown["state"], &shown["reason"], &shown["signal"]), (&json!("FAILED"), &json!("timed_out"), &json!("SIGTERM")));
+        assert_eq!(
+            (&shown["state"], &shown["reason"], &shown["signal"]),
+            (&json!("FAILED"), &json!("timed_out"), &json!("SIGTERM"))
+        );
         assert!(runs(&shown).iter().all(|run| run["outcome"] == "timed_out"), "{shown}");
     }
     assert_eq!(ends(&env, ids[2])[0]["data"]["through"], json!(["RUN_TIMEOUT", "FAILED"]));
@@ -108,7 +115,8 @@ fn waits_grow_with_the_retries_of_the_job_alone() {
         let shown = job(&env, id);
         let ended: Vec<i64> = runs(&shown).iter().map(|run| micros(&run["ended"])).collect();
         let not_before: Vec<_> = ends(&env, id).iter().map(|end| end["data"]["not_before"].clone()).collect();
-        let waited: Vec<i64> = not_before[..3].iter().zip(&ended).map(|(to, from)| (micros(to) - from) / 1000).collect();
+        let waited: Vec<i64> =
+            not_before[..3].iter().zip(&ended).map(|(to, from)| (micros(to) - from) / 1000).collect();
         assert_eq!((waited, &not_before[3]), (vec![20, 60, 180], &Value::Null));
         let started: Vec<i64> = runs(&shown).iter().map(|run| micros(&run["started"])).collect();
         assert!((0..3).all(|nth| started[nth + 1] >= micros(&not_before[nth])), "none before its moment");
@@ -128,7 +136,10 @@ fn exit_codes_and_signals_are_kept() {
         for told in [&shown, run] {
             assert_eq!((&told["exit_code"], &told["signal"]), (&json!(code), &Value::Null), "{told}");
         }
-        assert_eq!((&shown["state"], &shown["reason"], &run["outcome"]), (&json!("FAILED"), &json!("exit_code"), &json!("exit_code")));
+        assert_eq!(
+            (&shown["state"], &shown["reason"], &run["outcome"]),
+            (&json!("FAILED"), &json!("exit_code"), &json!("exit_code"))
+        );
     }
     for (name, id) in signals {
         let shown = job(&env, id);
@@ -136,7 +147,10 @@ fn exit_codes_and_signals_are_kept() {
         for told in [&shown, run] {
             assert_eq!((&told["signal"], &told["exit_code"]), (&json!(format!("SIG{name}")), &Value::Null), "{told}");
         }
-        assert_eq!((&shown["state"], &shown["reason"], &run["core"]), (&json!("FAILED"), &json!("signal"), &json!(false)));
+        assert_eq!(
+            (&shown["state"], &shown["reason"], &run["core"]),
+            (&json!("FAILED"), &json!("signal"), &json!(false))
+        );
     }
 }
 
@@ -169,7 +183,10 @@ fn what_cannot_be_started_has_failed_and_says_why() {
         let shown = job(&env, id);
         assert_eq!((&shown["state"], &shown["reason"]), (&json!("FAILED"), &json!("could_not_start")), "{shown}");
         assert_eq!((&shown["exit_code"], &shown["signal"]), (&Value::Null, &Value::Null));
-        assert!(shown["message"].as_str().unwrap().contains(if id == unknown { "/no/such/program" } else { ".sh" }), "{shown}");
+        assert!(
+            shown["message"].as_str().unwrap().contains(if id == unknown { "/no/such/program" } else { ".sh" }),
+            "{shown}"
+        );
     }
     assert_eq!(job(&env, gone[1])["attempt"], 2, "it may come back");
     assert_eq!(state(&env, fine), "JOB_FINISHED", "the slot goes on");

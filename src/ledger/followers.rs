@@ -227,7 +227,7 @@ impl Ledger<'_> {
         queue::set_unmet(self.tx, job.id, unmet, culprit)?;
         // It has as many retries as one that has never run.
         let retries_used = if job.state.is_end() { 0 } else { job.retries_used };
-        let fresh = JobRow { unmet, culprit, retries_used, ..job.clone() };
+        let fresh = JobRow { retries_used, unmet, culprit, ..job.clone() };
         match culprit {
             // It stays blocked, because of another.
             Some(culprit) if job.state == State::Blocked && job.culprit != Some(culprit) => {

@@ -16,6 +16,7 @@ use crate::suite::supervisor::Night;
 use super::{GATED, does, job, jobs, lines, open, shell, slots, state, submit, submitted, until_state};
 
 const KILL: i32 = 9;
+const TERMINATE: i32 = 15;
 
 /// Notes its beginning, says something, lasts a moment, notes its end, and ends with the last digit of its number where
 /// that is below 3, else with 0. Whoever runs beside another run of its job is found out by a lock.
@@ -376,4 +377,20 @@ fn anybody_killed_at_any_time() {
         ids.len(),
         jobs(&env, "state = FAILED").iter().filter(|job| job["reason"] == "lost").count()
     );
+}
+
+#[test]
+fn a_slot_worker_that_is_told_to_end_takes_its_job_with_it_and_says_so() {
+    let env = TestEnv::new();
+    let night = slots(&env, 1);
+    let id = shell(&env, &[], "echo $$ > pid; echo ready; exec sleep 600");
+    until("the script", || env.read(&format!("jobs/{id}/run-1.txt")).contains("ready"));
+    let [worker] = workers(&env)[..] else { panic!("one slot has one worker") };
+    kill(worker, TERMINATE);
+    until_state(&env, id, "FAILED");
+    let shown = job(&env, id);
+    assert!(shown["message"].as_str().unwrap().contains("session"), "{shown}");
+    let next = submit(&env, &["--", "true"]);
+    until_state(&env, next, "JOB_FINISHED");
+    drop(night);
 }

@@ -274,3 +274,55 @@ fn a_supervisor_with_fewer_slots_leaves_the_others_empty() {
     until_lines(&env, "log", 6);
     drop(night);
 }
+
+#[test]
+fn a_moment_of_what_cannot_run_is_not_waited_for() {
+    let env = TestEnv::new();
+    let later = ["--not-before", "+1h"];
+    let held = submit(&env, &[&later[..], &["--hold", "--", "true"]].concat());
+    let kept = submit(&env, &[&later[..], &["--", "true"]].concat());
+    does(&env, "hold", kept);
+    let child = submit(&env, &[&later[..], &["--after", &held.to_string(), "--", "true"]].concat());
+    let fails = submit(&env, &["--", "false"]);
+    let blocked = submit(&env, &[&later[..], &["--after", &fails.to_string(), "--", "true"]].concat());
+    assert_eq!(until_idle(&env, 1), 1);
+    let states = [held, kept, child, blocked].map(|id| state(&env, id));
+    assert_eq!(states, ["CREATED", "PREPROCESSED", "AWAITING_PARENTS", "BLOCKED"]);
+}
+
+#[test]
+fn a_job_whose_moment_came_while_it_waited_runs_when_it_no_longer_does() {
+    let env = TestEnv::new();
+    let moment = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + 2).unwrap();
+    let later = ["--not-before", &moment.to_string()];
+    let parent = shell(&env, &[], GATED);
+    let child = submit(&env, &[&later[..], &["--after", &parent.to_string(), "--", "true"]].concat());
+    let held = submit(&env, &[&later[..], &["--", "true"]].concat());
+    does(&env, "hold", held);
+    let _night = slots(&env, 1);
+    until("the moment", || jiff::Timestamp::now() > moment);
+    until_state(&env, parent, "RUNNING");
+    assert_eq!([state(&env, child), state(&env, held)], ["AWAITING_PARENTS", "PREPROCESSED"]);
+    open(&env, parent);
+    does(&env, "release", held);
+    for id in [child, held] {
+        until_state(&env, id, "JOB_FINISHED");
+        assert!(micros(&job(&env, id)["started"]) >= moment.as_microsecond());
+    }
+}
+
+#[test]
+fn what_is_kept_of_a_tasks_output_is_not_what_is_kept_of_its_queued_jobs() {
+    let env = TestEnv::new();
+    env.script("t.sh", "#!/bin/sh\necho output\n");
+    env.ok(&["add", "T", "t.sh", "--keep", "1", "--once"]);
+    let ids = [(); 5].map(|()| submit(&env, &["T"]));
+    assert_eq!(until_idle(&env, 1), 0);
+    for _ in 0..3 {
+        env.ok(&["start", "T"]);
+        env.wait_for_state("T", "finished");
+    }
+    for id in ids {
+        assert_eq!(env.ok(&["job", "log", &id.to_string()]).out, "output\n");
+    }
+}

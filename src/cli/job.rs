@@ -330,7 +330,7 @@ fn change(
     ) -> Result<crate::executor::JobAnswers, crate::executor::ExecutorError>,
 ) -> Result<u8, Failure> {
     let asker = context.asker()?;
-    let Some(executor) = context.existing()? else { return Err(Failure::input("there are no jobs".to_owned())) };
+    let Some(executor) = context.existing()? else { return Err(super::jobs::none(&named.jobs)) };
     let ids = super::jobs::named(executor, &named.jobs)?;
     if ids.is_empty() {
         told(&format!("0 of {} jobs", executor.count_jobs("")?));
@@ -355,7 +355,7 @@ fn change(
 
 fn kill(context: &mut Context, named: &Named) -> Result<u8, Failure> {
     let asker = context.asker()?;
-    let Some(executor) = context.existing()? else { return Err(Failure::input("there are no jobs".to_owned())) };
+    let Some(executor) = context.existing()? else { return Err(super::jobs::none(&named.jobs)) };
     let ids = super::jobs::named(executor, &named.jobs)?;
     if !may(named, "kill", ids.len())? {
         return Ok(0);

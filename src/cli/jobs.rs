@@ -87,6 +87,15 @@ pub(super) fn shown(executor: &Executor, ids: &[JobId]) -> Result<Vec<Shown>, Fa
     ids.iter().map(shown).collect()
 }
 
+/// What is said of jobs that were named where there is no executor.
+pub(super) fn none(words: &[String]) -> Failure {
+    let first = words.iter().flat_map(|word| word.split(',')).find_map(|word| word.parse().ok());
+    match first {
+        Some(id) => crate::executor::ExecutorError::NoSuchJob(JobId(id)).into(),
+        None => Failure::input("there are no jobs".to_owned()),
+    }
+}
+
 /// The jobs that were named: by their ids, or by a selection.
 pub(super) fn named(executor: &Executor, words: &[String]) -> Result<Vec<JobId>, Failure> {
     let ids: Result<Vec<i64>, _> = words.iter().flat_map(|word| word.split(',')).map(str::parse).collect();

@@ -119,7 +119,7 @@ fn order(typed: &SubmitArguments) -> Result<Order, Failure> {
         line: None,
         tags,
         data,
-        parents: typed.after.iter().map(|text| parent(text)).collect::<Result<_, _>>()?,
+        parents: parents(&typed.after)?,
         priority: typed.priority,
         workdir: typed.workdir.clone(),
         run_name: typed.run_name.clone(),
@@ -132,6 +132,25 @@ fn order(typed: &SubmitArguments) -> Result<Order, Failure> {
 pub(super) fn pair<'a>(flag: &str, given: &'a str) -> Result<(&'a str, &'a str), Failure> {
     let split = given.split_once('=').filter(|(key, _)| !key.is_empty());
     split.ok_or_else(|| Failure::input(format!("{flag}: `{given}` is not `NAME=value`")))
+}
+
+/// The jobs to wait for. One that is named twice is waited for once.
+fn parents(typed: &[String]) -> Result<Vec<(JobId, Edge)>, Failure> {
+    let mut known = BTreeMap::new();
+    let mut parents = Vec::with_capacity(typed.len());
+    for text in typed {
+        let (id, kind) = parent(text)?;
+        match known.insert(id, kind) {
+            None => parents.push((id, kind)),
+            Some(former) if former == kind => {}
+            Some(former) => {
+                return Err(Failure::input(format!(
+                    "--after: job {id} is to be waited for twice: {former} and {kind}"
+                )));
+            }
+        }
+    }
+    Ok(parents)
 }
 
 fn parent(text: &str) -> Result<(JobId, Edge), Failure> {

@@ -37,7 +37,7 @@ pub(super) struct WaitArguments {
 pub(super) fn wait(context: &mut Context, typed: &WaitArguments) -> Result<u8, Failure> {
     let timeout = typed.timeout.as_deref().map(parse_duration).transpose();
     let timeout = timeout.map_err(|error| Failure::input(format!("--timeout: {error}")))?;
-    let Some(executor) = context.existing()? else { return Err(Failure::input("there are no jobs".to_owned())) };
+    let Some(executor) = context.existing()? else { return Err(super::jobs::none(&typed.jobs)) };
     let ids = super::jobs::named(executor, &typed.jobs)?;
     if ids.is_empty() {
         told(&format!("0 of {} jobs", executor.count_jobs("")?));

@@ -75,12 +75,18 @@ impl Executor {
 
     fn attempt(&self, mut run: RunRow) -> Result<Attempt, ExecutorError> {
         if run.outcome.is_none() {
-            let record = self.record_of(&run)?;
-            run.pid = record.started.map(|(script, _)| script.pid);
-            run.started = record.started.map(|(_, time): (_, Timestamp)| time);
-            run.inode = record.starting.map(|(_, inode)| inode);
+            self.tell_traces(&mut run)?;
         }
         let output = self.output_of(&run)?;
         Ok(Attempt { run, output })
+    }
+
+    /// Completes the row of an unfinished run with what its record says.
+    pub(super) fn tell_traces(&self, run: &mut RunRow) -> Result<(), ExecutorError> {
+        let record = self.record_of(run)?;
+        run.pid = record.started.map(|(script, _)| script.pid);
+        run.started = record.started.map(|(_, time): (_, Timestamp)| time);
+        run.inode = record.starting.map(|(_, inode)| inode);
+        Ok(())
     }
 }

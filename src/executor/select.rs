@@ -133,7 +133,11 @@ impl Executor {
 
     /// The runs of a job, oldest first.
     pub fn runs_of(&self, id: JobId) -> Result<Vec<RunRow>, ExecutorError> {
-        Ok(runs::of_job(self.store.reader(), id)?)
+        let mut runs = runs::of_job(self.store.reader(), id)?;
+        for run in runs.iter_mut().filter(|run| run.outcome.is_none()) {
+            self.tell_traces(run)?;
+        }
+        Ok(runs)
     }
 
     /// What happened to a job, oldest first.

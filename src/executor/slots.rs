@@ -42,8 +42,8 @@ impl Executor {
 
     /// Whether anything of the queue runs or can still run by itself.
     pub fn is_queue_busy(&self) -> Result<bool, ExecutorError> {
-        let ahead = self.queue_ahead()?;
-        Ok(ahead.now || ahead.moment.is_some() || runs::any_in_slots(self.store.reader())?)
+        let reader = self.store.reader();
+        Ok(self.queue_ahead()?.now || queue::is_any_delayed(reader)? || runs::any_in_slots(reader)?)
     }
 
     /// The slots that have, or had, a worker or a run.

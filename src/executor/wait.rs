@@ -1,6 +1,6 @@
 //! wait: until jobs have come to an end, driven by the bell.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -92,8 +92,8 @@ impl Stand {
 struct Watched {
     stands: HashMap<JobId, Stand>,
     tally: Tally,
-    /// The first that failed.
-    failed: Option<JobId>,
+    /// Those that failed, the first of them first.
+    failed: Vec<JobId>,
 }
 
 impl Watched {
@@ -113,17 +113,17 @@ impl Watched {
             count(&mut self.tally, former, -1);
         }
         count(&mut self.tally, stand, 1);
-        if stand == Stand::Failed {
-            self.failed.get_or_insert(job.id);
-        } else if self.failed == Some(job.id) {
-            self.failed = None;
+        match (former == Some(Stand::Failed), stand == Stand::Failed) {
+            (false, true) => self.failed.push(job.id),
+            (true, false) => self.failed.retain(|failed| *failed != job.id),
+            (true, true) | (false, false) => {}
         }
     }
 
     fn verdict(&self, until: Until) -> Option<Result<(), JobId>> {
         let Tally { total, succeeded, failed, .. } = self.tally;
         let ended = succeeded + failed == total;
-        let failure = self.failed.map_or(Ok(()), Err);
+        let failure = self.failed.first().map_or(Ok(()), |job| Err(*job));
         match until {
             Until::AllSucceeded => (ended || failed > 0).then_some(failure),
             Until::AnySucceeded if succeeded > 0 => Some(Ok(())),
@@ -146,9 +146,10 @@ impl Executor {
         // What happens from here on is told by later events.
         self.refresh()?;
         let mut seen = events::newest(self.store.reader())?;
-        let total = ids.len();
+        // One that is named twice is waited for once.
+        let total = ids.iter().collect::<HashSet<_>>().len();
         let tally = Tally { total, ..Tally::default() };
-        let mut watched = Watched { stands: HashMap::with_capacity(total), tally, failed: None };
+        let mut watched = Watched { stands: HashMap::with_capacity(total), tally, failed: Vec::new() };
         for job in self.job_rows(ids)? {
             watched.note(&job);
         }

@@ -60,10 +60,10 @@ impl Ledger<'_> {
                 let moved = match edge.kind.progress(state) {
                     Progress::Met if !edge.met => {
                         queue::set_met(self.tx, child.id, parent, true)?;
-                        self.look_at_parents(&child, child.unmet.saturating_sub(1), None, parent)?
+                        self.look_at_parents(&child, parent)?
                     }
                     Progress::Broken if child.culprit.is_none() && child.state != State::Blocked => {
-                        let culprit = self.job_row(parent)?.culprit.unwrap_or(parent);
+                        let culprit = culprit_of(&self.job_row(parent)?);
                         self.block(&child, culprit, edge.kind.code_when_broken(state))?
                     }
                     Progress::Met | Progress::Broken | Progress::Waiting => None,
@@ -74,26 +74,69 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    /// Records how many parents a job waits for, and moves it on where it waits for none any more.
-    fn look_at_parents(
-        &self,
-        job: &JobRow,
-        unmet: u32,
-        culprit: Option<JobId>,
-        parent: JobId,
-    ) -> Result<Option<State>, LedgerError> {
+    /// Moves a job on that waits for one parent less: for none any more, or for others again than the one because of
+    /// which it could not run.
+    fn look_at_parents(&self, job: &JobRow, parent: JobId) -> Result<Option<State>, LedgerError> {
+        let unmet = job.unmet.saturating_sub(1);
+        let of_parent = |culprit: JobId| -> Result<bool, LedgerError> {
+            Ok(culprit == parent || self.job_row(parent)?.culprit == Some(culprit))
+        };
+        let culprit = match job.culprit {
+            Some(culprit) if of_parent(culprit)? => self.standing(job.id)?.1,
+            other => other,
+        };
         queue::set_unmet(self.tx, job.id, unmet, culprit)?;
-        if unmet > 0 || job.state != State::AwaitingParents {
+        let was_blocked = job.state == State::Blocked;
+        let moves = culprit.is_none() && (was_blocked || (unmet == 0 && job.state == State::AwaitingParents));
+        if !moves {
             return Ok(None);
         }
         let job = JobRow { unmet, culprit, ..job.clone() };
-        let reason = format!("job {parent}, the last that it waited for, has ended");
-        self.advance(&job, Input::Settled, "parents_done", &reason).map(Some)
+        let state = if unmet == 0 {
+            let reason = format!("job {parent}, the last that it waited for, has ended");
+            self.advance(&job, Input::Settled, "parents_done", &reason)?
+        } else {
+            self.advance(&job, Input::Settled, "parent_ended", &format!("job {parent} has ended"))?
+        };
+        if was_blocked {
+            self.wait_again_below(job.id, true)?;
+        }
+        Ok(Some(state))
+    }
+
+    /// How many parents a job waits for, and because of whom it cannot run.
+    fn standing(&self, job: JobId) -> Result<(u32, Option<JobId>), LedgerError> {
+        let (mut unmet, mut culprit) = (0, None);
+        for edge in queue::parents(self.tx, job)? {
+            unmet += u32::from(!edge.met);
+            let parent = self.job_row(edge.job)?;
+            if culprit.is_none() && edge.kind.progress(parent.state) == Progress::Broken {
+                culprit = Some(culprit_of(&parent));
+            }
+        }
+        Ok((unmet, culprit))
+    }
+
+    /// Why a job cannot run because of this one: the code, and the same in words.
+    fn why_not(&self, job: JobId, culprit: JobId) -> Result<(&'static str, String), LedgerError> {
+        let mut code = "parent_failed";
+        for edge in queue::parents(self.tx, job)? {
+            let parent = self.job_row(edge.job)?;
+            if edge.kind.progress(parent.state) == Progress::Broken && culprit_of(&parent) == culprit {
+                code = edge.kind.code_when_broken(parent.state);
+                break;
+            }
+        }
+        Ok((code, self.why_blocked(culprit, code)?))
     }
 
     fn block(&self, job: &JobRow, culprit: JobId, code: &'static str) -> Result<Option<State>, LedgerError> {
+        if !matches!(job.state, State::AwaitingParents | State::Created) {
+            return Ok(None);
+        }
         queue::set_unmet(self.tx, job.id, job.unmet, Some(culprit))?;
-        if job.state != State::AwaitingParents {
+        // A draft is blocked when it is released.
+        if job.state == State::Created {
             return Ok(None);
         }
         let job = JobRow { culprit: Some(culprit), ..job.clone() };
@@ -114,11 +157,14 @@ impl Ledger<'_> {
         let definition = jobs::definition_of(self.tx, job)?;
         let path = step(job.state, input, self.policy_of(job, &definition))?;
         let Some(state) = path.last().copied() else { return Ok(job.state) };
-        let says_why = matches!(state, State::Blocked | State::Cancelled | State::Failed);
+        // Whoever moves it may not know what keeps it from running.
+        let blocked = job.culprit.filter(|_| state == State::Blocked);
+        let blocked = blocked.map(|culprit| self.why_not(job.id, culprit)).transpose()?;
+        let says_why = matches!(state, State::Cancelled | State::Failed);
         let change = Change {
             state,
-            code: says_why.then_some(cause),
-            reason: says_why.then_some(reason),
+            code: blocked.as_ref().map(|(code, _)| *code).or(says_why.then_some(cause)),
+            reason: blocked.as_ref().map(|(_, reason)| reason.as_str()).or(says_why.then_some(reason)),
             attempt: job.attempt,
             retries_used: job.retries_used,
             not_before: job.not_before.filter(|_| !state.is_end()),
@@ -143,9 +189,18 @@ impl Ledger<'_> {
             self.check_no_follower_runs(job.id)?;
         }
         let input = if how.clean { Input::RerunClean } else { Input::Rerun };
-        let fresh = JobRow { retries_used: 0, not_before: None, ..job.clone() };
+        // Those that it waits for may have been run again without it.
+        for edge in queue::parents(self.tx, job.id)? {
+            let met = edge.kind.progress(self.job_row(edge.job)?.state) == Progress::Met;
+            if met != edge.met {
+                queue::set_met(self.tx, job.id, edge.job, met)?;
+            }
+        }
+        let (unmet, culprit) = self.standing(job.id)?;
+        queue::set_unmet(self.tx, job.id, unmet, culprit)?;
+        let fresh = JobRow { retries_used: 0, not_before: None, unmet, culprit, ..job.clone() };
         let state = self.advance(&fresh, input, "rerun", &format!("run again by {by}"))?;
-        self.have_followers_wait(job.id, how.only)?;
+        self.wait_again_below(job.id, how.only)?;
         Ok(state)
     }
 
@@ -154,16 +209,17 @@ impl Ledger<'_> {
         self.check_no_follower_runs(job.id)?;
         let fresh = JobRow { retries_used: 0, not_before: None, ..job.clone() };
         let state = self.advance(&fresh, Input::Reset, "reset", &format!("reset by {by}"))?;
-        self.have_followers_wait(job.id, false)?;
+        self.wait_again_below(job.id, false)?;
         Ok(state)
     }
 
-    fn have_followers_wait(&self, job: JobId, only: bool) -> Result<(), LedgerError> {
+    /// Has those wait again that follow a job, as far as that changes them; if `only`, none that runs or has ended.
+    fn wait_again_below(&self, job: JobId, only: bool) -> Result<(), LedgerError> {
         let mut again = vec![job];
         while let Some(parent) = again.pop() {
             for edge in queue::children(self.tx, parent)? {
                 let child = self.job_row(edge.job)?;
-                if child.state.is_end() && only {
+                if only && (child.state.is_end() || runs::unfinished_of_job(self.tx, child.id)?.is_some()) {
                     continue;
                 }
                 queue::set_met(self.tx, child.id, parent, false)?;
@@ -175,24 +231,28 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    /// A parent of this job is run again; whether the job waits again because of that.
+    /// A parent of this job is run again, or is no longer blocked by whom it was; whether that means anything to those
+    /// that follow this one.
     fn wait_again(&self, job: &JobRow, parent: JobId) -> Result<bool, LedgerError> {
-        let mut unmet = 0;
-        let mut culprit = None;
-        for edge in queue::parents(self.tx, job.id)? {
-            unmet += u32::from(!edge.met);
-            let parent = self.job_row(edge.job)?;
-            if edge.kind.progress(parent.state) == Progress::Broken && culprit.is_none() {
-                culprit = Some(parent.culprit.unwrap_or(parent.id));
+        let (unmet, culprit) = self.standing(job.id)?;
+        queue::set_unmet(self.tx, job.id, unmet, culprit)?;
+        // It has as many retries as one that has never run.
+        let retries_used = if job.state.is_end() { 0 } else { job.retries_used };
+        let fresh = JobRow { retries_used, unmet, culprit, ..job.clone() };
+        match culprit {
+            // It stays blocked, because of another.
+            Some(culprit) if job.state == State::Blocked && job.culprit != Some(culprit) => {
+                let (code, reason) = self.why_not(job.id, culprit)?;
+                jobs::say_why(self.tx, job.id, code, &reason)?;
+                Ok(true)
+            }
+            Some(_) => Ok(false),
+            None => {
+                let reason = format!("job {parent} runs again");
+                let state = self.advance(&fresh, Input::ParentAgain, "parent_again", &reason)?;
+                Ok(state != job.state)
             }
         }
-        queue::set_unmet(self.tx, job.id, unmet, culprit)?;
-        if culprit.is_some() {
-            return Ok(false);
-        }
-        let job = JobRow { unmet, culprit, ..job.clone() };
-        let state = self.advance(&job, Input::ParentAgain, "parent_again", &format!("job {parent} runs again"))?;
-        Ok(state != job.state)
     }
 
     /// A follower that runs is not left without what it was started for.
@@ -212,4 +272,9 @@ impl Ledger<'_> {
         }
         Ok(())
     }
+}
+
+/// The first of those because of whom what waits for this job cannot run.
+pub(super) fn culprit_of(parent: &JobRow) -> JobId {
+    parent.culprit.filter(|_| parent.state == State::Blocked).unwrap_or(parent.id)
 }

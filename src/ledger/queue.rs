@@ -13,6 +13,7 @@ use crate::store::queue::{self, EdgeRow, Given, Head, NewQueued};
 use crate::store::runs::{self, Kind, NewRun};
 use crate::store::{StoreError, cache, events};
 
+use super::followers::culprit_of;
 use super::{Ledger, LedgerError, hooks};
 
 /// A job that a slot has claimed.
@@ -47,7 +48,7 @@ impl Ledger<'_> {
             let parent = jobs::find(self.tx, *id)?.ok_or(LedgerError::NoSuchParent(*id))?;
             let progress = kind.progress(parent.state);
             if progress == Progress::Broken && culprit.is_none() {
-                culprit = Some(parent.culprit.unwrap_or(parent.id));
+                culprit = Some(culprit_of(&parent));
                 broken = Some(kind.code_when_broken(parent.state));
             }
             unmet += u32::from(progress != Progress::Met);

@@ -82,6 +82,11 @@ impl RecordFile {
         Ok(Some(this))
     }
 
+    /// Whether it says nothing yet.
+    pub fn is_empty(&self) -> bool {
+        self.end == 0
+    }
+
     /// Begins a slot's record anew. What it said before is gone in the same write.
     pub fn begin(&mut self, first: &Entry) -> Result<(), RecordError> {
         let failed = |source| RecordError { doing: "write", path: self.path.clone(), source };

@@ -235,6 +235,14 @@ pub fn change(tx: &Connection, job: JobId, change: &Change<'_>, now: Timestamp) 
         .map_err(StoreError::sql("record a job's state"))
 }
 
+/// Records anew why a job is in its state: the word and the same in words.
+pub fn say_why(tx: &Connection, job: JobId, code: &str, reason: &str) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE jobs SET code = ?2, reason = ?3 WHERE id = ?1")
+        .and_then(|mut statement| statement.execute((job.0, code, reason)))
+        .map(drop)
+        .map_err(StoreError::sql("record a job's state"))
+}
+
 /// The definition that a job was made from.
 pub fn definition_of(connection: &Connection, job: &JobRow) -> Result<Task, StoreError> {
     definition_at(connection, job.definition)

@@ -268,6 +268,16 @@ pub fn next_moment(connection: &Connection) -> Result<Option<Timestamp>, StoreEr
     Ok(moment.map(time))
 }
 
+/// Whether a job waits for its moment and for nothing else.
+pub fn is_any_delayed(connection: &Connection) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE door = 'queue' AND not_before IS NOT NULL AND held = 0
+               AND state IN ('PREPROCESSED', 'RESTART_READY'))";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(StoreError::sql("look at the queue"))
+}
+
 /// What the runs in slots hold of the machine: their jobs, when they were claimed, and what they hold, as JSON.
 pub fn holders(connection: &Connection) -> Result<Vec<(JobId, Timestamp, Option<String>)>, StoreError> {
     let doing = "look at the slots";

@@ -220,9 +220,9 @@ pub fn nth_newest(connection: &Connection, task: &TaskName, nth: usize) -> Resul
     Ok(select(connection, "WHERE task = ?1 ORDER BY rowid DESC LIMIT 1 OFFSET ?2", (task.as_str(), nth))?.pop())
 }
 
-/// The newest run of a task that has ended.
+/// The newest run of a task that has ended, apart from those of its queued jobs.
 pub fn last_ended(connection: &Connection, task: &TaskName) -> Result<Option<RunRow>, StoreError> {
-    let rest = "WHERE task = ?1 AND outcome IS NOT NULL ORDER BY rowid DESC LIMIT 1";
+    let rest = "WHERE task = ?1 AND outcome IS NOT NULL AND slot IS NULL ORDER BY rowid DESC LIMIT 1";
     Ok(select(connection, rest, [task.as_str()])?.pop())
 }
 

@@ -517,8 +517,8 @@ impl Keeper {
         let ends = |key: &str| self.tasks.get(key).is_none_or(|task| task.restart != Restart::Always);
         let runs = self.runs.values().any(|run| run.key.as_deref().is_none_or(ends));
         let waits = self.waits.keys().any(|key| ends(key));
-        // After trouble nobody knows before the next look at everything.
-        let unknown = self.agenda.moment(&Item::Survey).is_some();
+        // After trouble nobody knows before the next look at everything, nor what has happened and was not read yet.
+        let unknown = self.agenda.moment(&Item::Survey).is_some() || self.executor.data_version()? != self.version;
         Ok(!runs && !waits && !unknown && !self.executor.outbox()?.is_busy && !self.executor.is_queue_busy()?)
     }
 

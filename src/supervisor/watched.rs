@@ -333,7 +333,11 @@ impl Keeper {
     pub(super) fn take_children(&mut self) -> Result<(), ExecutorError> {
         while let wait::Peeked::Ended(child) = wait::peek()? {
             debug!("child {} has ended: {}", child.pid, child.exit.describe());
-            let orphan = self.scripts_of.get(&child.pid).copied().or_else(|| self.unseen_script(child.pid));
+            let known = self.scripts_of.get(&child.pid).copied().or_else(|| self.unseen_script(child.pid));
+            let orphan = match known {
+                Some(run) => Some(run),
+                None => self.unseen_in_slot(child.pid)?,
+            };
             if let Some((run, watched)) = orphan.and_then(|run| Some((run, self.runs.get_mut(&run)?))) {
                 watched.exit = Some(child.exit);
                 self.suspects.insert(run);
@@ -351,6 +355,19 @@ impl Keeper {
         let mut runs = self.runs.iter().filter(|(_, watched)| unseen(watched));
         let is_its = |row: &RunRow| self.executor.script_of(row).is_some_and(|script| script.pid == pid);
         runs.find(|(_, watched)| is_its(&watched.open.row)).map(|(run, _)| *run)
+    }
+
+    /// The run of a script whose slot's worker was killed, which we have not heard of yet. It is watched from now on.
+    fn unseen_in_slot(&mut self, pid: i32) -> Result<Option<RunId>, ExecutorError> {
+        for slot in self.executor.slots_in_use()? {
+            let Some(open) = self.executor.open_in_slot(slot)? else { continue };
+            if self.executor.script_of(&open.row).is_some_and(|script| script.pid == pid) {
+                let run = open.row.id;
+                self.adopt(open);
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
     }
 
     /// Sees to the end of a run, the wish for which is on record: its worker does that, and we do where it is dead.

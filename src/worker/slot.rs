@@ -96,13 +96,20 @@ pub(super) struct Slot {
 
 impl Slot {
     /// Opens the folder.
-    pub(super) fn open(folder: &Path, number: u32, prepared: Prepared) -> Result<Self, String> {
+    pub(super) fn open(folder: &Path, number: u32, mut prepared: Prepared) -> Result<Self, String> {
         let ours = |error: &dyn std::error::Error| in_one_line(error);
         let home = Home::open(folder).map_err(|error| ours(&error))?.ok_or("the folder is gone")?;
         let store = Store::create(&home).map_err(|error| ours(&error))?;
         // The supervisor does that.
         store.checkpoint_by_hand().map_err(|error| ours(&error))?;
         let ear = Ear::of_bell(&home).map_err(|error| ours(&error))?;
+        let here = identity::here();
+        // A job that is claimed and not begun is known as such by a record that tells of another run, or of none.
+        if prepared.record.is_empty() {
+            let run = RunId::from_random(random::bytes().map_err(|error| ours(&error))?);
+            let none = Entry::Prepared { run, place: here.clone() };
+            prepared.record.begin(&none).map_err(|error| ours(&error))?;
+        }
         let exec_id = cache::head(store.reader()).map_err(|error| ours(&error))?.map(|(_, id)| id).unwrap_or_default();
         Ok(Self {
             number,
@@ -110,7 +117,7 @@ impl Slot {
             store,
             ear,
             prepared,
-            here: identity::here(),
+            here,
             exec_id,
             found: machine::detect(),
             memory_kills: MemoryKills::default(),
@@ -387,7 +394,8 @@ fn open_output(path: Option<&Path>) -> Result<(File, u64), String> {
     if let Some(directory) = path.parent() {
         make_directory(directory)?;
     }
-    let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path);
+    // A worker that was killed right here has left one behind for an attempt that does not count.
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
     let file = file.map_err(|error| failed(path, &error))?;
     let inode = file.metadata().map_err(|error| failed(path, &error))?.ino();
     Ok((file, inode))

@@ -178,11 +178,16 @@ impl TestEnv {
         self.ringers_are_killed.set(true);
     }
 
+    /// Whether somebody may be killed between a commit and the bell.
+    pub fn are_ringers_killed(&self) -> bool {
+        self.ringers_are_killed.get()
+    }
+
     /// No supervisor of this test may have panicked, or may have learnt of anything by its safety net.
     fn check_diaries(&self) {
         for name in ["supervisor.log", "supervisor.log.1"] {
             let diary = self.read(name);
-            let missed = diary.contains("safety net") && !self.ringers_are_killed.get();
+            let missed = diary.contains("safety net") && !self.are_ringers_killed();
             let bad = missed || diary.contains("panicked");
             assert!(!bad || std::thread::panicking(), "the diary of the supervisor:\n{diary}");
         }

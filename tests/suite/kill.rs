@@ -5,6 +5,7 @@
 
 mod command;
 mod evidence;
+mod queue;
 pub(super) mod random;
 mod supervisor;
 mod tracer;

@@ -205,7 +205,9 @@ fn queued_jobs_of_a_task_that_is_kept_alive_leave_it_alone_and_it_leaves_them() 
     let before = standing(&env);
     let _night = slots(&env, 2);
     let queued = submit(&env, &["T"]);
-    until_state(&env, queued, "RUNNING");
+    until("its script to be past the check", || {
+        fs::read_to_string(env.file(&format!("jobs/{queued}/run-1.txt"))).is_ok_and(|text| text.contains("ready"))
+    });
     touch(&env, "fail");
     let fails = submit(&env, &["T"]);
     until_state(&env, fails, "FAILED");

@@ -445,7 +445,7 @@ fn json_has_the_keys_that_are_promised() {
         "--",
         "sh",
         "-c",
-        "exit 3",
+        "exit 3; : {{a}} {{b}} {{c}} {{d}}",
     ];
     let id = submit(&env, &args);
     assert_eq!(until_idle(&env, 1), 1);
@@ -537,7 +537,7 @@ fn jobs_are_listed_as_they_were_asked_for() {
     let env = TestEnv::new();
     assert_eq!(env.json(&["jobs"]), json!([]));
     for (a, priority) in [(3, 0), (1, 7), (2, 0)] {
-        submit(&env, &["-p", &format!("a={a}"), "--priority", &priority.to_string(), "--", "true"]);
+        submit(&env, &["-p", &format!("a={a}"), "--priority", &priority.to_string(), "--", "true", "{{a}}"]);
     }
     let listed = |args: &[&str]| -> Vec<i64> {
         let jobs = env.json(&[&["jobs"], args].concat());

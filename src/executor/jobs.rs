@@ -115,6 +115,7 @@ impl Executor {
             let name = task.and_then(|name| TaskName::parse(&name).ok());
             if let Some(task) = name.and_then(|name| definitions.find(&name)) {
                 jobs::redefine(ledger.tx, job.id, task)?;
+                ledger.renew_items(job.id, task)?;
             }
             let job = ledger.job_row(job.id)?;
             Ok(Did::Done(ledger.rerun(&job, how, &asker.name)?))

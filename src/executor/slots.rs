@@ -43,7 +43,7 @@ impl Executor {
     /// Whether anything of the queue runs or can still run by itself.
     pub fn is_queue_busy(&self) -> Result<bool, ExecutorError> {
         let ahead = self.queue_ahead()?;
-        Ok(ahead.now || ahead.moment.is_some() || runs::any_in_slots(self.store.reader())?)
+        Ok(ahead.now || ahead.moment.is_some() || runs::any_in_slots(self.store.reader())? || self.is_staging()?)
     }
 
     /// The slots that have, or had, a worker or a run.

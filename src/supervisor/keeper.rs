@@ -95,6 +95,8 @@ pub(super) enum Item {
     Queue,
     /// Deliver messages.
     Deliver,
+    /// Transfer what is due.
+    Transfer,
     /// Flush.
     Flush,
     /// Read the registry.
@@ -343,6 +345,7 @@ impl Keeper {
             Item::Inspect | Item::Queue => self.catch_up(),
             Item::End(run) => self.end_orphan(run),
             Item::Deliver => self.deliver(),
+            Item::Transfer => self.transfer(),
             Item::Flush => self.flush(),
             Item::Reload => self.reload().and_then(|()| self.survey()),
             Item::Survey => self.take_children().and_then(|()| self.survey()),
@@ -454,6 +457,7 @@ impl Keeper {
             self.look_at(name)?;
         }
         self.plan_delivery()?;
+        self.plan_transfers()?;
         self.agenda.set_if_unset(Item::Flush, clock::since_boot() + FLUSH_AFTER);
         Ok(true)
     }
@@ -472,6 +476,7 @@ impl Keeper {
         self.take_over_slots()?;
         self.suspects.extend(self.runs.keys().copied());
         self.plan_delivery()?;
+        self.plan_transfers()?;
         self.catch_up()
     }
 

@@ -204,11 +204,6 @@ impl Executor {
             ledger.postpone_transfers(&ledger.job_row(job)?, reason)
         })?)
     }
-
-    /// The items of a job, in the order of their names.
-    pub fn items_of(&self, job: JobId) -> Result<Vec<Item>, ExecutorError> {
-        Ok(stored::of_job(self.store.reader(), job)?)
-    }
 }
 
 impl Ledger<'_> {

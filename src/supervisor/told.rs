@@ -31,7 +31,8 @@ pub(super) fn event(event: &Event) {
             warn!("cannot tell about {task} ({}): {reason}; trying again", text("event").unwrap_or_default());
         }
         "notice_given_up" => warn!("gave up telling about {task} ({}): {reason}", text("event").unwrap_or_default()),
-        "staged_in" | "staged_out" => info!("job {}: {reason}", of_job(event)),
+        "staged_in" => info!("job {} has what it needs: {reason}", of_job(event)),
+        "staged_out" => info!("what job {} made is stored: {reason}", of_job(event)),
         "transfer_postponed" => info!("job {}: {reason}; trying again", of_job(event)),
         "transfer_failed" => warn!("job {} has failed: {reason}", of_job(event)),
         "skipped" => info!("{task} does not run at {}: {reason}", text("due").unwrap_or_default()),

@@ -418,7 +418,7 @@ impl Keeper {
             // What cannot be settled keeps nothing from being started.
             let started = self.start_due();
             if !(changed | settled? | started?) {
-                return self.staff_slots();
+                return self.staff_slots().and(self.plan_transfers());
             }
         }
         // More happens than can be taken in at once: others want their turn.
@@ -457,7 +457,6 @@ impl Keeper {
             self.look_at(name)?;
         }
         self.plan_delivery()?;
-        self.plan_transfers()?;
         self.agenda.set_if_unset(Item::Flush, clock::since_boot() + FLUSH_AFTER);
         Ok(true)
     }
@@ -476,7 +475,6 @@ impl Keeper {
         self.take_over_slots()?;
         self.suspects.extend(self.runs.keys().copied());
         self.plan_delivery()?;
-        self.plan_transfers()?;
         self.catch_up()
     }
 

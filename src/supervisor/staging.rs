@@ -39,7 +39,6 @@ impl Keeper {
                 Err(error) => return Err(error),
             }
         }
-        self.plan_transfers()?;
         self.catch_up()
     }
 }

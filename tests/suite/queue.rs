@@ -1,3 +1,4 @@
 //! Queued jobs: what they are given, and what they share.
 
 mod params;
+mod staging;

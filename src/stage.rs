@@ -6,6 +6,7 @@
 //! there and by the supervisor, which know nothing of how anything is transferred.
 
 mod error;
+mod farewell;
 mod local;
 mod nest;
 mod rsync;
@@ -27,6 +28,7 @@ use crate::process::spawn::STAGE_DOOR;
 use crate::store::{Durability, Store, StoreError, items, queue};
 
 use error::TransferError;
+use farewell::Current;
 use nest::Nest;
 
 /// The exit code where nothing could even be looked at; whoever settles the run tries again.
@@ -60,6 +62,7 @@ struct Batch {
     job: JobId,
     direction: Direction,
     workdir: PathBuf,
+    current: Current,
 }
 
 impl Batch {
@@ -69,7 +72,9 @@ impl Batch {
         let store = Store::create(&home).map_err(|error| ours(&error))?;
         let given = queue::given(store.reader(), job).map_err(|error| ours(&error))?;
         let workdir = given.workdir.map_or_else(|| home.job_directory(job), |path| home.jobs().join(path));
-        Ok(Self { home, store, job, direction, workdir })
+        let current = Current::default();
+        farewell::listen(&current).map_err(|error| ours(&error))?;
+        Ok(Self { home, store, job, direction, workdir, current })
     }
 
     /// Transfers one item after the other; the exit code.
@@ -106,7 +111,9 @@ impl Batch {
     fn attempt(&mut self, item: &Item) -> Result<bool, StoreError> {
         let (job, name) = (self.job, &item.name);
         self.store.write(Durability::Committed, |tx| items::begin(tx, job, name))?;
-        match self.transfer(item) {
+        let transferred = self.transfer(item);
+        self.current.set(None);
+        match transferred {
             Ok(bytes) => {
                 let size = bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
                 say(&format!("{name}: done{size}"));
@@ -143,7 +150,7 @@ impl Batch {
 
     fn bring_in(&self, item: &Item, remote: &Remote, target: &Path) -> Result<Option<u64>, TransferError> {
         let keeps = matches!(remote, Remote::Host { .. });
-        let nest = Nest::make(target, &self.tag(item), keeps)?;
+        let mut nest = self.nest(item, target, keeps)?;
         let (payload, bytes) = match remote {
             Remote::Local(path) => {
                 let payload = nest.payload();
@@ -154,7 +161,11 @@ impl Batch {
                 (payload.clone(), Some(web::fetch(url, &payload)?))
             }
             Remote::Host { host, path } => {
-                let payload = rsync::bring(host, path, nest.path(), item.recursive)?;
+                let payload = rsync::bring(host, path, nest.path(), item.recursive).inspect_err(|error| {
+                    if error.is_permanent() || wait(item.attempts + 1).is_none() {
+                        nest.give_up();
+                    }
+                })?;
                 let bytes = local::size(&payload);
                 (payload, bytes)
             }
@@ -170,7 +181,7 @@ impl Batch {
                     Some(name) if remote.is_into() => Path::new(path).join(name),
                     Some(_) | None => PathBuf::from(path),
                 };
-                let nest = Nest::make(&target, &self.tag(item), false)?;
+                let nest = self.nest(item, &target, false)?;
                 let payload = nest.payload();
                 let bytes = local::bring(source, &payload, item)?;
                 nest.settle(&payload)?;
@@ -183,6 +194,12 @@ impl Batch {
             }
             Remote::Web(_) => Err(TransferError::Unwritable(remote.shown())),
         }
+    }
+
+    fn nest(&self, item: &Item, target: &Path, keeps: bool) -> Result<Nest, TransferError> {
+        let nest = Nest::make(target, &self.tag(item), keeps)?;
+        self.current.set(Some(nest.path().to_path_buf()));
+        Ok(nest)
     }
 
     /// What tells the half-finished things of one item from those of all others, in other folders too.

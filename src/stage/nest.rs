@@ -48,6 +48,11 @@ impl Nest {
         self.path.join(self.target.file_name().unwrap_or(OsStr::new("all")))
     }
 
+    /// Nobody will go on with what lies in it.
+    pub(super) fn give_up(&mut self) {
+        self.keeps = false;
+    }
+
     /// Gives what is whole its name. A file takes the place of an earlier one; a directory is laid over an earlier one,
     /// of which nothing else is touched.
     pub(super) fn settle(mut self, payload: &Path) -> Result<(), TransferError> {

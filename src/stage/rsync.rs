@@ -71,11 +71,17 @@ fn run(recursive: bool, options: &[&str], ends: [&OsStr; 2]) -> Result<(), Trans
     Err(TransferError::Rsync { how, code: ended.status.code(), said: cause(&said) })
 }
 
-/// The line that says what went wrong: the last one before rsync's own summary.
+/// The line that says what went wrong: the first that rsync itself says, apart from what follows from it; else what
+/// others say before rsync sums up.
 fn cause(said: &str) -> String {
-    let is_summary = |line: &&str| line.starts_with("rsync error:") || line.contains("connection unexpectedly closed");
+    let follows = |line: &str| {
+        line.starts_with("rsync error:")
+            || line.contains("connection unexpectedly closed")
+            || line.contains("write error")
+    };
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = lines().rev().find(|line| !is_summary(line)).or_else(|| lines().next_back());
+    let own = lines().find(|line| line.starts_with("rsync: ") && !follows(line));
+    let line = own.or_else(|| lines().rev().find(|line| !follows(line))).or_else(|| lines().next_back());
     line.unwrap_or("it said nothing").chars().take(500).collect()
 }
 
@@ -88,6 +94,8 @@ mod tests {
         let said = "rsync: [sender] link_stat \"/x\" failed: No such file or directory (2)\n\
                     rsync error: some files could not be transferred (code 23) at main.c(1865) [Receiver=3.2.7]\n";
         assert_eq!(cause(said), "rsync: [sender] link_stat \"/x\" failed: No such file or directory (2)");
+        let said = "ssh: connect to host x: Connection refused\nrsync: connection unexpectedly closed (0 bytes)\nrsync error: x\n";
+        assert_eq!(cause(said), "ssh: connect to host x: Connection refused");
         assert_eq!(cause("rsync error: timeout\n"), "rsync error: timeout");
         assert_eq!(cause(""), "it said nothing");
     }

@@ -19,6 +19,7 @@ mod output;
 mod retention;
 mod select;
 mod slots;
+mod staging;
 mod start;
 mod status;
 mod stop;
@@ -60,6 +61,7 @@ pub use night::{
 pub use order::{Order, OrderError};
 pub use select::{GroupStatus, Job, Which};
 pub use slots::{Ahead, SlotWorker};
+pub use staging::{Staging, StagingError};
 pub use start::Started;
 pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};

@@ -7,6 +7,7 @@ pub mod notice;
 pub mod output;
 pub mod queue;
 pub mod settle;
+pub mod transfers;
 
 use jiff::Timestamp;
 use rusqlite::Connection;

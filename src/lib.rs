@@ -12,11 +12,12 @@
 //! 5. [`process`]: the operating system; begin with [`process::record`], whose lock says that a run is alive.
 //! 6. [`ledger`]: what is written in one transaction; begin with [`ledger::settle`], the end of a run.
 //! 7. [`worker`]: one run, from its spawn until nothing of it is left.
-//! 8. [`executor`]: the verbs. [`executor::Executor`] is the library's own interface.
-//! 9. [`supervisor`]: `keep-restarting`. It wakes up, looks at the facts, and has workers do what is due.
-//! 10. [`service`]: the supervisor as a systemd user service.
-//! 11. [`report`]: tables, sentences, JSON.
-//! 12. [`cli`]: what was typed, handed to the executor, its answer handed to the report.
+//! 8. [`stage`]: what jobs are brought, and what is taken from them: files, directories, other machines, the web.
+//! 9. [`executor`]: the verbs. [`executor::Executor`] is the library's own interface.
+//! 10. [`supervisor`]: `keep-restarting`. It wakes up, looks at the facts, and has workers do what is due.
+//! 11. [`service`]: the supervisor as a systemd user service.
+//! 12. [`report`]: tables, sentences, JSON.
+//! 13. [`cli`]: what was typed, handed to the executor, its answer handed to the report.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -44,6 +45,7 @@ pub mod process;
 pub mod registry;
 pub mod report;
 pub mod service;
+pub mod stage;
 pub mod store;
 pub mod supervisor;
 pub mod worker;

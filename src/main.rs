@@ -9,6 +9,9 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
     let worker = || jobexec::worker::door(std::env::args_os());
+    let stage = || jobexec::stage::door(std::env::args_os());
     let supervisor = || jobexec::supervisor::door(std::env::args_os());
-    ExitCode::from(worker().or_else(supervisor).unwrap_or_else(|| jobexec::cli::main(std::env::args_os())))
+    ExitCode::from(
+        worker().or_else(stage).or_else(supervisor).unwrap_or_else(|| jobexec::cli::main(std::env::args_os())),
+    )
 }

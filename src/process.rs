@@ -2,6 +2,7 @@
 //! output files. The only place that makes system calls; what they mean is decided in `domain`.
 
 pub mod asking;
+pub mod blocks;
 pub mod clock;
 pub mod environment;
 pub mod follow;

@@ -13,4 +13,5 @@ pub mod service;
 pub mod status;
 pub mod table;
 pub mod tail;
+mod transfers;
 pub mod words;

@@ -12,6 +12,7 @@ mod post;
 mod schedules;
 mod scripts;
 mod slots;
+mod staging;
 mod stall;
 mod told;
 mod upkeep;

@@ -158,6 +158,7 @@ fn kind(error: &ExecutorError) -> Kind {
         | ExecutorError::NeverFits(_)
         | ExecutorError::Order { .. }
         | ExecutorError::Selection(_)
+        | ExecutorError::Staging(_)
         | ExecutorError::WouldBeMistaken(_) => Kind::Input,
         ExecutorError::NoSuchTask { .. }
         | ExecutorError::NotDefined(_)
@@ -181,6 +182,7 @@ fn kind(error: &ExecutorError) -> Kind {
         | ExecutorError::Lock(_)
         | ExecutorError::Record(_)
         | ExecutorError::Tail(_)
+        | ExecutorError::Directory { .. }
         | ExecutorError::System { .. } => Kind::Failed,
     }
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::domain::edge::Edge;
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::params::Given;
+use crate::domain::remote::Remote;
 use crate::domain::task::{Program, Restart, Task};
 use crate::executor::Order;
 
@@ -55,6 +56,9 @@ pub(super) struct SubmitArguments {
     /// no such parameter
     #[arg(long, value_name = "FILE")]
     each_line: Option<PathBuf>,
+    /// Where a transfer of the task comes from, or goes to: a path, `host:/path`, a URL (repeatable)
+    #[arg(long, value_name = "NAME=REMOTE")]
+    transfer: Vec<String>,
     /// Keep no output
     #[arg(long)]
     no_output: bool,
@@ -109,6 +113,11 @@ fn order(typed: &SubmitArguments) -> Result<Order, Failure> {
         let (key, value) = pair("--tag", given)?;
         tags.insert(key.to_owned(), value.to_owned());
     }
+    let mut transfers = BTreeMap::new();
+    for given in &typed.transfer {
+        let (name, remote) = pair("--transfer", given)?;
+        transfers.insert(name.to_owned(), from_here(remote)?);
+    }
     let data = typed.data.as_deref().map(serde_json::from_str);
     let data = data.transpose().map_err(|error| Failure::input(format!("--data is no JSON: {error}")))?;
     let now = crate::process::clock::now();
@@ -126,6 +135,7 @@ fn order(typed: &SubmitArguments) -> Result<Order, Failure> {
         not_before,
         held: typed.hold,
         keeps_output: !typed.no_output,
+        transfers,
     })
 }
 
@@ -151,6 +161,15 @@ fn parents(typed: &[String]) -> Result<Vec<(JobId, Edge)>, Failure> {
         }
     }
     Ok(parents)
+}
+
+/// A remote as it was typed: a relative path is found from here, as in any other command.
+fn from_here(remote: &str) -> Result<String, Failure> {
+    match Remote::parse(remote, &std::env::current_dir()?) {
+        Ok(Remote::Local(path)) => Ok(path),
+        // What is wrong with it is told with the name of its slot.
+        Ok(Remote::Host { .. } | Remote::Web(_)) | Err(_) => Ok(remote.to_owned()),
+    }
 }
 
 fn parent(text: &str) -> Result<(JobId, Edge), Failure> {

@@ -23,6 +23,7 @@ use crate::registry::{EditError, Mistakes};
 use crate::store::StoreError;
 
 use super::order::OrderError;
+use super::staging::StagingError;
 
 /// Why a verb failed.
 #[derive(Debug, Error)]
@@ -110,6 +111,9 @@ pub enum ExecutorError {
     /// A job needs what this machine will never have.
     #[error(transparent)]
     NeverFits(#[from] NeverFits),
+    /// What is to be transferred for a job cannot be.
+    #[error(transparent)]
+    Staging(#[from] StagingError),
     /// A selection of jobs makes no sense.
     #[error("{0}")]
     Selection(#[from] SelectionError),
@@ -127,6 +131,14 @@ pub enum ExecutorError {
     /// A move that a job cannot make.
     #[error(transparent)]
     Move(#[from] IllegalMove),
+    /// A job's directory cannot be made.
+    #[error("cannot make the directory `{}`", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The system refused something.
     #[error("cannot {doing}")]
     System {
@@ -260,6 +272,7 @@ impl ExecutorError {
             )],
             Self::Order { task, source } => source.hints(task.is_some()),
             Self::NeverFits(error) => vec![error.hint().to_owned()],
+            Self::Staging(error) => vec![error.hint()],
             Self::Selection(error) => error.hints(),
             Self::NoSuchJob(_) => vec!["see `jobexec jobs` for the ids".to_owned()],
             Self::NoSuchRun { task, .. } => vec![format!("see `jobexec history {task}`")],
@@ -273,6 +286,7 @@ impl ExecutorError {
             | Self::Record(_)
             | Self::Tail(_)
             | Self::Move(_)
+            | Self::Directory { .. }
             | Self::System { .. } => vec![],
         }
     }

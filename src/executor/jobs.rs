@@ -84,9 +84,13 @@ impl Executor {
         })
     }
 
-    /// Cancels jobs that do not run.
+    /// Cancels jobs that do not run. What is just being transferred for one is stopped first.
     pub fn cancel_jobs(&mut self, ids: &[JobId], asker: &Asker) -> Result<JobAnswers, ExecutorError> {
+        let stopped = self.stop_transfers(ids, asker)?;
         self.change_each(ids, |ledger, job| {
+            if job.state == State::Cancelled && stopped.contains(&job.id) {
+                return Ok(Did::Done(job.state));
+            }
             if job.state.is_end() {
                 return Ok(Did::Already(job.state));
             }
@@ -97,6 +101,19 @@ impl Executor {
             ledger.tell_children(job.id, state)?;
             Ok(Did::Done(state))
         })
+    }
+
+    /// Stops what is being transferred for jobs; for which of them anything was.
+    fn stop_transfers(&mut self, ids: &[JobId], asker: &Asker) -> Result<Vec<JobId>, ExecutorError> {
+        let mut these = Vec::new();
+        for id in ids {
+            let run = runs::unfinished_of_job(self.store.reader(), *id)?;
+            these.extend(run.filter(|run| run.kind == runs::Kind::Transfer.as_str()).map(|run| run.job));
+        }
+        if !these.is_empty() {
+            self.kill_jobs(&these, asker, &mut |_| {})?;
+        }
+        Ok(these)
     }
 
     /// Runs ended jobs again, with the newest definition of their tasks.
@@ -115,6 +132,7 @@ impl Executor {
             let name = task.and_then(|name| TaskName::parse(&name).ok());
             if let Some(task) = name.and_then(|name| definitions.find(&name)) {
                 jobs::redefine(ledger.tx, job.id, task)?;
+                ledger.renew_items(job.id, task)?;
             }
             let job = ledger.job_row(job.id)?;
             Ok(Did::Done(ledger.rerun(&job, how, &asker.name)?))

@@ -38,6 +38,8 @@ pub struct Order {
     pub held: bool,
     /// Whether its output is kept.
     pub keeps_output: bool,
+    /// Where it is brought things from, or they are taken to, by the slot of the task.
+    pub transfers: BTreeMap<String, String>,
 }
 
 impl Default for Order {
@@ -54,6 +56,7 @@ impl Default for Order {
             not_before: None,
             held: false,
             keeps_output: true,
+            transfers: BTreeMap::new(),
         }
     }
 }

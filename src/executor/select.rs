@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
+use crate::domain::item::Item;
 use crate::domain::lifecycle::State;
 use crate::domain::name::JobId;
 use crate::domain::params;
@@ -13,6 +14,7 @@ use crate::domain::selection::{Order, Scope, Selection};
 use crate::domain::task::Task;
 use crate::process::clock;
 use crate::store::events::{self, Event};
+use crate::store::items;
 use crate::store::jobs::{self, JobRow};
 use crate::store::queue::{self, EdgeRow, Given};
 use crate::store::runs::{self, RunRow};
@@ -40,6 +42,8 @@ pub struct Job {
     pub given: Given,
     /// Its parents.
     pub parents: Vec<EdgeRow>,
+    /// What is transferred for it.
+    pub items: Vec<Item>,
 }
 
 /// A group as it stands.
@@ -123,7 +127,12 @@ impl Executor {
     pub fn job(&self, id: JobId) -> Result<Job, ExecutorError> {
         let reader = self.store.reader();
         let row = jobs::find(reader, id)?.ok_or(ExecutorError::NoSuchJob(id))?;
-        Ok(Job { row, given: queue::given(reader, id)?, parents: queue::parents(reader, id)? })
+        Ok(Job {
+            row,
+            given: queue::given(reader, id)?,
+            parents: queue::parents(reader, id)?,
+            items: items::of_job(reader, id)?,
+        })
     }
 
     /// The jobs that wait for a job, each with its edge.

@@ -43,7 +43,10 @@ impl Executor {
     /// Whether anything of the queue runs or can still run by itself.
     pub fn is_queue_busy(&self) -> Result<bool, ExecutorError> {
         let reader = self.store.reader();
-        Ok(self.queue_ahead()?.now || queue::is_any_delayed(reader)? || runs::any_in_slots(reader)?)
+        Ok(self.queue_ahead()?.now
+            || queue::is_any_delayed(reader)?
+            || runs::any_in_slots(reader)?
+            || self.is_staging()?)
     }
 
     /// The slots that have, or had, a worker or a run.

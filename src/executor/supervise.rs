@@ -186,6 +186,10 @@ impl Executor {
             (definition.timeout, definition.stop, definition.stall) =
                 (Some(notice::PATIENCE), StopSequence::default(), None);
         }
+        if row.kind == runs::Kind::Transfer.as_str() {
+            // It lasts as long as it takes.
+            (definition.timeout, definition.stop, definition.stall) = (None, StopSequence::default(), None);
+        }
         Ok(OpenRun { row, definition })
     }
 

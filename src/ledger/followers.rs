@@ -8,6 +8,7 @@ use crate::domain::edge::Progress;
 use crate::domain::lifecycle::{Input, Parents, Policy, State, step};
 use crate::domain::name::JobId;
 use crate::domain::task::Task;
+use crate::domain::transfer::Direction;
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::{StoreError, events, queue, runs};
 
@@ -25,20 +26,22 @@ pub struct Again {
 
 impl Ledger<'_> {
     /// What there is to do for a queued job besides running it.
-    pub fn policy_of(&self, job: &JobRow, definition: &Task) -> Policy {
+    pub fn policy_of(&self, job: &JobRow, definition: &Task) -> Result<Policy, LedgerError> {
         let parents = match (job.unmet, job.culprit) {
             (_, Some(_)) => Parents::Broken,
             (0, None) => Parents::Met,
             (_, None) => Parents::Waiting,
         };
-        Policy {
+        Ok(Policy {
             retries: definition.retries,
             used: job.retries_used,
             parents,
+            stage_in: self.is_outstanding(job, definition, Direction::In)?,
+            stage_out: self.is_outstanding(job, definition, Direction::Out)?,
             has_run: job.attempt > 0,
             hooks: hooked(definition),
             ..Policy::default()
-        }
+        })
     }
 
     /// A job that must be there.
@@ -155,7 +158,7 @@ impl Ledger<'_> {
     /// Moves a queued job on and records it; the state in which it is then.
     pub fn advance(&self, job: &JobRow, input: Input, cause: &str, reason: &str) -> Result<State, LedgerError> {
         let definition = jobs::definition_of(self.tx, job)?;
-        let path = step(job.state, input, self.policy_of(job, &definition))?;
+        let path = step(job.state, input, self.policy_of(job, &definition)?)?;
         let Some(state) = path.last().copied() else { return Ok(job.state) };
         // Whoever moves it may not know what keeps it from running.
         let blocked = job.culprit.filter(|_| state == State::Blocked);
@@ -189,6 +192,7 @@ impl Ledger<'_> {
             self.check_no_follower_runs(job.id)?;
         }
         let input = if how.clean { Input::RerunClean } else { Input::Rerun };
+        self.stage_again(job, how.clean)?;
         // Those that it waits for may have been run again without it.
         for edge in queue::parents(self.tx, job.id)? {
             let met = edge.kind.progress(self.job_row(edge.job)?.state) == Progress::Met;
@@ -208,6 +212,7 @@ impl Ledger<'_> {
     pub fn begin_reset(&self, job: &JobRow, by: &str) -> Result<State, LedgerError> {
         self.check_no_follower_runs(job.id)?;
         let fresh = JobRow { retries_used: 0, not_before: None, ..job.clone() };
+        self.stage_again(job, true)?;
         let state = self.advance(&fresh, Input::Reset, "reset", &format!("reset by {by}"))?;
         self.wait_again_below(job.id, false)?;
         Ok(state)
@@ -248,6 +253,8 @@ impl Ledger<'_> {
             }
             Some(_) => Ok(false),
             None => {
+                // What it was brought may have come from there.
+                self.stage_again(job, true)?;
                 let reason = format!("job {parent} runs again");
                 let state = self.advance(&fresh, Input::ParentAgain, "parent_again", &reason)?;
                 Ok(state != job.state)

@@ -97,7 +97,7 @@ impl Ledger<'_> {
             (_, Some(decision)) if decision.state == State::RestartReady => Input::HookSaidAgain,
             (_, Some(_)) => Input::HookSaidFailed,
         };
-        let path = step(job.state, input, self.policy_of(job, &definition))?;
+        let path = step(job.state, input, self.policy_of(job, &definition)?)?;
         let state = path.last().copied().unwrap_or(job.state);
         let counted = input == Input::HookDone && state == State::RestartReady;
         let retries_used = job.retries_used + u32::from(counted);

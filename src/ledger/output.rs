@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::home::Home;
-use crate::store::runs::RunRow;
+use crate::store::runs::{Kind, RunRow};
 
 /// The most of a last line that goes into an event, in bytes.
 const LONGEST: usize = 2000;
@@ -30,7 +30,7 @@ pub fn locate(home: &Home, run: &RunRow, inode: Option<u64>) -> Output {
     // Nothing has the inode 0: what was not to be kept.
     let Some(inode) = inode.or(run.inode).filter(|inode| *inode != 0) else { return Output::None };
     let is_it = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.ino() == inode);
-    if run.slot.is_some() {
+    if run.slot.is_some() || run.kind == Kind::Transfer.as_str() {
         let path = home.job_directory(run.job).join(&run.archive);
         return if is_it(&path) { Output::File(path) } else { Output::Removed };
     }

@@ -4,14 +4,16 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::domain::edge::{Edge, Progress};
+use crate::domain::item::Item;
 use crate::domain::lifecycle::{Input, Parents, Policy, State, step};
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::resources::{self, Capacity, Found, Holds, Need, Running, pick};
 use crate::domain::task::Task;
+use crate::domain::transfer::Direction;
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::queue::{self, EdgeRow, Given, Head, NewQueued};
 use crate::store::runs::{self, Kind, NewRun};
-use crate::store::{StoreError, cache, events};
+use crate::store::{StoreError, cache, events, items};
 
 use super::followers::culprit_of;
 use super::{Ledger, LedgerError, hooks};
@@ -41,6 +43,7 @@ impl Ledger<'_> {
         new: &NewQueued<'_>,
         definition: &Task,
         parents: &[(JobId, Edge)],
+        items: &[Item],
     ) -> Result<JobId, LedgerError> {
         let (mut unmet, mut culprit, mut broken) = (0, None, None);
         let mut edges = Vec::with_capacity(parents.len());
@@ -61,6 +64,8 @@ impl Ledger<'_> {
                 (_, None) => Parents::Waiting,
             },
             hooks: hooks::hooked(definition),
+            stage_in: items.iter().any(|item| item.direction == Direction::In),
+            stage_out: items.iter().any(|item| item.direction == Direction::Out),
             ..Policy::default()
         };
         let settled = if new.held { vec![] } else { step(State::Created, Input::Settled, policy)? };
@@ -70,6 +75,9 @@ impl Ledger<'_> {
         let job = queue::create(self.tx, &NewQueued { state, unmet, culprit, why, ..*new }, self.now)?;
         for edge in edges {
             queue::bind(self.tx, job, edge)?;
+        }
+        for item in items {
+            items::put(self.tx, job, item)?;
         }
         Ok(job)
     }

@@ -78,6 +78,9 @@ impl Ledger<'_> {
         if run.kind == runs::Kind::Notify.as_str() {
             return self.settle_notice(run, end, &reason);
         }
+        if run.kind == runs::Kind::Transfer.as_str() {
+            return self.settle_transfer(&job, run, end, &reason);
+        }
         if hooks::hook_of(job.state).is_some_and(|kind| kind.as_str() == run.kind) {
             return self.settle_hook(run, &job, end, &reason, traces.inode);
         }
@@ -102,7 +105,7 @@ impl Ledger<'_> {
         let Settling { run, end, job, definition, .. } = settling;
         let mut after = settling.aftermath(lasted, self.sleep()?);
         let policy = match job.door {
-            Door::Queue => self.policy_of(job, definition),
+            Door::Queue => self.policy_of(job, definition)?,
             Door::Start | Door::Schedule => settling.policy(after.gave_up),
         };
         let path = step(job.state, settling.input, policy)?;

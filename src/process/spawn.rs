@@ -22,6 +22,9 @@ pub const LIMITS_DOOR: &CStr = c"--jobexec-limits";
 /// The private first argument of the door that posts a message.
 pub const POST_DOOR: &CStr = c"--jobexec-post";
 
+/// The private first argument of the door that transfers what is due for a job; folder, job and direction follow.
+pub const STAGE_DOOR: &CStr = c"--jobexec-stage";
+
 /// The private first argument of a supervisor in the background; its lock's path follows.
 pub const SUPERVISOR_DOOR: &CStr = c"--jobexec-supervisor";
 

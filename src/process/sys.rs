@@ -72,6 +72,16 @@ pub(super) fn posix_spawn(raw: &Raw<'_>) -> io::Result<i32> {
     Ok(pid)
 }
 
+/// Gives a file the content of another one by sharing its blocks: `ioctl_ficlone(2)`.
+pub(super) fn share_blocks(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
+    // The type of the request differs between C libraries.
+    #[expect(clippy::unnecessary_cast, clippy::cast_possible_truncation, reason = "it is an int or an unsigned long")]
+    let request = libc::FICLONE as _;
+    // SAFETY: both descriptors are open for the call, which takes the source's number and touches no memory of ours.
+    let code = unsafe { libc::ioctl(to.as_raw_fd(), request, from.as_raw_fd()) };
+    if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Replaces this process by another program; returns only when that failed.
 pub(super) fn execve(program: &CStr, argv: &[&CStr], env: &[&CStr]) -> io::Error {
     let (argv, env) = (pointers(argv), pointers(env));

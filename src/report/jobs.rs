@@ -13,6 +13,7 @@ use crate::store::runs::RunRow;
 
 use super::screen::visible;
 use super::table::{Column, Table};
+use super::transfers;
 use super::words::{lasting, moment, recent, until};
 
 /// A job with what it runs, in one line.
@@ -101,6 +102,9 @@ pub fn card(
     line("made by", Some(format!("{}, {}", given.made_by, moment(row.created))))?;
     line("started", given.started.map(moment))?;
     line("ended", row.ended.map(moment))?;
+    for item in &job.items {
+        line(&format!("{} {}", item.direction.as_str(), item.name), Some(transfers::one(item, now)))?;
+    }
     for run in runs {
         let how = match (&run.outcome, &run.reason) {
             (Some(_), Some(reason)) => reason.clone(),
@@ -139,6 +143,9 @@ fn reason(job: &Job, now: Timestamp) -> String {
     let row = &job.row;
     if let Some(moment) = row.not_before.filter(|moment| *moment > now && !row.state.is_end()) {
         return format!("not before {} ({})", recent(moment, now), until(moment, now));
+    }
+    if let Some(how_far) = transfers::how_far(row.state, &job.items) {
+        return how_far;
     }
     let waits = row.state == State::AwaitingParents && row.unmet > 0;
     match (&row.reason, waits) {

@@ -221,6 +221,7 @@ pub fn set_tags(tx: &Connection, job: JobId, tags: Option<&str>) -> Result<(), S
 pub fn delete(tx: &Connection, job: JobId) -> Result<(), StoreError> {
     for sql in [
         "DELETE FROM edges WHERE child = ?1 OR parent = ?1",
+        "DELETE FROM items WHERE job = ?1",
         "DELETE FROM notices WHERE job = ?1",
         "DELETE FROM runs WHERE job = ?1",
         "DELETE FROM events WHERE job = ?1",

@@ -238,6 +238,26 @@ CREATE TABLE edges (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX edges_by_parent ON edges (parent);
 
+-- What is brought to a job before it runs, and taken from it afterwards.
+CREATE TABLE items (
+    job INTEGER NOT NULL REFERENCES jobs (id),
+    name TEXT NOT NULL,
+    direction TEXT NOT NULL CHECK (direction IN ('in', 'out')),
+    local TEXT NOT NULL,
+    remote TEXT NOT NULL,
+    -- Whether the remote was given for this job alone.
+    given INTEGER NOT NULL,
+    recursive INTEGER NOT NULL,
+    required INTEGER NOT NULL,
+    mode TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'pending', 'active', 'done', 'error')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before INTEGER,
+    error TEXT,
+    bytes INTEGER,
+    PRIMARY KEY (job, name)
+) STRICT, WITHOUT ROWID;
+
 -- The slot of a queued run; its record is the slot's. What a run holds of the machine while it runs (JSON).
 ALTER TABLE runs ADD COLUMN slot INTEGER;
 ALTER TABLE runs ADD COLUMN holds TEXT;

@@ -95,6 +95,8 @@ pub(super) enum Item {
     Queue,
     /// Deliver messages.
     Deliver,
+    /// Transfer what is due.
+    Transfer,
     /// Flush.
     Flush,
     /// Read the registry.
@@ -343,6 +345,7 @@ impl Keeper {
             Item::Inspect | Item::Queue => self.catch_up(),
             Item::End(run) => self.end_orphan(run),
             Item::Deliver => self.deliver(),
+            Item::Transfer => self.transfer(),
             Item::Flush => self.flush(),
             Item::Reload => self.reload().and_then(|()| self.survey()),
             Item::Survey => self.take_children().and_then(|()| self.survey()),
@@ -415,7 +418,7 @@ impl Keeper {
             // What cannot be settled keeps nothing from being started.
             let started = self.start_due();
             if !(changed | settled? | started?) {
-                return self.staff_slots();
+                return self.staff_slots().and(self.plan_transfers());
             }
         }
         // More happens than can be taken in at once: others want their turn.

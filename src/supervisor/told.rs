@@ -31,6 +31,10 @@ pub(super) fn event(event: &Event) {
             warn!("cannot tell about {task} ({}): {reason}; trying again", text("event").unwrap_or_default());
         }
         "notice_given_up" => warn!("gave up telling about {task} ({}): {reason}", text("event").unwrap_or_default()),
+        "staged_in" => info!("job {} has what it needs: {reason}", of_job(event)),
+        "staged_out" => info!("what job {} made is stored: {reason}", of_job(event)),
+        "transfer_postponed" => info!("job {}: {reason}; trying again", of_job(event)),
+        "transfer_failed" => warn!("job {} has failed: {reason}", of_job(event)),
         "skipped" => info!("{task} does not run at {}: {reason}", text("due").unwrap_or_default()),
         "missed" => warn!(
             "{task} missed {} (up to {}): {reason}",
@@ -53,6 +57,10 @@ pub(super) fn event(event: &Event) {
 /// Whether an event tells of a run in a slot: there may be thousands of them.
 pub(super) fn is_of_slot(event: &Event) -> bool {
     event.data.get("slot").is_some_and(Value::is_number)
+}
+
+fn of_job(event: &Event) -> String {
+    event.job.map(|job| job.to_string()).unwrap_or_default()
 }
 
 fn ended_in_slot(event: &Event, reason: &str) {

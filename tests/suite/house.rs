@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which modules a module may use, besides itself.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("home", &["domain"]),
     ("process", &["home", "domain"]),
@@ -12,6 +12,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("store", &["home", "domain"]),
     ("ledger", &["store", "process", "home", "domain"]),
     ("worker", &["ledger", "store", "process", "home", "domain"]),
+    ("stage", &["ledger", "store", "process", "home", "domain"]),
     ("executor", &["ledger", "store", "registry", "process", "home", "domain"]),
     ("supervisor", &["executor", "ledger", "store", "process", "home", "domain"]),
     ("service", &["domain"]),

@@ -5,6 +5,7 @@ mod killed;
 mod order;
 mod params;
 mod retries;
+mod staging;
 mod verbs;
 mod waiting;
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::domain::amount::print_roughly;
 use crate::domain::edge::Edge;
+use crate::domain::item::{ItemState, direction_in};
 use crate::domain::lifecycle::State;
 use crate::domain::name::JobId;
 use crate::domain::resources::{self, obstacle_in_queue};
@@ -30,10 +31,8 @@ impl Executor {
             State::Created => "has not been looked at yet".to_owned(),
             State::AwaitingParents => self.waits_for(&job)?,
             State::Blocked => self.blocked(&job, &mut hints)?,
-            State::Ready => beside(run.as_ref(), "its inputs are being brought", "waits for its inputs to be brought"),
-            State::Postprocessed => {
-                beside(run.as_ref(), "its outputs are being stored", "waits for its outputs to be stored")
-            }
+            State::Ready => self.waits_for_transfers(&job, run.as_ref(), "its inputs", "brought", &mut hints),
+            State::Postprocessed => self.waits_for_transfers(&job, run.as_ref(), "its outputs", "stored", &mut hints),
             State::StagedIn | State::RunDone | State::RunError | State::RunTimeout => match &run {
                 Some(run) => format!("has its hook {} run{}", run.kind, since(run)),
                 None => format!("waits for a slot for its hook{}", self.no_slot(&mut hints)?),
@@ -43,7 +42,10 @@ impl Executor {
             State::StagedOut | State::Reset => "is on its way".to_owned(),
             State::JobFinished => format!("has finished{}", ended(&job)),
             State::Failed | State::Cancelled => {
-                hints.push(format!("see its output with `jobexec job log {id}`"));
+                hints.push(match job.row.code.as_deref() {
+                    Some("transfer_failed") => format!("see what was to be transferred with `jobexec job show {id}`"),
+                    Some(_) | None => format!("see its output with `jobexec job log {id}`"),
+                });
                 hints.push(format!("run it again with `jobexec job rerun {id}`"));
                 let how = if job.row.state == State::Failed { "has failed" } else { "was cancelled" };
                 let reason = job.row.reason.as_deref().unwrap_or("for no reason on record");
@@ -103,6 +105,36 @@ impl Executor {
         })
     }
 
+    /// How far its transfers have come, and what went wrong.
+    fn waits_for_transfers(
+        &self,
+        job: &Job,
+        run: Option<&RunRow>,
+        what: &str,
+        done: &str,
+        hints: &mut Vec<String>,
+    ) -> String {
+        let direction = direction_in(job.row.state);
+        let of_it = || job.items.iter().filter(|item| Some(item.direction) == direction);
+        let far = format!("{} of {}", of_it().filter(|item| item.state == ItemState::Done).count(), of_it().count());
+        let wrong = of_it().find_map(|item| Some((item, item.error.as_ref()?)));
+        let wrong = wrong.map(|(item, error)| format!("; `{}`: {error}", item.name)).unwrap_or_default();
+        if let Some(run) = run {
+            return format!("waits while {what} are being {done}{}, {far} so far{wrong}", since(run));
+        }
+        if job.row.held {
+            hints.push(format!("let it go with `jobexec job release {}`", job.row.id));
+            return "is held".to_owned();
+        }
+        if !self.is_supervised() {
+            hints.push("have queued jobs run: `jobexec keep-restarting --slots N`".to_owned());
+            return format!("waits for {what} to be {done}, {far} so far, and no supervisor is running{wrong}");
+        }
+        let again = of_it().filter_map(|item| item.not_before).min();
+        let again = again.map(|moment| format!(", again at {moment}")).unwrap_or_default();
+        format!("waits for {what} to be {done}, {far} so far{again}{wrong}")
+    }
+
     /// What it needs besides a slot and cannot have now.
     fn obstacle_of(&self, job: &Job, now: Timestamp) -> Result<Option<String>, ExecutorError> {
         let ledger = Ledger { tx: self.store.reader(), home: &self.home, now };
@@ -148,10 +180,6 @@ impl Executor {
             more => format!("; {more} jobs go before it"),
         })
     }
-}
-
-fn beside(run: Option<&RunRow>, running: &str, waiting: &str) -> String {
-    run.map_or_else(|| waiting.to_owned(), |run| format!("does not run yet: {running}{}", since(run)))
 }
 
 fn since(run: &RunRow) -> String {

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
+use crate::domain::item::Item;
 use crate::executor::{Explanation, Job};
 use crate::store::events::Event;
 use crate::store::runs::RunRow;
 
+use super::super::transfers::remote_shown;
 use super::{micros, moment, signal_name};
 
 /// A job.
@@ -25,6 +27,7 @@ pub fn job(job: &Job) -> Value {
         "tags": parsed(&given.tags, json!({})),
         "data": parsed(&given.data, Value::Null),
         "parents": job.parents.iter().map(|edge| json!({ "id": edge.job, "edge": edge.kind })).collect::<Vec<_>>(),
+        "transfers": job.items.iter().map(transfer).collect::<Vec<_>>(),
         "spawned_by": given.spawned_by,
         "root": given.root,
         "run_name": given.run_name,
@@ -50,6 +53,24 @@ pub fn explanation(job: &Job, explanation: &Explanation) -> Value {
         "state": job.row.state,
         "reason": explanation.sentence,
         "hints": explanation.hints,
+    })
+}
+
+/// What is transferred for a job.
+fn transfer(item: &Item) -> Value {
+    json!({
+        "name": item.name,
+        "direction": item.direction,
+        "local": item.local,
+        "remote": remote_shown(item),
+        "required": item.required,
+        "recursive": item.recursive,
+        "mode": item.mode,
+        "state": item.state,
+        "attempts": item.attempts,
+        "not_before": item.not_before.map(moment),
+        "error": item.error,
+        "bytes": item.bytes,
     })
 }
 

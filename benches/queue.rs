@@ -1,0 +1,188 @@
+//! The figures of the queue: how fast jobs that do nothing go through it, what they cost, how soon one begins, how fast
+//! they are made and found. Beside a bare loop of `posix_spawn`, two at a time. A figure counts as a ratio within one
+//! run; machines differ.
+//!
+//! ```text
+//! cargo bench --bench queue               all of it, in about two minutes
+//! cargo bench --bench queue -- --quick    tiny counts: does it work?
+//! ```
+//!
+//! | variable | meaning | default |
+//! | --- | --- | --- |
+//! | `JOBEXEC_BENCH_BINARY` | the binary that is measured | as in the other benchmarks |
+//! | `JOBEXEC_BENCH_JOBS` | jobs that go through the queue | `10000` |
+//! | `JOBEXEC_BENCH_STORED` | jobs that are only made, and looked for | `1000000` |
+//! | `JOBEXEC_BENCH_ROUNDS` | jobs of which it is measured how soon they begin | `30` |
+
+// It measures time and prints; what goes wrong is to end it, with the place.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod ending;
+mod measure;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use measure::{Times, binary, number, on_processor};
+
+/// A program that does nothing.
+const NOTHING: &str = "/bin/true";
+
+fn main() -> ExitCode {
+    ending::run(benchmark)
+}
+
+fn benchmark() {
+    let jobs = number("JOBEXEC_BENCH_JOBS", 10_000, 50);
+    let stored = number("JOBEXEC_BENCH_STORED", 1_000_000, 1000);
+    let rounds = number("JOBEXEC_BENCH_ROUNDS", 30, 3);
+    let limit = jobs as f64 / bare_loop(jobs).as_secs_f64();
+    println!("bare loop of posix_spawn, two at a time: {limit:.0} a second");
+    for (name, flags) in [("without output", &["--no-output"][..]), ("with an output file each", &[])] {
+        let Went { took, cost } = through_the_queue(jobs, flags);
+        let rate = jobs as f64 / took.as_secs_f64();
+        println!(
+            "{jobs} jobs {name}, two slots: {rate:.0} a second, {:.0} % of the loop; {:.2} ms of processor each",
+            100.0 * rate / limit,
+            cost.as_secs_f64() * 1e3 / jobs as f64
+        );
+    }
+    let mut begun = soon(rounds);
+    println!("one job, nothing else to do: begins after {:.1} ms (median), {:.1} (p95)", begun.median(), begun.p95());
+    begun = Times::default();
+    let folder = Folder::new();
+    let took = folder.submit(stored, &["--no-output"]);
+    println!("{stored} jobs made: {:.0} a second", stored as f64 / took.as_secs_f64());
+    for _ in 0..5 {
+        let start = Instant::now();
+        folder.run(&["jobs", "--limit", "20"]);
+        begun.push(start.elapsed());
+    }
+    println!("`jobs --limit 20` among them: {:.1} ms", begun.least());
+}
+
+/// A folder of its own.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let this = Self(tempfile::tempdir().unwrap());
+        this.run(&["init"]);
+        this
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(args).env("JOBEXEC_FOLDER", self.0.path().join("executor")).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) {
+        assert!(self.command(args).status().unwrap().success(), "{args:?}");
+    }
+
+    /// Queues so many jobs that do nothing; how long that took.
+    fn submit(&self, count: usize, flags: &[&str]) -> Duration {
+        let lines = self.0.path().join("lines");
+        let text = (0..count).fold(String::new(), |mut text, line| {
+            writeln!(text, "{line}").unwrap();
+            text
+        });
+        fs::write(&lines, text).unwrap();
+        let start = Instant::now();
+        let file = lines.to_str().unwrap();
+        self.run(&[&["submit", "--each-line", file], flags, &["--", NOTHING]].concat());
+        start.elapsed()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("executor")
+    }
+}
+
+/// How long something took, and what it cost of the processors.
+struct Went {
+    took: Duration,
+    cost: Duration,
+}
+
+/// Queues jobs and has two slots run them.
+fn through_the_queue(jobs: usize, flags: &[&str]) -> Went {
+    let folder = Folder::new();
+    let start = Instant::now();
+    folder.submit(jobs, flags);
+    let mut supervisor = folder.command(&["keep-restarting", "--until-idle", "--slots", "2"]).spawn().unwrap();
+    let mut cost = Duration::ZERO;
+    // The workers go when the supervisor has gone: what they have used by then is asked for now and then.
+    while supervisor.try_wait().unwrap().is_none() {
+        let ours = workers(&folder.path()).into_iter().chain([i64::from(supervisor.id())]);
+        cost = cost.max(ours.filter(|pid| Path::new(&format!("/proc/{pid}")).exists()).map(on_processor).sum());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Went { took: start.elapsed(), cost }
+}
+
+/// The workers of a folder's slots.
+fn workers(folder: &Path) -> Vec<i64> {
+    let records = format!("{}/runs/slot-", folder.display());
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &i64| {
+        fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(&records))
+    })
+    .collect()
+}
+
+/// How soon a job begins that is submitted while nothing else is to be done.
+fn soon(rounds: usize) -> Times {
+    let folder = Folder::new();
+    let mark = folder.0.path().join("begun");
+    let mut supervisor = folder.command(&["keep-restarting"]).spawn().unwrap();
+    let mut times = Times::default();
+    let touch = format!(": > {}", mark.display());
+    for _ in 0..rounds {
+        let start = Instant::now();
+        let mut submit = folder.command(&["submit", "--no-output", "--", "/bin/sh", "-c", &touch]).spawn().unwrap();
+        while !mark.exists() {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        times.push(start.elapsed());
+        submit.wait().unwrap();
+        fs::remove_file(&mark).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    folder.run(&["keep-restarting", "--stop"]);
+    supervisor.wait().unwrap();
+    times
+}
+
+/// Spawns so many programs that do nothing, two at a time, and waits for them.
+fn bare_loop(count: usize) -> Duration {
+    let start = Instant::now();
+    let (mut running, mut begun) = (0, 0);
+    while begun < count || running > 0 {
+        while running < 2 && begun < count {
+            // The library does it by posix_spawn; the loop itself waits for whichever ends.
+            drop(Command::new(NOTHING).env_clear().stdin(Stdio::null()).spawn().unwrap());
+            running += 1;
+            begun += 1;
+        }
+        nix::sys::wait::wait().unwrap();
+        running -= 1;
+    }
+    start.elapsed()
+}

@@ -88,7 +88,7 @@ impl Batch {
         }
         let all = self.items().map_err(|error| in_one_line(&error))?;
         self.store.flush().map_err(|error| in_one_line(&error))?;
-        Ok(match standing(all.iter()) {
+        Ok(match standing(&all, self.direction) {
             Standing::Done => DONE,
             Standing::Failed(..) => FAILED,
             Standing::Open(_) => LATER,

@@ -135,20 +135,19 @@ pub enum Standing {
     Open(Option<String>),
 }
 
-/// How a job stands whose items of one direction are these.
+/// How a job with these items stands in one direction.
 ///
 /// What is to be brought in is no use once something needed is missing; what is to be taken out is tried to the end.
-pub fn standing<'a>(items: impl Iterator<Item = &'a Item> + Clone) -> Standing {
-    let open = items.clone().find(|item| !item.state.is_final());
-    let failed = items.clone().find(|item| item.required && item.state == ItemState::Error);
-    let tried = || items.clone().filter(|item| !item.state.is_final()).find_map(tried);
-    match (failed, open) {
-        (Some(item), None) => Standing::Failed(item.name.clone(), item.error.clone().unwrap_or_default()),
-        (Some(item), Some(_)) if item.direction == Direction::In => {
+pub fn standing(items: &[Item], direction: Direction) -> Standing {
+    let of_it = || items.iter().filter(|item| item.direction == direction);
+    let is_open = of_it().any(|item| !item.state.is_final());
+    let failed = of_it().find(|item| item.required && item.state == ItemState::Error);
+    match (failed, is_open) {
+        (Some(item), is_open) if !is_open || direction == Direction::In => {
             Standing::Failed(item.name.clone(), item.error.clone().unwrap_or_default())
         }
-        (_, Some(_)) => Standing::Open(tried()),
-        (None, None) => Standing::Done,
+        (_, true) => Standing::Open(of_it().filter(|item| !item.state.is_final()).find_map(tried)),
+        (_, false) => Standing::Done,
     }
 }
 
@@ -189,7 +188,7 @@ pub(crate) mod tests {
         use ItemState::{Done, Error, Pending};
         let of = |direction, items: &[(bool, ItemState)]| {
             let items: Vec<_> = items.iter().map(|(required, state)| item("a", direction, *required, *state)).collect();
-            standing(items.iter())
+            standing(&items, direction)
         };
         let failed = Standing::Failed("a".to_owned(), String::new());
         for direction in Direction::ALL {

@@ -97,14 +97,13 @@ impl Ledger<'_> {
 
     fn look_at_items(&self, job: &JobRow, run: Option<&RunRow>, direction: Direction) -> Result<(), LedgerError> {
         let all = items::of_job(self.tx, job.id)?;
-        let of_it = || all.iter().filter(|item| item.direction == direction);
-        let (input, cause, reason) = match standing(of_it()) {
+        let (input, cause, reason) = match standing(&all, direction) {
             Standing::Done => {
                 let (input, cause) = match direction {
                     Direction::In => (Input::StagedIn, "staged_in"),
                     Direction::Out => (Input::StagedOut, "staged_out"),
                 };
-                (input, cause, done_in_words(of_it()))
+                (input, cause, done_in_words(&all, direction))
             }
             Standing::Failed(name, error) => {
                 (Input::TransferFailed, "transfer_failed", format!("transfer `{name}` failed: {error}"))
@@ -182,10 +181,10 @@ fn said_how_it_went(end: &Ended) -> bool {
     }
 }
 
-fn done_in_words<'a>(items: impl Iterator<Item = &'a Item> + Clone) -> String {
-    let done = items.clone().filter(|item| item.state == ItemState::Done).count();
-    let failed = items.filter(|item| item.state == ItemState::Error);
-    let failed: Vec<String> = failed
+fn done_in_words(items: &[Item], direction: Direction) -> String {
+    let of_it = |state: ItemState| items.iter().filter(move |item| item.direction == direction && item.state == state);
+    let done = of_it(ItemState::Done).count();
+    let failed: Vec<String> = of_it(ItemState::Error)
         .map(|item| format!("`{}`, not required, failed: {}", item.name, item.error.as_deref().unwrap_or_default()))
         .collect();
     let done = if done == 1 { "1 transfer done".to_owned() } else { format!("{done} transfers done") };

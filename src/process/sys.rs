@@ -75,7 +75,6 @@ pub(super) fn posix_spawn(raw: &Raw<'_>) -> io::Result<i32> {
 /// Gives a file the content of another one by sharing its blocks: `ioctl_ficlone(2)`.
 pub(super) fn share_blocks(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     // The type of the request differs between C libraries.
-    #[expect(clippy::unnecessary_cast, clippy::cast_possible_truncation, reason = "it is an int or an unsigned long")]
     let request = libc::FICLONE as _;
     // SAFETY: both descriptors are open for the call, which takes the source's number and touches no memory of ours.
     let code = unsafe { libc::ioctl(to.as_raw_fd(), request, from.as_raw_fd()) };

@@ -204,11 +204,12 @@ fn kill_ends_the_whole_tree_and_keeps_the_exit() {
         };
         env.processes().into_iter().filter(marked).collect()
     };
-    until("the processes", || of_tree(id).len() >= 5);
+    until("the processes", || of_tree(id).len() >= 5 && of_tree(deaf).len() >= 5);
     let others = of_tree(deaf);
     env.ok(&["job", "kill", &id.to_string()]);
     assert_eq!(of_tree(id), [0; 0], "nothing of it is left when the command returns");
-    assert_eq!(of_tree(deaf), others, "the other is left alone");
+    let left = of_tree(deaf);
+    assert!(others.iter().all(|pid| left.contains(pid)), "the other is left alone: {others:?}, {left:?}");
     let shown = job(&env, id);
     let told = [&shown["state"], &shown["reason"], &shown["exit_code"], &shown["held"]];
     assert_eq!(told, [&json!("CANCELLED"), &json!("killed"), &json!(42), &json!(false)], "{shown}");

@@ -43,7 +43,11 @@ impl Executor {
     /// Whether anything of the queue runs or can still run by itself.
     pub fn is_queue_busy(&self) -> Result<bool, ExecutorError> {
         let ahead = self.queue_ahead()?;
-        Ok(ahead.now || ahead.moment.is_some() || runs::any_in_slots(self.store.reader())? || self.is_staging()?)
+        Ok(ahead.now
+            || ahead.moment.is_some()
+            || runs::any_in_slots(self.store.reader())?
+            || self.is_staging()?
+            || self.next_to_clean()?.is_some())
     }
 
     /// The slots that have, or had, a worker or a run.

@@ -1,4 +1,5 @@
 //! Queued jobs: what they are given, and what they share.
 
+mod cleanup;
 mod params;
 mod staging;

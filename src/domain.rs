@@ -6,6 +6,7 @@ pub mod amount;
 pub mod causes;
 pub mod edge;
 pub mod evidence;
+pub mod glob;
 pub mod group;
 pub mod hooks;
 pub mod inside;

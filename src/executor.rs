@@ -3,6 +3,7 @@
 
 mod again;
 mod claim;
+mod cleanup;
 mod define;
 mod definitions;
 mod deliver;

@@ -15,8 +15,9 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::domain::evidence::{Ended, Record};
-use crate::domain::lifecycle::{IllegalMove, Input, Policy, step};
+use crate::domain::lifecycle::{IllegalMove, Input, Policy, State, step};
 use crate::domain::name::{JobId, TaskName};
+use crate::domain::task::Task;
 use crate::home::Home;
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::runs::RunRow;
@@ -62,6 +63,15 @@ impl Ledger<'_> {
     pub fn newest_job(&self, task: &TaskName) -> Result<Option<JobRow>, LedgerError> {
         let job = tasks::find(self.tx, task)?.and_then(|row| row.job);
         Ok(job.map(|job| jobs::find(self.tx, job)).transpose()?.flatten())
+    }
+
+    /// Has the work directory of a job cleaned up that has come into this state, where it has finished and its task
+    /// wants that.
+    pub fn clean_up_later(&self, job: JobId, state: State, definition: &Task) -> Result<(), LedgerError> {
+        if state == State::JobFinished && !definition.cleanup.is_empty() {
+            jobs::mark_to_clean(self.tx, job, true)?;
+        }
+        Ok(())
     }
 
     /// Cancels a job that waits to run again.

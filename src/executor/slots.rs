@@ -46,7 +46,8 @@ impl Executor {
         Ok(self.queue_ahead()?.now
             || queue::is_any_delayed(reader)?
             || runs::any_in_slots(reader)?
-            || self.is_staging()?)
+            || self.is_staging()?
+            || self.next_to_clean()?.is_some())
     }
 
     /// The slots that have, or had, a worker or a run.

@@ -134,6 +134,7 @@ impl Ledger<'_> {
             }),
         };
         events::record(self.tx, &event, self.now)?;
+        self.clean_up_later(job.id, state, &definition)?;
         self.tell_children(job.id, state)?;
         let failed = state == State::Failed;
         let ended =

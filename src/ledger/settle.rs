@@ -138,6 +138,9 @@ impl Ledger<'_> {
             "output": settling.failed().then_some(&lines),
         });
         self.record_event(settling, Some((job.state, state)), "ended", data)?;
+        if job.door == Door::Queue {
+            self.clean_up_later(job.id, state, definition)?;
+        }
         self.tell_children(job.id, state)?;
         let Some(row) = &settling.task else { return self.tell_of_queued(settling, state, &reason, &lines) };
         // Whether it is a crash loop is asked of what is kept alive: what runs once, and what was stopped, is none.

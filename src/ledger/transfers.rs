@@ -161,6 +161,7 @@ impl Ledger<'_> {
             }),
         };
         events::record(self.tx, &event, self.now)?;
+        self.clean_up_later(job.id, state, &definition)?;
         self.tell_children(job.id, state)?;
         let end =
             EndOfRun { failed, state, was_looping: false, is_looping: false, told: Some(self.now), now: self.now };

@@ -61,7 +61,7 @@ mod tests {
         let mut one_of = item("data", Direction::In, true, ItemState::Done);
         one_of.remote = "https://me:pw@host/data?key=x".to_owned();
         one_of.bytes = Some(2048);
-        assert_eq!(one(&one_of, now), "https://host/data?… → data, done, 2KiB");
+        assert_eq!(one(&one_of, now), "https://host/data?… → data, done, 2.0 KiB");
         let mut other = item("extra", Direction::In, false, ItemState::Pending);
         assert_eq!(one(&other, now), "/extra → extra (not required), pending");
         (other.attempts, other.error) = (2, Some("no route".to_owned()));

@@ -243,6 +243,23 @@ pub fn say_why(tx: &Connection, job: JobId, code: &str, reason: &str) -> Result<
         .map_err(StoreError::sql("record a job's state"))
 }
 
+/// Records whether a job's work directory is yet to be cleaned up.
+pub fn mark_to_clean(tx: &Connection, job: JobId, is_to: bool) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE jobs SET to_clean = CASE WHEN ?2 THEN 1 END WHERE id = ?1")
+        .and_then(|mut statement| statement.execute((job.0, is_to)))
+        .map(drop)
+        .map_err(StoreError::sql("record a cleanup"))
+}
+
+/// The first job whose work directory is yet to be cleaned up.
+pub fn next_to_clean(connection: &Connection) -> Result<Option<JobId>, StoreError> {
+    connection
+        .prepare_cached("SELECT id FROM jobs WHERE to_clean IS NOT NULL ORDER BY id LIMIT 1")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
+        .map(|id| id.map(JobId))
+        .map_err(StoreError::sql("look for a cleanup"))
+}
+
 /// The definition that a job was made from.
 pub fn definition_of(connection: &Connection, job: &JobRow) -> Result<Task, StoreError> {
     definition_at(connection, job.definition)

@@ -218,6 +218,8 @@ ALTER TABLE jobs ADD COLUMN unmet INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN culprit INTEGER;
 -- What a hook has decided (JSON), until its run has ended.
 ALTER TABLE jobs ADD COLUMN decision TEXT;
+-- Whether its work directory is yet to be cleaned up.
+ALTER TABLE jobs ADD COLUMN to_clean INTEGER;
 -- How its last main run ended.
 ALTER TABLE jobs ADD COLUMN exit_code INTEGER;
 ALTER TABLE jobs ADD COLUMN signal INTEGER;
@@ -275,6 +277,7 @@ CREATE INDEX jobs_runnable ON jobs (need, priority DESC, id)
 CREATE INDEX jobs_delayed ON jobs (not_before) WHERE door = 'queue' AND not_before IS NOT NULL;
 CREATE INDEX jobs_hooked ON jobs (id) WHERE state IN ('STAGED_IN', 'RUN_DONE', 'RUN_ERROR', 'RUN_TIMEOUT');
 CREATE INDEX jobs_staging ON jobs (id) WHERE state IN ('READY', 'POSTPROCESSED');
+CREATE INDEX jobs_to_clean ON jobs (id) WHERE to_clean IS NOT NULL;
 CREATE INDEX jobs_by_spawner ON jobs (spawned_by) WHERE spawned_by IS NOT NULL;
 -- What runs is one small page; each index that a run enters and leaves is one more to be written.
 DROP INDEX runs_open;

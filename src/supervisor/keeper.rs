@@ -97,6 +97,8 @@ pub(super) enum Item {
     Deliver,
     /// Transfer what is due.
     Transfer,
+    /// Clean up after a job.
+    CleanUp,
     /// Flush.
     Flush,
     /// Read the registry.
@@ -346,6 +348,7 @@ impl Keeper {
             Item::End(run) => self.end_orphan(run),
             Item::Deliver => self.deliver(),
             Item::Transfer => self.transfer(),
+            Item::CleanUp => self.clean_up(),
             Item::Flush => self.flush(),
             Item::Reload => self.reload().and_then(|()| self.survey()),
             Item::Survey => self.take_children().and_then(|()| self.survey()),
@@ -418,7 +421,7 @@ impl Keeper {
             // What cannot be settled keeps nothing from being started.
             let started = self.start_due();
             if !(changed | settled? | started?) {
-                return self.staff_slots().and(self.plan_transfers());
+                return self.staff_slots().and(self.plan_transfers()).and(self.plan_cleanup());
             }
         }
         // More happens than can be taken in at once: others want their turn.

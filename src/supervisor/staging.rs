@@ -1,8 +1,9 @@
-//! Transfers are done by runs of their own; here it is only seen to that they are, and when.
+//! Transfers are done by runs of their own; here it is only seen to that they are, and when. Cleaning up afterwards takes
+//! a moment, and is done at once.
 
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::domain::causes::in_one_line;
 use crate::executor::ExecutorError;
@@ -40,5 +41,23 @@ impl Keeper {
             }
         }
         self.catch_up()
+    }
+
+    /// Puts the next cleanup on the agenda, if there is one.
+    pub(super) fn plan_cleanup(&mut self) -> Result<(), ExecutorError> {
+        match self.executor.next_to_clean()? {
+            Some(_) => self.agenda.set_if_unset(Item::CleanUp, clock::since_boot()),
+            None => self.agenda.cancel(&Item::CleanUp),
+        }
+        Ok(())
+    }
+
+    /// Cleans up after one job: others want their turn.
+    pub(super) fn clean_up(&mut self) -> Result<(), ExecutorError> {
+        if let Some(job) = self.executor.next_to_clean()? {
+            let removed = self.executor.clean_up(job)?;
+            debug!("cleaned up after job {job}: {removed} files removed");
+        }
+        self.plan_cleanup()
     }
 }

@@ -26,6 +26,7 @@ mod suite {
     mod house;
     mod kill;
     mod output;
+    mod queue;
     mod refusal;
     mod registry;
     mod report;

@@ -1,0 +1,3 @@
+//! The queue as its user sees it.
+
+mod picture;

@@ -15,6 +15,7 @@ mod keep;
 mod list;
 mod log;
 mod next;
+mod picture;
 mod report;
 mod run;
 mod schedule;

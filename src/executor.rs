@@ -17,6 +17,7 @@ mod journal;
 mod night;
 mod order;
 mod output;
+mod picture;
 mod retention;
 mod select;
 mod slots;
@@ -60,6 +61,7 @@ pub use night::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
 };
 pub use order::{Order, OrderError};
+pub use picture::Picture;
 pub use select::{GroupStatus, Job, Which};
 pub use slots::{Ahead, SlotWorker};
 pub use staging::{Staging, StagingError};

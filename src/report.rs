@@ -1,6 +1,7 @@
 //! What people and programs see: tables, sentences, JSON. The only place that prints.
 
 pub mod error;
+pub mod graph;
 pub mod history;
 pub mod jobs;
 pub mod json;
@@ -10,6 +11,7 @@ pub mod next;
 pub mod page;
 pub mod screen;
 pub mod service;
+pub mod stats;
 pub mod status;
 pub mod table;
 pub mod tail;

@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod events;
+pub mod graph;
 pub mod items;
 pub mod jobs;
 pub mod night;

@@ -17,6 +17,7 @@ const SHOWN: u32 = 50;
 
 /// `jobs`.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag, and they exclude each other")]
 pub(super) struct JobsArguments {
     /// Which: `state = FAILED and task = fit`, `param.a > 3, tag.exp = 1`, `duration > 2h`
     #[arg(value_name = "WHERE")]
@@ -30,6 +31,15 @@ pub(super) struct JobsArguments {
     /// Count them by state
     #[arg(long)]
     by_state: bool,
+    /// Draw what waits for what as a tree
+    #[arg(long, conflicts_with_all = ["by_state", "dot", "order_by", "limit"])]
+    tree: bool,
+    /// Print what waits for what as the source of a drawing: `jobexec jobs --dot | dot -Tsvg`
+    #[arg(long, conflicts_with_all = ["by_state", "order_by", "limit"])]
+    dot: bool,
+    /// Say how they did: how fast they went through, how long they waited and ran, how slots were used
+    #[arg(long, conflicts_with_all = ["by_state", "tree", "dot", "order_by", "limit"])]
+    stats: bool,
 }
 
 /// `jobs`.
@@ -38,6 +48,12 @@ pub(super) fn jobs(context: &mut Context, typed: &JobsArguments) -> Result<u8, F
     let Some(executor) = context.look()? else { return super::list::nothing(json) };
     executor.refresh()?;
     let selection = typed.selection.join(" ");
+    if typed.tree || typed.dot {
+        return super::picture::draw(executor, &selection, typed.dot, json);
+    }
+    if typed.stats {
+        return super::picture::stats(executor, &selection, json);
+    }
     let mut out = Page::default();
     if typed.by_state {
         let counts = executor.jobs_by_state(&selection)?;

@@ -121,7 +121,7 @@ fn state(job: &Job) -> String {
     if job.row.held { format!("{} (held)", job.row.state) } else { job.row.state.to_string() }
 }
 
-fn style(state: State) -> Style {
+pub(super) fn style(state: State) -> Style {
     match state {
         State::JobFinished | State::Running => Style::new().green(),
         State::Failed | State::RunError | State::RunTimeout => Style::new().red(),

@@ -35,7 +35,7 @@ pub fn moment(time: Timestamp) -> Value {
     Value::String(time.to_string())
 }
 
-fn seconds(duration: Duration) -> Value {
+pub(super) fn seconds(duration: Duration) -> Value {
     json!(duration.as_secs_f64())
 }
 

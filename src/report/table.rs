@@ -167,7 +167,7 @@ impl Table {
 }
 
 /// A text cut to a width, with a mark where it was.
-fn cut(text: &str, width: usize) -> String {
+pub(super) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

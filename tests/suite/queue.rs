@@ -5,6 +5,7 @@ mod dependencies;
 mod killed;
 mod order;
 mod params;
+mod picture;
 mod retries;
 mod staging;
 mod verbs;

@@ -1,0 +1,76 @@
+//! The selected jobs with their dependencies, as a picture or figures are made of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::name::JobId;
+use crate::domain::stats::{self, Life, Stats};
+use crate::domain::task::Task;
+use crate::process::clock;
+use crate::store::graph::{self, JobNode, Link};
+use crate::store::jobs;
+
+use super::{Executor, ExecutorError};
+
+/// Jobs and what they wait for among each other.
+#[derive(Debug)]
+pub struct Picture {
+    /// The jobs, in the order of their ids.
+    pub jobs: Vec<JobNode>,
+    /// The dependencies among them.
+    pub links: Vec<Link>,
+    /// What those run that are of no task, by the place of the definition.
+    pub commands: BTreeMap<i64, Task>,
+}
+
+impl Executor {
+    /// The jobs that a selection means, with the dependencies among them.
+    pub fn picture(&self, text: &str) -> Result<Picture, ExecutorError> {
+        let (reader, selection, now) = (self.store.reader(), self.selection(text)?, clock::now());
+        let found = graph::jobs(reader, &selection, now)?;
+        let links = graph::links(reader, &selection, now)?;
+        let mut commands = BTreeMap::new();
+        for place in found.iter().filter(|job| job.task.is_none()).map(|job| job.definition) {
+            if let std::collections::btree_map::Entry::Vacant(entry) = commands.entry(place) {
+                entry.insert(jobs::definition_at(reader, place)?);
+            }
+        }
+        Ok(Picture { jobs: found, links, commands })
+    }
+
+    /// How the jobs did that a selection means.
+    pub fn stats(&self, text: &str) -> Result<Stats, ExecutorError> {
+        let (reader, selection, now) = (self.store.reader(), self.selection(text)?, clock::now());
+        let links = graph::links(reader, &selection, now)?;
+        let links: Vec<(JobId, JobId)> = links.iter().map(|link| (link.parent, link.child)).collect();
+        let parents: HashMap<JobId, Timestamp> = graph::parents_done(reader, &selection, now)?.into_iter().collect();
+        let mut ran: HashMap<JobId, Duration> = HashMap::new();
+        let mut busy = Vec::new();
+        for run in graph::runs(reader, &selection, now)? {
+            let until = run.ended.unwrap_or(now);
+            if run.in_slot {
+                busy.push((run.claimed, until));
+            }
+            if run.is_main
+                && let Some(started) = run.started
+            {
+                *ran.entry(run.job).or_default() +=
+                    Duration::try_from(until.duration_since(started)).unwrap_or_default();
+            }
+        }
+        let life = |job: JobNode| Life {
+            id: job.id,
+            ready: parents.get(&job.id).map_or(job.created, |ended| (*ended).max(job.created)),
+            ran: ran.get(&job.id).copied().unwrap_or_default(),
+            task: job.task,
+            state: job.state,
+            code: job.code,
+            started: job.started,
+            ended: job.ended,
+        };
+        let lives: Vec<Life> = graph::jobs(reader, &selection, now)?.into_iter().map(life).collect();
+        Ok(stats::stats(&lives, &busy, &links, now))
+    }
+}

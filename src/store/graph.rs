@@ -1,0 +1,154 @@
+//! Jobs in bulk: how the selected ones stand, what they wait for, and when they ran. One statement for each of these,
+//! however many jobs there are.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use crate::domain::edge::Edge;
+use crate::domain::lifecycle::State;
+use crate::domain::name::JobId;
+use crate::domain::selection::Selection;
+
+use super::selection::{Clause, clause};
+use super::{StoreError, time};
+
+/// A job as a picture needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobNode {
+    /// Its id.
+    pub id: JobId,
+    /// Its state.
+    pub state: State,
+    /// Whether somebody holds it back.
+    pub held: bool,
+    /// Its task; none for a command of its own.
+    pub task: Option<String>,
+    /// The place of its definition.
+    pub definition: i64,
+    /// The word for why it is in its state.
+    pub code: Option<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it first ran.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+}
+
+/// A dependency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// The job that is waited for.
+    pub parent: JobId,
+    /// The job that waits.
+    pub child: JobId,
+    /// What it waits for.
+    pub kind: Edge,
+}
+
+/// When a run was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunSpan {
+    /// Its job.
+    pub job: JobId,
+    /// Whether it is one of the job itself, not of a hook or the like.
+    pub is_main: bool,
+    /// Whether it had a slot.
+    pub in_slot: bool,
+    /// From when its slot was taken.
+    pub claimed: Timestamp,
+    /// When it began.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+}
+
+/// The selected jobs, in the order of their ids.
+pub fn jobs(connection: &Connection, selection: &Selection, now: Timestamp) -> Result<Vec<JobNode>, StoreError> {
+    let clause = clause(connection, selection, now)?;
+    let sql = format!(
+        "SELECT id, state, held, task, definition, code, created, started, ended FROM jobs WHERE {} ORDER BY id",
+        clause.sql
+    );
+    read(connection, &sql, clause, |row| {
+        let state: String = row.get(1)?;
+        let moment = |at: usize| row.get::<_, Option<i64>>(at).map(|at| at.map(time));
+        Ok(JobNode {
+            id: JobId(row.get(0)?),
+            state: State::parse(&state).unwrap_or(State::Created),
+            held: row.get(2)?,
+            task: row.get(3)?,
+            definition: row.get(4)?,
+            code: row.get(5)?,
+            created: time(row.get(6)?),
+            started: moment(7)?,
+            ended: moment(8)?,
+        })
+    })
+}
+
+/// What the selected jobs wait for: other selected ones, in the order of the children and then of the parents.
+pub fn links(connection: &Connection, selection: &Selection, now: Timestamp) -> Result<Vec<Link>, StoreError> {
+    let clause = clause(connection, selection, now)?;
+    let sql = format!(
+        "WITH chosen AS MATERIALIZED (SELECT id FROM jobs WHERE {})
+         SELECT parent, child, kind FROM edges
+         WHERE child IN (SELECT id FROM chosen) AND parent IN (SELECT id FROM chosen) ORDER BY child, parent",
+        clause.sql
+    );
+    read(connection, &sql, clause, |row| {
+        let kind: String = row.get(2)?;
+        let kind = Edge::parse(&kind).unwrap_or_default();
+        Ok(Link { parent: JobId(row.get(0)?), child: JobId(row.get(1)?), kind })
+    })
+}
+
+/// When the last parent of each selected job ended that has one, selected or not.
+pub fn parents_done(
+    connection: &Connection,
+    selection: &Selection,
+    now: Timestamp,
+) -> Result<Vec<(JobId, Timestamp)>, StoreError> {
+    let clause = clause(connection, selection, now)?;
+    let sql = format!(
+        "WITH chosen AS MATERIALIZED (SELECT id FROM jobs WHERE {})
+         SELECT edges.child, max(parents.ended) FROM edges JOIN jobs AS parents ON parents.id = edges.parent
+         WHERE edges.child IN (SELECT id FROM chosen) AND parents.ended IS NOT NULL GROUP BY edges.child",
+        clause.sql
+    );
+    read(connection, &sql, clause, |row| Ok((JobId(row.get(0)?), time(row.get(1)?))))
+}
+
+/// The runs of the selected jobs, messages about them apart.
+pub fn runs(connection: &Connection, selection: &Selection, now: Timestamp) -> Result<Vec<RunSpan>, StoreError> {
+    let clause = clause(connection, selection, now)?;
+    let sql = format!(
+        "WITH chosen AS MATERIALIZED (SELECT id FROM jobs WHERE {})
+         SELECT job, kind = 'main', slot IS NOT NULL, claimed, started, ended FROM runs
+         WHERE job IN (SELECT id FROM chosen) AND kind <> 'notify'",
+        clause.sql
+    );
+    read(connection, &sql, clause, |row| {
+        let moment = |at: usize| row.get::<_, Option<i64>>(at).map(|at| at.map(time));
+        Ok(RunSpan {
+            job: JobId(row.get(0)?),
+            is_main: row.get(1)?,
+            in_slot: row.get(2)?,
+            claimed: time(row.get(3)?),
+            started: moment(4)?,
+            ended: moment(5)?,
+        })
+    })
+}
+
+fn read<T>(
+    connection: &Connection,
+    sql: &str,
+    clause: Clause,
+    row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    let doing = "read the selected jobs";
+    let mut statement = connection.prepare_cached(sql).map_err(StoreError::sql(doing))?;
+    let rows = statement.query_map(params_from_iter(clause.values), row);
+    rows.and_then(Iterator::collect).map_err(StoreError::sql(doing))
+}

@@ -28,7 +28,7 @@ pub(super) fn one(item: &Item, now: Timestamp) -> String {
     let more = match (item.state, &item.error, item.not_before) {
         (ItemState::Done, _, _) => item.bytes.map(|bytes| format!(", {}", print_size(bytes))).unwrap_or_default(),
         (_, Some(error), Some(moment)) => {
-            format!(" since {} failed, again {}: {error}", times(item), until(moment, now))
+            format!(" after {}, again in {}: {error}", times(item), until(moment, now))
         }
         (_, Some(error), None) => format!(" after {}: {error}", times(item)),
         (_, None, _) => String::new(),
@@ -66,10 +66,7 @@ mod tests {
         assert_eq!(one(&other, now), "/extra → extra (not required), pending");
         (other.attempts, other.error) = (2, Some("no route".to_owned()));
         other.not_before = Timestamp::from_second(4).ok();
-        assert_eq!(
-            one(&other, now),
-            "/extra → extra (not required), pending since 2 attempts failed, again in 4 s: no route"
-        );
+        assert_eq!(one(&other, now), "/extra → extra (not required), pending after 2 attempts, again in 4s: no route");
         assert_eq!(
             how_far(State::Ready, &[one_of.clone(), other]).as_deref(),
             Some("staging in 1 of 2; `extra`: no route")

@@ -91,6 +91,12 @@ shift
 exec \"$@\"
 ";
 
+/// Whether there is an `rsync` here. Where there is none, all that can be tested is that this is said.
+fn has_rsync() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join("rsync").is_file())
+}
+
 #[test]
 fn what_lies_on_another_machine_comes_and_goes_by_rsync() {
     let env = TestEnv::new();
@@ -112,6 +118,11 @@ transfers.into = {{ direction = \"out\", local = \"dir\", remote = \"box:{0}/int
     define(&env, "T", UPPER, &slots);
     let mut command = env.command(&["submit", "T"]);
     assert!(command.env("RSYNC_RSH", &shell).output().unwrap().status.success());
+    if !has_rsync() {
+        assert_eq!(until_idle(&env), 1);
+        assert!(job(&env, 1)["message"].as_str().unwrap().contains("rsync is not installed"));
+        return;
+    }
     assert_eq!(until_idle(&env), 0);
     let shown = job(&env, 1);
     assert_eq!(shown["state"], "JOB_FINISHED", "{shown}");
@@ -133,6 +144,12 @@ fn a_host_that_cannot_be_reached_is_tried_again_and_no_rsync_is_said() {
     let night = Night::begin(&env);
     let mut command = env.command(&["submit", "T", "--transfer", "data=nowhere:/x"]);
     assert!(command.env("RSYNC_RSH", &shell).output().unwrap().status.success());
+    if !has_rsync() {
+        until_state(&env, 1, "FAILED");
+        assert!(job(&env, 1)["message"].as_str().unwrap().contains("rsync is not installed"));
+        night.end(15);
+        return;
+    }
     until_job(&env, 1, "a second attempt", |job| job["transfers"][0]["attempts"].as_i64() >= Some(2));
     let error = item(&env, 1, "data")["error"].as_str().unwrap().to_owned();
     assert!(error.contains("Connection refused"), "{error}");

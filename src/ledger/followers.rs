@@ -161,6 +161,20 @@ impl Ledger<'_> {
         Ok(state)
     }
 
+    /// Has those wait again that are blocked because of a job that no longer is, and theirs.
+    pub fn unblock_children(&self, job: JobId) -> Result<(), LedgerError> {
+        let mut again = vec![job];
+        while let Some(parent) = again.pop() {
+            for edge in queue::children(self.tx, parent)? {
+                let child = self.job_row(edge.job)?;
+                if child.state == State::Blocked && self.wait_again(&child, parent)? {
+                    again.push(child.id);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A parent of this job is run again; whether the job waits again because of that.
     fn wait_again(&self, job: &JobRow, parent: JobId) -> Result<bool, LedgerError> {
         let mut unmet = 0;

@@ -1,3 +1,4 @@
 //! The queue as its user sees it.
 
+mod applying;
 mod picture;

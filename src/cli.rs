@@ -1,5 +1,6 @@
 //! The command line: one file per verb, each parsing nothing and deciding nothing beyond what a person meant.
 
+mod apply;
 mod arguments;
 mod check;
 mod context;
@@ -64,6 +65,7 @@ fn dispatch(context: &mut Context, verb: Option<Verb>) -> Result<u8, Failure> {
         Verb::Start { names, all, now } => run::start(context, &names, all, now),
         Verb::Stop { names, all } => run::stop(context, &names, all),
         Verb::Restart { names } => run::restart(context, &names),
+        Verb::Apply(arguments) => apply::apply(context, &arguments),
         Verb::Jobs(arguments) => jobs::jobs(context, &arguments),
         Verb::Job { what } => job::job(context, &what),
         Verb::Group { what } => group::group(context, &what),

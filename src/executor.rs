@@ -2,6 +2,7 @@
 //! it; whatever else will offer the verbs calls the same functions.
 
 mod again;
+mod apply;
 mod claim;
 mod cleanup;
 mod define;
@@ -47,6 +48,7 @@ pub use crate::ledger::EndedRun;
 pub use crate::ledger::followers::Again as Rerun;
 pub use crate::ledger::output::Output;
 pub use again::{Again, AgainAnswers, Spare, Starter};
+pub use apply::{Applied, AppliedJob, Given, JobChange, TaskChange};
 pub use define::{Added, Definition, Difference, Removed};
 pub use definitions::Definitions;
 pub use deliver::Outbox;

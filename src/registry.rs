@@ -19,8 +19,9 @@ mod machine;
 pub mod mistake;
 mod read;
 mod value;
+pub mod workflow;
 
-pub use edit::{EditError, Setting, Validated, Value, add, append, initial, remove, replace, update, validated};
+pub use edit::{EditError, Setting, Validated, Value, add, append, initial, put, remove, replace, update, validated};
 pub use field::{Field, fields, render_fields};
 pub use mistake::{Mistake, Mistakes, Problem};
 

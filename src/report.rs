@@ -1,5 +1,6 @@
 //! What people and programs see: tables, sentences, JSON. The only place that prints.
 
+pub mod applied;
 pub mod error;
 pub mod graph;
 pub mod history;

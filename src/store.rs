@@ -3,6 +3,7 @@
 //! Every change is one `BEGIN IMMEDIATE` transaction behind a lock as gate (`SQLite`'s own waiting starves), and the
 //! bell rings after its commit. Knows SQL; knows neither processes nor policy.
 
+pub mod applied;
 pub mod cache;
 pub mod events;
 pub mod graph;

@@ -7,6 +7,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::apply::ApplyArguments;
 use super::fields::Fields;
 use super::group::GroupVerb;
 use super::job::JobVerb;
@@ -155,6 +156,11 @@ pub(super) enum Verb {
     ///
     /// Prints the new ids, one a line. Slots of a supervisor (`jobexec keep-restarting --slots N`) run queued jobs.
     Submit(SubmitArguments),
+    /// Make the tasks and jobs of a file with what they wait for: all of them or none
+    ///
+    /// A job is the same when the file's name and its own are: applying a file twice changes nothing. Prints the names and
+    /// ids of new jobs, one a line.
+    Apply(ApplyArguments),
     /// Show jobs, newest first; with WHERE, those that are meant
     Jobs(JobsArguments),
     /// Look at one job, or do something with jobs

@@ -165,7 +165,10 @@ fn kind(error: &ExecutorError) -> Kind {
         | ExecutorError::NoSuchJob(_)
         | ExecutorError::NoSuchRun { .. }
         | ExecutorError::Edit(EditError::Unknown(_)) => Kind::Unknown,
-        ExecutorError::Running(_) | ExecutorError::Move(_) | ExecutorError::FollowerRuns { .. } => Kind::Refused,
+        ExecutorError::Running(_)
+        | ExecutorError::Move(_)
+        | ExecutorError::Differs { .. }
+        | ExecutorError::FollowerRuns { .. } => Kind::Refused,
         ExecutorError::Start { source, .. } => match source.as_ref() {
             StartError::Elsewhere | StartError::Itself | StartError::Stopping | StartError::Orphaned { .. } => {
                 Kind::Refused

@@ -178,7 +178,7 @@ impl Executor {
 }
 
 /// The fields in which two definitions differ.
-fn differences(existing: &Task, wanted: &Task) -> Vec<Difference> {
+pub(super) fn differences(existing: &Task, wanted: &Task) -> Vec<Difference> {
     let (mut is, mut given) = (fields(existing), fields(wanted));
     let names: BTreeSet<String> = is.keys().chain(given.keys()).cloned().collect();
     let differing = names.into_iter().filter(|name| is.get(name) != given.get(name)).collect::<Vec<_>>();

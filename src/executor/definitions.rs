@@ -229,6 +229,6 @@ impl Executor {
     }
 }
 
-fn stamp(found: &Fingerprint) -> String {
+pub(super) fn stamp(found: &Fingerprint) -> String {
     format!("{CACHE_FORMAT} {} {} {} {}", found.inode, found.size, found.mtime, found.ctime)
 }

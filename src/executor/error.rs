@@ -108,6 +108,12 @@ pub enum ExecutorError {
         /// Why.
         source: Box<OrderError>,
     },
+    /// A file says something else than what is there; nothing was changed.
+    #[error("{} from what is there: {}", if what.len() == 1 { "one thing differs" } else { "some things differ" }, what.join(", "))]
+    Differs {
+        /// What differs.
+        what: Vec<String>,
+    },
     /// A job needs what this machine will never have.
     #[error(transparent)]
     NeverFits(#[from] NeverFits),
@@ -271,6 +277,7 @@ impl ExecutorError {
                 "end that first with `jobexec job kill {follower}`, or leave it alone with `jobexec job rerun --only {job}`"
             )],
             Self::Order { task, source } => source.hints(task.is_some()),
+            Self::Differs { .. } => vec!["use `--replace` to have it as the file says".to_owned()],
             Self::NeverFits(error) => vec![error.hint().to_owned()],
             Self::Staging(error) => vec![error.hint()],
             Self::Selection(error) => error.hints(),

@@ -9,7 +9,7 @@ use crate::domain::item::Item;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::params::Values;
-use crate::domain::resources::fits_ever;
+use crate::domain::resources::{Found, fits_ever};
 use crate::domain::task::Task;
 use crate::ledger::Ledger;
 use crate::process::environment::Inherited;
@@ -41,56 +41,112 @@ impl Executor {
         let (home, now) = (&self.home, clock::now());
         self.store.write(Durability::Flushed, |tx| {
             let ledger = Ledger { tx, home, now };
-            let environment = jobs::environment(tx, &inherited)?;
-            let place = jobs::definition(tx, definition)?;
-            let demand = definition
-                .resources
-                .demand(definition.locks.iter().map(Label::key), definition.group.as_ref().map(Label::as_str))?;
-            fits_ever(&demand.need, &ledger.capacity(found)?)?;
-            let need = match demand.need {
-                need if need.is_nothing() => 0,
-                need => {
-                    let body =
-                        serde_json::to_string(&need).map_err(|error| StoreError::Impossible(error.to_string()))?;
-                    queue::need(tx, &body)?
-                }
-            };
-            let root = asker.job.map(|job| queue::given(tx, job)).transpose()?.and_then(|given| given.root);
-            let root = root.or(asker.job);
+            let origin = Origin::new(&ledger, &inherited, asker)?;
+            let place = Place::find(&ledger, definition, found)?;
             let submit =
                 |((order, resolved), items): ((&Order, &Resolved), &Vec<Item>)| -> Result<JobId, ExecutorError> {
-                    let params = stored(&resolved.params)?;
-                    let data = order.data.as_ref().map(Value::to_string);
-                    let tags = (!order.tags.is_empty()).then(|| serde_json::to_string(&order.tags)).transpose();
-                    let tags = tags.map_err(|error| StoreError::Impossible(error.to_string()))?;
-                    let new = NewQueued {
-                        task,
-                        state: State::Created,
-                        definition: place,
-                        environment,
-                        need,
-                        params: params.as_deref(),
-                        tags: tags.as_deref(),
-                        data: data.as_deref(),
-                        run_name: order.run_name.as_deref(),
-                        workdir: resolved.workdir.as_deref(),
-                        keeps_output: order.keeps_output,
-                        priority: order.priority.unwrap_or_else(|| definition.priority.into()),
-                        held: order.held,
-                        unmet: 0,
-                        culprit: None,
-                        why: None,
-                        not_before: order.not_before,
-                        by: &asker.name,
-                        spawned_by: asker.job,
-                        root,
-                    };
+                    let texts = Texts::of(order, resolved)?;
+                    let new = origin.job(task, definition, place, order, resolved, &texts);
                     Ok(ledger.submit(&new, definition, &order.parents, items)?)
                 };
             let names: BTreeSet<&str> =
                 resolved.iter().flat_map(|resolved| resolved.params.keys().map(String::as_str)).collect();
             selection::know_params(tx, names.into_iter())?;
             orders.iter().zip(&resolved).zip(&staged).map(submit).collect()
+        })
+    }
+}
+
+/// Where jobs come from.
+pub(super) struct Origin<'a> {
+    environment: i64,
+    asker: &'a Asker,
+    root: Option<JobId>,
+}
+
+/// What a job runs and needs, by the places of these.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) definition: i64,
+    need: i64,
+}
+
+/// What is stored of a job as JSON.
+pub(super) struct Texts {
+    params: Option<String>,
+    tags: Option<String>,
+    data: Option<String>,
+}
+
+impl<'a> Origin<'a> {
+    /// What `inherited` says is inherited by the jobs that are made now.
+    pub(super) fn new(ledger: &Ledger<'_>, inherited: &[u8], asker: &'a Asker) -> Result<Self, ExecutorError> {
+        let environment = jobs::environment(ledger.tx, inherited)?;
+        let root = asker.job.map(|job| queue::given(ledger.tx, job)).transpose()?.and_then(|given| given.root);
+        Ok(Self { environment, asker, root: root.or(asker.job) })
+    }
+
+    /// A job as it is queued; how it stands is for the ledger to say.
+    pub(super) fn job<'b>(
+        &'b self,
+        task: Option<&'b TaskName>,
+        definition: &Task,
+        place: Place,
+        order: &'b Order,
+        resolved: &'b Resolved,
+        texts: &'b Texts,
+    ) -> NewQueued<'b> {
+        NewQueued {
+            task,
+            state: State::Created,
+            definition: place.definition,
+            environment: self.environment,
+            need: place.need,
+            params: texts.params.as_deref(),
+            tags: texts.tags.as_deref(),
+            data: texts.data.as_deref(),
+            run_name: order.run_name.as_deref(),
+            workdir: resolved.workdir.as_deref(),
+            keeps_output: order.keeps_output,
+            priority: order.priority.unwrap_or_else(|| definition.priority.into()),
+            held: order.held,
+            unmet: 0,
+            culprit: None,
+            why: None,
+            not_before: order.not_before,
+            by: &self.asker.name,
+            spawned_by: self.asker.job,
+            root: self.root,
+        }
+    }
+}
+
+impl Place {
+    /// Stores a definition and what it needs; refused where this machine will never have that.
+    pub(super) fn find(ledger: &Ledger<'_>, definition: &Task, found: Found) -> Result<Self, ExecutorError> {
+        let place = jobs::definition(ledger.tx, definition)?;
+        let demand = definition
+            .resources
+            .demand(definition.locks.iter().map(Label::key), definition.group.as_ref().map(Label::as_str))?;
+        fits_ever(&demand.need, &ledger.capacity(found)?)?;
+        let need = match demand.need {
+            need if need.is_nothing() => 0,
+            need => {
+                let body = serde_json::to_string(&need).map_err(|error| StoreError::Impossible(error.to_string()))?;
+                queue::need(ledger.tx, &body)?
+            }
+        };
+        Ok(Self { definition: place, need })
+    }
+}
+
+impl Texts {
+    pub(super) fn of(order: &Order, resolved: &Resolved) -> Result<Self, ExecutorError> {
+        let tags = (!order.tags.is_empty()).then(|| serde_json::to_string(&order.tags)).transpose();
+        Ok(Self {
+            params: stored(&resolved.params)?,
+            tags: tags.map_err(|error| StoreError::Impossible(error.to_string()))?,
+            data: order.data.as_ref().map(Value::to_string),
         })
     }
 }

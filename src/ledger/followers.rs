@@ -236,6 +236,20 @@ impl Ledger<'_> {
         Ok(())
     }
 
+    /// Has those wait again that are blocked because of a job that no longer is, and theirs.
+    pub fn unblock_children(&self, job: JobId) -> Result<(), LedgerError> {
+        let mut again = vec![job];
+        while let Some(parent) = again.pop() {
+            for edge in queue::children(self.tx, parent)? {
+                let child = self.job_row(edge.job)?;
+                if child.state == State::Blocked && self.wait_again(&child, parent)? {
+                    again.push(child.id);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A parent of this job is run again, or is no longer blocked by whom it was; whether that means anything to those
     /// that follow this one.
     fn wait_again(&self, job: &JobRow, parent: JobId) -> Result<bool, LedgerError> {

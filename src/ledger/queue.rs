@@ -13,7 +13,7 @@ use crate::domain::transfer::Direction;
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::queue::{self, EdgeRow, Given, Head, NewQueued};
 use crate::store::runs::{self, Kind, NewRun};
-use crate::store::{StoreError, cache, events, items};
+use crate::store::{StoreError, applied, cache, events, items};
 
 use super::followers::culprit_of;
 use super::{Ledger, LedgerError, hooks};
@@ -35,6 +35,15 @@ pub struct Claimed {
     pub holds: Holds,
 }
 
+/// How a job begins.
+struct Settled {
+    state: State,
+    unmet: u32,
+    culprit: Option<JobId>,
+    why: Option<(&'static str, String)>,
+    edges: Vec<EdgeRow>,
+}
+
 impl Ledger<'_> {
     /// Queues a job, which settles at once: it waits for its parents, or can run. What is given of its state, its
     /// parents and its reason is overwritten.
@@ -45,6 +54,59 @@ impl Ledger<'_> {
         parents: &[(JobId, Edge)],
         items: &[Item],
     ) -> Result<JobId, LedgerError> {
+        let Settled { state, unmet, culprit, why, edges } = self.settled(new.held, definition, parents, items)?;
+        let why = why.as_ref().map(|(code, reason)| (*code, reason.as_str()));
+        let job = queue::create(self.tx, &NewQueued { state, unmet, culprit, why, ..*new }, self.now)?;
+        for edge in edges {
+            queue::bind(self.tx, job, edge)?;
+        }
+        for item in items {
+            items::put(self.tx, job, item)?;
+        }
+        Ok(job)
+    }
+
+    /// Makes another job of one that has not run, which settles as a new one does; its followers settle too.
+    pub fn resubmit(
+        &self,
+        job: &JobRow,
+        new: &NewQueued<'_>,
+        definition: &Task,
+        parents: &[(JobId, Edge)],
+        items: &[Item],
+    ) -> Result<(), LedgerError> {
+        let Settled { state, unmet, culprit, why, edges } = self.settled(new.held, definition, parents, items)?;
+        let why = why.as_ref().map(|(code, reason)| (*code, reason.as_str()));
+        applied::rewrite(self.tx, job.id, &NewQueued { state, unmet, culprit, why, ..*new }, self.now)?;
+        for item in items::of_job(self.tx, job.id)? {
+            items::remove(self.tx, job.id, &item.name)?;
+        }
+        for item in items {
+            items::put(self.tx, job.id, item)?;
+        }
+        for edge in edges {
+            queue::bind(self.tx, job.id, edge)?;
+        }
+        let event = events::NewEvent {
+            job: Some(job.id),
+            task: new.task.map(TaskName::as_str),
+            states: (state != job.state).then_some((job.state, state)),
+            cause: "redefined",
+            data: json!({ "by": new.by }),
+        };
+        events::record(self.tx, &event, self.now)?;
+        self.tell_children(job.id, state)?;
+        if job.state == State::Blocked { self.unblock_children(job.id) } else { Ok(()) }
+    }
+
+    /// How a job with these parents begins.
+    fn settled(
+        &self,
+        held: bool,
+        definition: &Task,
+        parents: &[(JobId, Edge)],
+        items: &[Item],
+    ) -> Result<Settled, LedgerError> {
         let (mut unmet, mut culprit, mut broken) = (0, None, None);
         let mut edges = Vec::with_capacity(parents.len());
         for (id, kind) in parents {
@@ -68,18 +130,11 @@ impl Ledger<'_> {
             stage_out: items.iter().any(|item| item.direction == Direction::Out),
             ..Policy::default()
         };
-        let settled = if new.held { vec![] } else { step(State::Created, Input::Settled, policy)? };
-        let state = settled.last().copied().unwrap_or(State::Created);
+        let path = if held { vec![] } else { step(State::Created, Input::Settled, policy)? };
+        let state = path.last().copied().unwrap_or(State::Created);
         let reason = culprit.zip(broken).map(|(culprit, code)| self.why_blocked(culprit, code)).transpose()?;
-        let why = broken.zip(reason.as_deref()).filter(|_| state == State::Blocked);
-        let job = queue::create(self.tx, &NewQueued { state, unmet, culprit, why, ..*new }, self.now)?;
-        for edge in edges {
-            queue::bind(self.tx, job, edge)?;
-        }
-        for item in items {
-            items::put(self.tx, job, item)?;
-        }
-        Ok(job)
+        let why = broken.zip(reason).filter(|_| state == State::Blocked);
+        Ok(Settled { state, unmet, culprit, why, edges })
     }
 
     /// Claims the next job for a slot, if one can run.

@@ -103,13 +103,29 @@ pub fn add(text: &str, name: &TaskName, settings: &[Setting]) -> Result<String, 
 /// good is for [`validated`] to say.
 pub fn append(text: &str, name: &TaskName, settings: &[Setting]) -> String {
     let eol = source::line_end(text);
-    let gap = match text {
+    format!("{text}{}[task.{}]{eol}{}", gap(text), key(name.as_str()), body(settings, eol))
+}
+
+/// What makes one blank line between a text and what is appended to it.
+fn gap(text: &str) -> String {
+    let eol = source::line_end(text);
+    match text {
         "" => String::new(),
         _ if text.ends_with("\n\n") || text.ends_with("\n\r\n") => String::new(),
         _ if text.ends_with('\n') => eol.to_owned(),
         _ => eol.repeat(2),
+    }
+}
+
+/// Appends a task that is written already, header and all, in the place of one of its name wherever that stands. Whether
+/// the result is good is for [`validated`] to say.
+pub fn put(text: &str, name: &TaskName, section: &str) -> Result<String, EditError> {
+    let text = match remove(text, name) {
+        Err(EditError::Unknown(_)) => text.to_owned(),
+        other => other?,
     };
-    format!("{text}{gap}[task.{}]{eol}{}", key(name.as_str()), body(settings, eol))
+    let section = section.replace('\n', source::line_end(&text));
+    Ok(format!("{text}{}{section}", gap(&text)))
 }
 
 /// Defines a task anew in its place. The comment above its header stays; comments between its old fields

@@ -184,17 +184,38 @@ pub fn create(path: &Path, text: &str) -> Result<(), FileError> {
 /// The new file has the mode of the old one. When this fails nothing was changed, except that a failure to
 /// flush the folder comes after the replacement.
 pub fn replace(path: &Path, was: &Contents, text: &str) -> Result<(), FileError> {
+    prepare(path, text)?.put(was)
+}
+
+/// Writes and flushes the text that is to take the place of the file's, beside it; for a link, beside its target.
+pub fn prepare(path: &Path, text: &str) -> Result<Prepared, FileError> {
     let target = std::fs::canonicalize(path).map_err(|source| FileError::at("resolve", path, source))?;
     let mode = std::fs::metadata(&target).map_err(|source| FileError::at("look at", &target, source))?.permissions();
     let temporary = Temporary::write(path, &target, text, Some(mode))?;
-    // Times have the grain of the kernel's tick: two saves within one tick differ in their bytes alone.
-    let same = bytes(&target)?.is_some_and(|(bytes, now)| now == was.fingerprint && bytes == was.text.as_bytes());
-    if !same {
-        return Err(FileError::Changed { path: path.to_owned() });
+    Ok(Prepared { path: path.to_owned(), target, temporary })
+}
+
+/// A text that is on disk and has yet to take the place of the file's; removed when it is dropped before that.
+pub struct Prepared {
+    path: PathBuf,
+    target: PathBuf,
+    temporary: Temporary,
+}
+
+impl Prepared {
+    /// Puts it there, if the file is still what was read. When this fails nothing was changed, except that a failure to
+    /// flush the folder comes after the replacement.
+    pub fn put(self, was: &Contents) -> Result<(), FileError> {
+        let Self { path, target, temporary } = self;
+        // Times have the grain of the kernel's tick: two saves within one tick differ in their bytes alone.
+        let same = bytes(&target)?.is_some_and(|(bytes, now)| now == was.fingerprint && bytes == was.text.as_bytes());
+        if !same {
+            return Err(FileError::Changed { path });
+        }
+        std::fs::rename(&temporary.path, &target).map_err(|source| FileError::at("replace", &target, source))?;
+        temporary.keep();
+        flush(folder_of(&target))
     }
-    std::fs::rename(&temporary.path, &target).map_err(|source| FileError::at("replace", &target, source))?;
-    temporary.keep();
-    flush(folder_of(&target))
 }
 
 fn folder_of(path: &Path) -> &Path {

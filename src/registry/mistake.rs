@@ -94,6 +94,16 @@ pub enum Problem {
     Lacks { key: String, part: &'static str },
     #[error("`{key}` names `{word}` twice")]
     Twice { key: String, word: String },
+    #[error("`name` is missing")]
+    NoName,
+    #[error("no task named `{name}`")]
+    UnknownTask { name: String },
+    #[error("no job named `{name}` in this file")]
+    UnknownJob { name: String },
+    #[error("these jobs wait for each other: {circle}")]
+    Circle { circle: String },
+    #[error("{place}: {error}")]
+    Order { place: String, error: String },
     #[error("`{key}` fires {place} without values, but its parameter `{param}` needs one")]
     Valueless { key: &'static str, place: String, param: String },
 }

@@ -161,7 +161,7 @@ fn exec_id(root: &DeTable<'_>, reader: &mut Reader<'_>) -> Option<ExecId> {
 }
 
 /// The tasks in the order of the text.
-fn tasks(table: &DeTable<'_>, defaults: &Draft, base: &Path, reader: &mut Reader<'_>) -> Vec<Task> {
+pub(super) fn tasks(table: &DeTable<'_>, defaults: &Draft, base: &Path, reader: &mut Reader<'_>) -> Vec<Task> {
     let mut found = Vec::with_capacity(table.len());
     let mut names: HashMap<String, (String, usize)> = HashMap::with_capacity(table.len());
     for (key, value) in in_order(table) {
@@ -211,7 +211,7 @@ fn task(
     Some(task)
 }
 
-fn table<'a, 'i>(entry: &Entry<'a, 'i>, reader: &mut Reader<'_>) -> Option<&'a DeTable<'i>> {
+pub(super) fn table<'a, 'i>(entry: &Entry<'a, 'i>, reader: &mut Reader<'_>) -> Option<&'a DeTable<'i>> {
     match entry.value.get_ref() {
         DeValue::Table(table) => Some(table),
         DeValue::String(_)

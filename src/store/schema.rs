@@ -223,6 +223,11 @@ ALTER TABLE jobs ADD COLUMN to_clean INTEGER;
 -- How its last main run ended.
 ALTER TABLE jobs ADD COLUMN exit_code INTEGER;
 ALTER TABLE jobs ADD COLUMN signal INTEGER;
+-- The file that it was applied from, what it is called there, and what the file said of it (JSON).
+ALTER TABLE jobs ADD COLUMN applied TEXT COLLATE NOCASE;
+ALTER TABLE jobs ADD COLUMN local TEXT COLLATE NOCASE;
+ALTER TABLE jobs ADD COLUMN said TEXT;
+CREATE UNIQUE INDEX jobs_applied ON jobs (applied, local) WHERE applied IS NOT NULL;
 
 -- What jobs need besides a slot (JSON), once per content.
 CREATE TABLE needs (id INTEGER PRIMARY KEY, body TEXT NOT NULL UNIQUE) STRICT;

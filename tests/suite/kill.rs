@@ -3,6 +3,7 @@
 //! The steps are the system calls: a tracer kills the process at the first one that can change something, in a new
 //! folder at the second, and so on until it comes through unharmed. `JOBEXEC_KILL_CALLS=all` takes every call.
 
+mod applying;
 mod command;
 mod evidence;
 mod queue;

@@ -187,3 +187,18 @@ fn every_sample_has_a_test() {
         assert!(data || this.contains(&format!("jobs/{name}")), "{name}");
     }
 }
+
+#[test]
+fn the_pipeline_brings_maps_and_reduces() {
+    let env = TestEnv::new();
+    copy_samples(&env);
+    let said = env.ok(&["apply", "jobs/pipeline.toml"]);
+    assert_eq!(said.out, "fetch 1\nnorth 2\nsouth 3\nwest 4\nreport 5\n");
+    env.ok(&["keep-restarting", "--until-idle", "--slots", "3"]);
+    let report = env.ok(&["job", "log", "5"]).out;
+    assert_eq!(report, "south 1260\nnorth 840\nwest 404\ntotal 2504\n");
+    let brought = &env.json(&["job", "show", "1"])["transfers"][0];
+    assert_eq!((&brought["name"], &brought["state"]), (&"table".into(), &"done".into()));
+    let states = env.json(&["jobs", "--by-state"]);
+    assert_eq!(states.as_array().unwrap().len(), 1, "{states}");
+}

@@ -70,7 +70,7 @@ impl Reader<'_> {
     }
 
     /// A value as JSON has it.
-    fn json(&mut self, entry: &Entry<'_, '_>) -> Option<Value> {
+    pub(in super::super) fn json(&mut self, entry: &Entry<'_, '_>) -> Option<Value> {
         match entry.value.get_ref() {
             DeValue::String(text) => Some(Value::String(text.clone().into_owned())),
             DeValue::Boolean(flag) => Some(Value::Bool(*flag)),

@@ -90,10 +90,11 @@ pub fn jobs(connection: &Connection, selection: &Selection, now: Timestamp) -> R
 /// What the selected jobs wait for: other selected ones, in the order of the children and then of the parents.
 pub fn links(connection: &Connection, selection: &Selection, now: Timestamp) -> Result<Vec<Link>, StoreError> {
     let clause = clause(connection, selection, now)?;
+    // Without the plus, SQLite would look up every pair of a child and a parent that are chosen.
     let sql = format!(
         "WITH chosen AS MATERIALIZED (SELECT id FROM jobs WHERE {})
          SELECT parent, child, kind FROM edges
-         WHERE child IN (SELECT id FROM chosen) AND parent IN (SELECT id FROM chosen) ORDER BY child, parent",
+         WHERE child IN (SELECT id FROM chosen) AND +parent IN (SELECT id FROM chosen) ORDER BY child, parent",
         clause.sql
     );
     read(connection, &sql, clause, |row| {

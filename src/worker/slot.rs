@@ -298,7 +298,12 @@ impl Slot {
             memory_kills: self.memory_kills.before(),
         };
         let Prepared { record: file, waiter, .. } = &mut self.prepared;
-        let ended = Watch::new(pid, limits, start, file, waiter, Owner::Slot).until_empty();
+        let log = self.unflushed.map(|_| self.home.write_ahead_log());
+        let mut watch = Watch::new(pid, limits, start, file, waiter, Owner::Slot(log));
+        let ended = watch.until_empty();
+        if watch.is_log_flushed() {
+            self.unflushed = None;
+        }
         if let Some(path) = path {
             remove_if_empty(&path);
         }

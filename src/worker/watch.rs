@@ -1,5 +1,6 @@
 //! A running script seen to its end: wait, stop when told to, record, sweep.
 
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,9 @@ use crate::process::{clock, tree, usage};
 
 /// How long an outcome may stay unflushed while what is left of the tree is being ended, and while it may be imported.
 const FLUSH_AFTER: Duration = Duration::from_millis(50);
+
+/// The same of what a slot committed before its run.
+const FLUSH_LOG_AFTER: Duration = Duration::from_millis(100);
 
 /// How long the killing waits between two rounds when no child reports its end: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -37,8 +41,8 @@ pub(super) struct Limits {
 pub(super) enum Owner {
     /// A task's: whoever hears this bell brings the end into the database.
     Task(PathBuf),
-    /// A slot's, which does so itself.
-    Slot,
+    /// A slot's, which does so itself. What it has committed before is in this log and not flushed yet.
+    Slot(Option<PathBuf>),
 }
 
 /// A running script and what is needed to see it to its end.
@@ -56,6 +60,8 @@ pub(super) struct Watch<'p> {
     written: Duration,
     /// Whether the outcome has been made to survive a power cut.
     flushed: bool,
+    /// Whether what was committed before has.
+    log_flushed: bool,
     /// The same as it is on record, once it is.
     ended: Option<Ended>,
     leftover: u32,
@@ -86,6 +92,7 @@ impl<'p> Watch<'p> {
             exit: None,
             written: Duration::ZERO,
             flushed: false,
+            log_flushed: false,
             ended: None,
             leftover: 0,
             pause: None,
@@ -103,7 +110,14 @@ impl<'p> Watch<'p> {
             let unflushed = self.exit.is_some() && !self.flushed;
             let longest =
                 if unflushed { Some(self.pause.map_or(FLUSH_AFTER, |p| p.min(FLUSH_AFTER))) } else { self.pause };
+            let longest = match (&self.owner, longest) {
+                (Owner::Slot(Some(_)), longest) => Some(longest.map_or(FLUSH_LOG_AFTER, |l| l.min(FLUSH_LOG_AFTER))),
+                (Owner::Slot(None) | Owner::Task(_), longest) => longest,
+            };
             let woken = self.waiter.wait(longest);
+            if matches!(woken, Ok(Woken::Pause)) {
+                self.flush_log();
+            }
             if unflushed && matches!(woken, Ok(Woken::Pause)) {
                 // The sweep lasts; the outcome must not wait for its end to survive a power cut.
                 self.flushed = true;
@@ -123,6 +137,20 @@ impl<'p> Watch<'p> {
             }
             self.kill_on();
         }
+    }
+
+    /// Makes survive a power cut what was committed before the run: one that lasts is not to put that off.
+    fn flush_log(&mut self) {
+        if let Owner::Slot(log) = &mut self.owner
+            && let Some(path) = log.take()
+        {
+            self.log_flushed = File::open(path).and_then(|file| file.sync_data()).is_ok();
+        }
+    }
+
+    /// Whether that was done.
+    pub(super) fn is_log_flushed(&self) -> bool {
+        self.log_flushed
     }
 
     /// Takes every child that has ended: the main one is recorded before it is reaped, the others are reaped.

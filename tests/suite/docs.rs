@@ -221,6 +221,9 @@ fn every_key_of_a_jobs_json_is_documented_and_every_documented_key_is_there() {
     check(&["A run of a job"], &job["runs"][0]);
     check(&["An event of a job"], &env.json(&["job", "events", "1"])[0]);
     check(&["A count"], &env.json(&["jobs", "--by-state"])[0]);
+    check(&["How jobs did"], &env.json(&["jobs", "--stats"]));
+    env.write("flow.toml", "name = \"flow\"\n\n[job.one]\nshell = \"true\"\n", 0o644);
+    check(&["What was applied"], &env.json(&["apply", "flow.toml", "--dry-run"]));
     check(&["A group"], &env.json(&["group", "list"])[0]);
     check(&["Why a job is in its state"], &env.json(&["explain", "1"]));
 }

@@ -357,6 +357,10 @@ fn kill(context: &mut Context, named: &Named) -> Result<u8, Failure> {
     let asker = context.asker()?;
     let Some(executor) = context.existing()? else { return Err(super::jobs::none(&named.jobs)) };
     let ids = super::jobs::named(executor, &named.jobs)?;
+    if ids.is_empty() {
+        told(&format!("0 of {} jobs", executor.count_jobs("")?));
+        return Ok(0);
+    }
     if !may(named, "kill", ids.len())? {
         return Ok(0);
     }

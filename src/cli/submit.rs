@@ -11,7 +11,8 @@ use crate::domain::name::{JobId, TaskName};
 use crate::domain::params::Given;
 use crate::domain::remote::Remote;
 use crate::domain::task::{Program, Restart, Task};
-use crate::executor::Order;
+use crate::executor::{Order, Until};
+use crate::report::page::Page;
 
 use super::context::{Context, told};
 use super::failure::Failure;
@@ -62,6 +63,9 @@ pub(super) struct SubmitArguments {
     /// Keep no output
     #[arg(long)]
     no_output: bool,
+    /// Wait until all have succeeded, or one has failed (exit 1)
+    #[arg(long)]
+    wait: bool,
 }
 
 /// `submit`.
@@ -84,14 +88,15 @@ pub(super) fn submit(context: &mut Context, typed: &SubmitArguments) -> Result<u
         None => vec![order],
     };
     let ids = executor.submit(&definition, task.as_ref(), &orders, &asker)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = Page::default();
     for id in &ids {
         writeln!(out, "{id}")?;
     }
+    out.print()?;
     if !executor.is_supervised() {
         told("note: no supervisor is running, so nothing runs queued jobs until `jobexec keep-restarting` does");
     }
-    Ok(0)
+    if typed.wait { super::wait::wait_for(executor, &ids, Until::AllSucceeded, None) } else { Ok(0) }
 }
 
 /// The definition of a command that is no task's.

@@ -8,7 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::domain::amount::parse_duration;
 use crate::domain::lifecycle::State;
-use crate::executor::{Tally, Until, Waited};
+use crate::domain::name::JobId;
+use crate::executor::{Executor, Tally, Until, Waited};
 
 use super::context::{Context, told, warn};
 use super::failure::Failure;
@@ -52,8 +53,18 @@ pub(super) fn wait(context: &mut Context, typed: &WaitArguments) -> Result<u8, F
         (false, true) => Until::AllEnded,
         (false, false) => Until::AllSucceeded,
     };
+    wait_for(executor, &ids, until, timeout)
+}
+
+/// Waits for jobs and says how it went; the exit code.
+pub(super) fn wait_for(
+    executor: &mut Executor,
+    ids: &[JobId],
+    until: Until,
+    timeout: Option<Duration>,
+) -> Result<u8, Failure> {
     let bar = bar(ids.len());
-    let waited = executor.wait(&ids, until, timeout, &mut |tally| show(&bar, tally))?;
+    let waited = executor.wait(ids, until, timeout, &mut |tally| show(&bar, tally))?;
     bar.finish_and_clear();
     Ok(match waited {
         Waited::Done => 0,

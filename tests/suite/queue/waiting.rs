@@ -237,3 +237,14 @@ fn it_waits_for_thousands_at_once() {
     assert_eq!(wait.ended().0, 1);
     assert_eq!(ids.len(), 2000);
 }
+
+#[test]
+fn whoever_submits_may_wait_at_once() {
+    let env = TestEnv::new();
+    let night = slots(&env, 1);
+    let said = env.ok(&["submit", "--wait", "--", "true"]);
+    assert_eq!((said.out.as_str(), state(&env, 1).as_str()), ("1\n", "JOB_FINISHED"));
+    let said = env.fails(1, &["submit", "--wait", "--", "false"]);
+    assert!(said.out == "2\n" && said.err.contains("job 2: exit code 1"), "{said:?}");
+    night.end(15);
+}

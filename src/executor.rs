@@ -65,7 +65,7 @@ pub use night::{
 pub use order::{Order, OrderError};
 pub use picture::Picture;
 pub use select::{GroupStatus, Job, Which};
-pub use slots::{Ahead, SlotWorker};
+pub use slots::{Ahead, SlotSpawn, SlotWorker};
 pub use staging::{Staging, StagingError};
 pub use start::Started;
 pub use status::TaskStatus;

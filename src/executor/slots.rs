@@ -31,6 +31,17 @@ pub enum SlotWorker {
     Alive(ProcessId),
 }
 
+/// What the spawn of a slot's worker came to.
+#[derive(Debug)]
+pub enum SlotSpawn {
+    /// It is there, with this pid.
+    Spawned(i32),
+    /// The slot has a worker.
+    InUse,
+    /// The slot has none, and this run of it is still to be settled.
+    LeftOver(Box<OpenRun>),
+}
+
 impl Executor {
     /// What there is to claim.
     pub fn queue_ahead(&self) -> Result<Ahead, ExecutorError> {
@@ -71,9 +82,14 @@ impl Executor {
         runs::in_slot(self.store.reader(), slot)?.map(|row| self.opened(row)).transpose()
     }
 
-    /// Spawns the worker of a slot; its pid, or `None` where the slot is in use.
-    pub fn spawn_slot(&self, slot: u32) -> Result<Option<i32>, ExecutorError> {
-        let Some(record) = RecordFile::of_slot(&self.home.slot_record(slot))? else { return Ok(None) };
-        Ok(Some(spawn::slot(record.as_fd(), record.path(), self.home.root(), slot)?))
+    /// Spawns the worker of a slot, unless it has one, or what is left of a former one is not settled: its record tells
+    /// of that alone, and would be begun anew.
+    pub fn spawn_slot(&self, slot: u32) -> Result<SlotSpawn, ExecutorError> {
+        let Some(record) = RecordFile::of_slot(&self.home.slot_record(slot))? else { return Ok(SlotSpawn::InUse) };
+        // With the lock in hand: nobody else can claim for this slot.
+        if let Some(open) = self.open_in_slot(slot)? {
+            return Ok(SlotSpawn::LeftOver(Box::new(open)));
+        }
+        Ok(SlotSpawn::Spawned(spawn::slot(record.as_fd(), record.path(), self.home.root(), slot)?))
     }
 }

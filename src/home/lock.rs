@@ -2,12 +2,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use thiserror::Error;
 
 /// The longest that a command waits for a lock.
@@ -54,7 +57,7 @@ impl Lock {
             .map_err(failed)?;
         let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
-            Err((file, Errno::EWOULDBLOCK)) => wait(file, patience).map_err(failed)?.ok_or_else(|| {
+            Err((file, Errno::EWOULDBLOCK)) => wait(file, path, patience).map_err(failed)?.ok_or_else(|| {
                 let holder = fs::read_to_string(path).unwrap_or_default();
                 let holder = holder.lines().next().unwrap_or("another process").trim_end().to_owned();
                 LockError::Held { path: path.to_path_buf(), holder }
@@ -67,17 +70,39 @@ impl Lock {
     }
 }
 
-/// Waits for a lock that somebody holds; `None` where it cannot be had in time. Whoever waits is woken when it is free:
-/// somebody who only looks now and then finds it taken again and again.
-fn wait(file: File, patience: Duration) -> io::Result<Option<Flock<File>>> {
-    let lock = |file| Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| io::Error::from(errno));
+/// The longest that a change of the lock's file is waited for: a holder that is killed says so before the lock is free.
+const LONGEST: Duration = Duration::from_millis(20);
+
+/// What one wake-up counts for, so that somebody whom others are faster than again and again does not wait for ever.
+const AWAKE: Duration = Duration::from_micros(100);
+
+/// Waits for a lock that somebody holds; `None` where it cannot be had in time. Whoever lets go closes the file, which
+/// wakes those who wait: one who only looks now and then would find it taken again and again.
+fn wait(mut file: File, path: &Path, patience: Duration) -> io::Result<Option<Flock<File>>> {
     if patience == Duration::MAX {
-        return lock(file).map(Some);
+        return Flock::lock(file, FlockArg::LockExclusive).map(Some).map_err(|(_, errno)| errno.into());
     }
-    let (got, waiting) = std::sync::mpsc::channel();
-    // One that comes too late is given back at once, as nobody takes it.
-    std::thread::Builder::new().spawn(move || got.send(lock(file)))?;
-    waiting.recv_timeout(patience).ok().transpose()
+    let closed = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    closed.add_watch(path, AddWatchFlags::IN_CLOSE_WRITE)?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((back, Errno::EWOULDBLOCK)) => file = back,
+            Err((_, errno)) => return Err(errno.into()),
+        }
+        let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else { return Ok(None) };
+        let longest = left.min(LONGEST).max(Duration::from_millis(1));
+        let millis = PollTimeout::try_from(longest.as_millis()).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(closed.as_fd(), PollFlags::POLLIN)], millis) {
+            // Only what was waited in vain counts: the clock is read elsewhere.
+            Ok(0) => waited += longest,
+            Ok(_) => waited += AWAKE,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let _ = closed.read_events();
+    }
 }
 
 /// `pid 123 (jobexec add LOL)` and a line end, padded so that a shorter note covers a longer one.

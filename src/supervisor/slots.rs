@@ -3,7 +3,7 @@
 use tracing::{debug, warn};
 
 use crate::domain::causes::in_one_line;
-use crate::executor::{ExecutorError, SlotWorker};
+use crate::executor::{ExecutorError, SlotSpawn, SlotWorker};
 use crate::process::clock;
 use crate::process::watch::Token;
 
@@ -76,12 +76,16 @@ impl Keeper {
                 continue;
             }
             match self.executor.spawn_slot(number) {
-                Ok(Some(pid)) => {
+                Ok(SlotSpawn::Spawned(pid)) => {
                     let token = self.watch.add_child(pid)?;
                     self.slots.entry(number).or_default().worker = Some(token);
                     debug!("slot {number} has a worker (pid {pid})");
                 }
-                Ok(None) => self.take_over_slot(number)?,
+                Ok(SlotSpawn::InUse) => self.take_over_slot(number)?,
+                Ok(SlotSpawn::LeftOver(open)) => {
+                    self.adopt(*open);
+                    self.agenda.set(Item::Queue, clock::since_boot());
+                }
                 Err(error) => {
                     warn!("slot {number} has no worker: {}; trying again", in_one_line(&error));
                     self.agenda.set(Item::Queue, clock::since_boot() + TRY_AGAIN);

@@ -58,18 +58,7 @@ pub enum Entry {
         time: Timestamp,
     },
     /// The main process ended, or could not be started.
-    Ended {
-        /// How.
-        outcome: Outcome,
-        /// When.
-        time: Timestamp,
-        /// How long it ran, in microseconds, suspended time included.
-        lasted: u64,
-        /// CPU time of the main process and the children it waited for, in microseconds.
-        cpu: u64,
-        /// Peak memory of the main process and of the children it waited for, in bytes.
-        memory: u64,
-    },
+    Ended(Seen),
     /// Nothing of its tree is left.
     Swept {
         /// How many processes had outlived the main process and had to be stopped.
@@ -77,6 +66,21 @@ pub enum Entry {
         /// When.
         time: Timestamp,
     },
+}
+
+/// An end that the worker saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// How.
+    pub outcome: Outcome,
+    /// When.
+    pub time: Timestamp,
+    /// How long it ran, in microseconds, suspended time included.
+    pub lasted: u64,
+    /// CPU time of the main process and the children it waited for, in microseconds.
+    pub cpu: u64,
+    /// Peak memory of the main process and of the children it waited for, in bytes.
+    pub memory: u64,
 }
 
 /// The entries of one record, each at most once.
@@ -120,6 +124,13 @@ impl Ended {
     }
 }
 
+impl From<Seen> for Ended {
+    fn from(seen: Seen) -> Self {
+        let Seen { outcome, time, lasted, cpu, memory } = seen;
+        Self { outcome, time: Some(time), lasted: Some(lasted), cpu: Some(cpu), memory: Some(memory), leftover: 0 }
+    }
+}
+
 impl Record {
     /// Adds one entry; a later one of the same kind counts.
     pub fn add(&mut self, entry: Entry) {
@@ -127,16 +138,7 @@ impl Record {
             Entry::Prepared { run, place } => self.prepared = Some((run, place)),
             Entry::Starting { worker, output } => self.starting = Some((worker, output)),
             Entry::Started { script, time } => self.started = Some((script, time)),
-            Entry::Ended { outcome, time, lasted, cpu, memory } => {
-                self.ended = Some(Ended {
-                    outcome,
-                    time: Some(time),
-                    lasted: Some(lasted),
-                    cpu: Some(cpu),
-                    memory: Some(memory),
-                    leftover: 0,
-                });
-            }
+            Entry::Ended(seen) => self.ended = Some(seen.into()),
             Entry::Swept { leftover, time } => self.swept = Some((leftover, time)),
         }
     }
@@ -208,7 +210,7 @@ mod tests {
             Entry::Prepared { run: RunId::from_random([1; 16]), place: here() },
             Entry::Starting { worker: process, output: 9 },
             Entry::Started { script: process, time },
-            Entry::Ended { outcome, time, lasted: 5, cpu: 1, memory: 2 },
+            Entry::Ended(Seen { outcome, time, lasted: 5, cpu: 1, memory: 2 }),
             Entry::Swept { leftover: 2, time },
         ];
         let mut record = Record::default();

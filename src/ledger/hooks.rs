@@ -1,5 +1,7 @@
 //! Hooks: what the end of one means for its job.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -8,7 +10,7 @@ use crate::domain::lifecycle::{Hooked, Input, State, step};
 use crate::domain::name::JobId;
 use crate::domain::notice::{EndOfRun, occasion};
 use crate::domain::outcome::Outcome;
-use crate::domain::task::Task;
+use crate::domain::task::{Program, Task};
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::runs::{Kind, RunRow};
 use crate::store::{StoreError, events, queue};
@@ -68,6 +70,30 @@ pub fn words(definition: &Task, kind: Kind) -> &[String] {
         Kind::HandleTimeout => &definition.hooks.handle_timeout,
         Kind::Main | Kind::Transfer | Kind::Notify => &[],
     }
+}
+
+/// A hook of a task, as something to run: in the job's work directory, with its own limit.
+pub fn as_task(task: &Task, kind: Kind, workdir: &Path) -> Task {
+    Task {
+        program: Program::Command(words(task, kind).to_vec()),
+        args: Vec::new(),
+        interpreter: None,
+        preamble: None,
+        env_file: task.env_file.as_ref().map(|file| task.wd.join(file)),
+        wd: workdir.to_path_buf(),
+        timeout: Some(task.hooks.timeout),
+        ..task.clone()
+    }
+}
+
+/// What a hook finds in its environment besides: which it is, and how the run before it ended.
+pub fn told(job: &JobRow, exit_code: Option<i32>, kind: Kind) -> [(&'static str, String); 4] {
+    [
+        ("JOBEXEC_HOOK", kind.as_str().to_owned()),
+        ("JOBEXEC_STATE", job.state.to_string()),
+        ("JOBEXEC_REASON", job.reason.clone().unwrap_or_default()),
+        ("JOBEXEC_EXIT_CODE", exit_code.map(|code| code.to_string()).unwrap_or_default()),
+    ]
 }
 
 impl Ledger<'_> {

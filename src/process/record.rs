@@ -253,7 +253,7 @@ fn entry(line: &[u8]) -> Option<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::evidence::{Place, ProcessId};
+    use crate::domain::evidence::{Place, ProcessId, Seen};
     use crate::domain::outcome::Outcome;
     use jiff::Timestamp;
     use proptest::prelude::*;
@@ -268,7 +268,7 @@ mod tests {
             Entry::Prepared { run: RUN, place },
             Entry::Starting { worker: process, output: 5 },
             Entry::Started { script: process, time: Timestamp::UNIX_EPOCH },
-            Entry::Ended { outcome, time: Timestamp::UNIX_EPOCH, lasted: 6, cpu: 7, memory: 8 },
+            Entry::Ended(Seen { outcome, time: Timestamp::UNIX_EPOCH, lasted: 6, cpu: 7, memory: 8 }),
             Entry::Swept { leftover: 9, time: Timestamp::UNIX_EPOCH },
         ]
     }

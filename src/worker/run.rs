@@ -2,9 +2,10 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::domain::causes::in_one_line;
-use crate::domain::evidence::{Entry, ProcessId};
+use crate::domain::evidence::{Entry, ProcessId, Seen};
 use crate::domain::outcome::Outcome;
 use crate::home::bell;
 use crate::process::record::RecordFile;
@@ -75,12 +76,9 @@ fn begin_watch<'p>(sealed: &Sealed, prepared: &'p mut Prepared, answer: OwnedFd)
             Ok(Watch::new(pid, limits, start, record, waiter, Owner::Task(spec.bell.to_path_buf())))
         }
         Err(Begin::CouldNotStart(error)) => {
-            let outcome = Outcome::CouldNotStart { error: shortened(&error) };
-            let lasted = u64::try_from(since(start).as_micros()).unwrap_or(u64::MAX);
-            let time = clock::now();
-            let written = record
-                .append(&Entry::Ended { outcome, time, lasted, cpu: 0, memory: 0 })
-                .and_then(|()| record.append(&Entry::Swept { leftover: 0, time }));
+            let seen = could_not_start(&error, start);
+            let swept = Entry::Swept { leftover: 0, time: seen.time };
+            let written = record.append(&Entry::Ended(seen)).and_then(|()| record.append(&swept));
             let _ = bell::ring(spec.bell);
             let _ = record.flush();
             let answered = match written {
@@ -139,7 +137,20 @@ pub(super) fn spawn_in_wd(wd: &Path, it: &Script<'_>, output: &std::fs::File) ->
     spawned.map_err(|error| format!("`{}`: {error}", it.program.to_string_lossy()))
 }
 
-/// A text that has room in a record: control characters would grow sixfold in JSON.
-pub(super) fn shortened(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_ERROR).collect()
+/// The end of a run that did not begin; `start` is when it was to, on the boot-time clock.
+pub(super) fn could_not_start(error: &str, start: Duration) -> Seen {
+    // Shortened so as to have room in a record, where control characters would grow sixfold.
+    let error = error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_ERROR).collect();
+    Seen {
+        outcome: Outcome::CouldNotStart { error },
+        time: clock::now(),
+        lasted: microseconds(start),
+        cpu: 0,
+        memory: 0,
+    }
+}
+
+/// The time since a moment on the boot-time clock.
+pub(super) fn microseconds(start: Duration) -> u64 {
+    u64::try_from(since(start).as_micros()).unwrap_or(u64::MAX)
 }

@@ -3,42 +3,31 @@
 //! One transaction records the end of one job and claims the next. What happens in between stands in the slot's record,
 //! which is not begun anew before the end that it tells of has been committed.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::ffi::CString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+mod launch;
+
+use std::error::Error;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::domain::causes::in_one_line;
 use crate::domain::evidence::{Ended, Entry, Place, Record};
 use crate::domain::name::RunId;
-use crate::domain::outcome::Outcome;
-use crate::domain::params::{self, Values};
 use crate::domain::resources::Found;
-use crate::domain::task::{Program, Task};
 use crate::home::Home;
 use crate::home::bell::Ear;
-use crate::ledger::hooks::words;
 use crate::ledger::queue::Claimed;
 use crate::ledger::{Ledger, LedgerError};
-use crate::process::environment::{self, Inherited, RunTags};
-use crate::process::launch::prepare;
 use crate::process::record::is_held;
-use crate::process::spawn::{self, Script};
 use crate::process::usage::MemoryKills;
 use crate::process::wait::{Woken, since};
 use crate::process::{clock, identity, machine, random};
-use crate::store::runs::Kind;
-use crate::store::{Durability, Store, StoreError, cache, jobs, queue, runs, supervisor};
+use crate::store::{Durability, Store, StoreError, cache, queue, runs, supervisor};
 
-use super::run::{Prepared, shortened, spawn_in_wd};
+use super::run::{Prepared, could_not_start};
 use super::watch::{Limits, Owner, Watch};
+use launch::AtHand;
 
 /// How long a worker with nothing to claim waits for more.
 const IDLE: Duration = Duration::from_secs(10);
@@ -49,9 +38,6 @@ const FLUSH_AFTER: Duration = Duration::from_millis(100);
 /// How soon the database is tried again that could not be written.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// How many definitions and environments are kept at hand.
-const AT_HAND: usize = 64;
-
 /// A run that has ended and is not in the database yet.
 struct Done {
     run: RunId,
@@ -61,19 +47,21 @@ struct Done {
 
 /// What one transaction came to.
 enum Turn {
-    /// There is a job to run.
-    Claimed(Box<Claimed>),
+    /// There is a job to run, in this run.
+    Claimed(Box<Claimed>, RunId),
     /// There is none.
     Nothing,
     /// Nobody wants this slot any more.
     Leave,
 }
 
-/// What jobs inherit.
-struct Surroundings {
-    inherited: Inherited,
-    /// Whether umask and limits are those of this process.
-    ours: bool,
+/// A script that runs.
+struct Begun {
+    pid: i32,
+    /// When it began, on the boot-time clock.
+    start: Duration,
+    limits: Limits,
+    output: Option<PathBuf>,
 }
 
 /// One slot of the queue, and the process that works in it.
@@ -88,8 +76,7 @@ pub(super) struct Slot {
     /// What this machine has.
     found: Found,
     memory_kills: MemoryKills,
-    definitions: HashMap<i64, Rc<Task>>,
-    environments: HashMap<i64, Rc<Surroundings>>,
+    at_hand: AtHand,
     /// Since when something is committed and not flushed.
     unflushed: Option<Duration>,
 }
@@ -121,8 +108,7 @@ impl Slot {
             exec_id,
             found: machine::detect(),
             memory_kills: MemoryKills::default(),
-            definitions: HashMap::new(),
-            environments: HashMap::new(),
+            at_hand: AtHand::default(),
             unflushed: None,
         })
     }
@@ -133,23 +119,21 @@ impl Slot {
         let mut idle_since = clock::since_boot();
         loop {
             let _ = self.ear.heard();
-            let run = random::bytes().map(RunId::from_random);
-            let turn =
-                run.map_err(|_| ()).and_then(|run| self.turn(&mut done, run).map(|turn| (run, turn)).map_err(|_| ()));
-            match turn {
-                Ok((run, Turn::Claimed(claimed))) => {
-                    done = Some(self.run(&claimed, run));
+            match self.turn(&mut done) {
+                Ok(Turn::Claimed(claimed, run)) => {
+                    let Ok(ended) = self.run(&claimed, run) else { return 1 };
+                    done = Some(ended);
                     idle_since = clock::since_boot();
                 }
-                Ok((_, Turn::Leave)) => break,
-                Ok((_, Turn::Nothing)) => {
+                Ok(Turn::Leave) => break,
+                Ok(Turn::Nothing) => {
                     let left = IDLE.saturating_sub(since(idle_since));
                     if left.is_zero() || !self.rest(left) {
                         break;
                     }
                 }
                 // A full disk, most likely: what has ended stays on record, and nothing is claimed.
-                Err(()) => {
+                Err(_) => {
                     if !self.rest(TRY_AGAIN) {
                         return 1;
                     }
@@ -179,7 +163,8 @@ impl Slot {
     }
 
     /// Records the end of the last run and claims the next job, if there is one and somebody wants it run.
-    fn turn(&mut self, done: &mut Option<Done>, run: RunId) -> Result<Turn, LedgerError> {
+    fn turn(&mut self, done: &mut Option<Done>) -> Result<Turn, Box<dyn Error>> {
+        let run = RunId::from_random(random::bytes()?);
         let wanted = self.is_wanted()?;
         if done.is_none() {
             if !wanted {
@@ -191,18 +176,19 @@ impl Slot {
             }
         }
         let (home, now, number, found) = (&self.home, clock::now(), self.number, self.found);
-        let claimed = self.store.write_patiently(Durability::Committed, Duration::MAX, |tx| {
-            let ledger = Ledger { tx, home, now };
-            if let Some(done) = &*done {
-                settle(&ledger, done)?;
-            }
-            if wanted { ledger.claim_next(number, run, found) } else { Ok(None) }
-        })?;
+        let claimed =
+            self.store.write_patiently(Durability::Committed, Duration::MAX, |tx| -> Result<_, LedgerError> {
+                let ledger = Ledger { tx, home, now };
+                if let Some(done) = &*done {
+                    settle(&ledger, done)?;
+                }
+                if wanted { ledger.claim_next(number, run, found) } else { Ok(None) }
+            })?;
         *done = None;
         self.unflushed.get_or_insert(clock::since_boot());
         self.flush_if_due(FLUSH_AFTER);
         Ok(match claimed {
-            Some(claimed) => Turn::Claimed(Box::new(claimed)),
+            Some(claimed) => Turn::Claimed(Box::new(claimed), run),
             None if wanted => Turn::Nothing,
             None => Turn::Leave,
         })
@@ -214,100 +200,54 @@ impl Slot {
         Ok(self.number < slots && is_held(&self.home.supervisor_lock()).unwrap_or(false))
     }
 
-    /// Runs what was claimed until nothing of it is left.
-    fn run(&mut self, claimed: &Claimed, run: RunId) -> Done {
-        let mut record = Record::default();
-        let end = self.begin(claimed, run, &mut record).unwrap_or_else(|error| {
-            let outcome = Outcome::CouldNotStart { error: shortened(&error) };
-            let end = Ended { time: Some(clock::now()), lasted: Some(0), ..Ended::unseen(outcome) };
-            let entry = Entry::Ended { outcome: end.outcome.clone(), time: clock::now(), lasted: 0, cpu: 0, memory: 0 };
-            let _ = self.prepared.record.append(&entry);
-            end
-        });
-        Done { run, record, end }
+    /// Runs what was claimed until nothing of it is left. An error leaves the record as it is: something of the run may
+    /// be alive, and whoever finds the record unlocked judges that.
+    fn run(&mut self, claimed: &Claimed, run: RunId) -> io::Result<Done> {
+        let (mut record, start) = (Record::default(), clock::since_boot());
+        let end = match self.begin(claimed, run, &mut record) {
+            Ok(begun) => self.watch(begun)?,
+            Err(error) => {
+                let seen = could_not_start(&error, start);
+                let _ = self.write(&mut record, Entry::Ended(seen.clone()));
+                seen.into()
+            }
+        };
+        Ok(Done { run, record, end })
     }
 
-    fn begin(&mut self, claimed: &Claimed, run: RunId, record: &mut Record) -> Result<Ended, String> {
-        let ours = |error: &dyn std::error::Error| in_one_line(error);
+    /// Everything up to the running script. The record says *starting* before it is spawned.
+    fn begin(&mut self, claimed: &Claimed, run: RunId, record: &mut Record) -> Result<Begun, String> {
         self.write(record, Entry::Prepared { run, place: self.here.clone() })?;
-        let task = self.definition(claimed.job.definition).map_err(|error| ours(&error))?;
-        let values = claimed.given.params.as_deref().map(serde_json::from_str).transpose();
-        let values: Values = values.map_err(|error| ours(&error))?.unwrap_or_default();
-        let task = params::of_job(&task, &values).map_err(|error| ours(&error))?;
-        let directory = self.home.job_directory(claimed.job.id);
-        let workdir = claimed.given.workdir.as_ref().map(|path| self.home.jobs().join(path));
-        let around = self.surroundings(claimed.job.environment).map_err(|error| ours(&error))?;
-        let hook = (claimed.kind != Kind::Main).then_some(claimed.kind);
-        let task = match hook {
-            Some(kind) => {
-                let place = workdir.as_ref().unwrap_or(&directory);
-                make_directory(place)?;
-                Cow::Owned(as_hook(&task, kind, place))
-            }
-            None => task,
-        };
-        let (plan, mut variables) = prepare(&task, &around.inherited).map_err(|error| ours(&error))?;
-        let tags = RunTags {
-            exec_id: &self.exec_id,
-            folder: self.home.root(),
-            task: claimed.given.task.as_deref().unwrap_or_default(),
-            job: claimed.job.id,
-            attempt: claimed.attempt,
-            run,
-            run_name: claimed.given.run_name.as_deref().unwrap_or_default(),
-            workdir: workdir.as_ref().unwrap_or(&directory),
-        };
-        tags.lay_over(&mut variables);
-        if let Some(kind) = hook {
-            variables.extend(told_to_hook(claimed, kind).map(|(key, value)| (key.into(), value.into())));
-        }
-        let ours = claimed.holds.env().into_iter().chain(threads(&task));
-        for (name, value) in ours.filter(|(name, _)| !task.env.contains_key(name)) {
-            variables.insert(name.into(), value.into());
-        }
-        if let Some(workdir) = &workdir {
-            make_directory(workdir)?;
-        }
-        let path = claimed.given.keeps_output.then(|| directory.join(&claimed.output));
-        let (output, inode) = open_output(path.as_deref())?;
+        let launch = self.launch(claimed, run)?;
+        let (output, inode) = launch::open_output(launch.output.as_deref())?;
         self.write(record, Entry::Starting { worker: self.prepared.worker, output: inode })?;
-        let words = |all: &[Vec<u8>]| -> Result<Vec<CString>, String> {
-            all.iter().map(|word| CString::new(word.as_slice()).map_err(|error| error.to_string())).collect()
-        };
-        let argv: Vec<Vec<u8>> = plan.argv.iter().map(|word| word.as_bytes().to_vec()).collect();
-        let (argv, env) = (words(&argv)?, words(&environment::assignments(&variables))?);
-        let program = CString::new(plan.program.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
-        let script = Script {
-            program: &program,
-            argv: &argv.iter().map(CString::as_c_str).collect::<Vec<_>>(),
-            env: &env.iter().map(CString::as_c_str).collect::<Vec<_>>(),
-            output: None,
-            surroundings: (!around.ours).then_some((around.inherited.umask, &around.inherited.limits)),
-        };
         let start = clock::since_boot();
-        let wd = workdir.as_deref().filter(|_| hook.is_none()).unwrap_or(&task.wd);
-        let pid = spawn_in_wd(wd, &script, &output)?;
-        drop(output);
+        let pid = launch.spawn(&output)?;
         if let Ok(script) = identity::identify(pid) {
             let _ = self.write(record, Entry::Started { script, time: clock::now() });
         }
         let limits = Limits {
             number: run.low64(),
-            timeout: task.timeout,
-            stop: task.stop.clone(),
+            timeout: launch.timeout,
+            stop: launch.stop,
             memory_kills: self.memory_kills.before(),
         };
-        let Prepared { record: file, waiter, .. } = &mut self.prepared;
+        Ok(Begun { pid, start, limits, output: launch.output })
+    }
+
+    /// Sees a script to its end.
+    fn watch(&mut self, begun: Begun) -> io::Result<Ended> {
+        let Prepared { record, waiter, .. } = &mut self.prepared;
         let log = self.unflushed.map(|_| self.home.write_ahead_log());
-        let mut watch = Watch::new(pid, limits, start, file, waiter, Owner::Slot(log));
+        let mut watch = Watch::new(begun.pid, begun.limits, begun.start, record, waiter, Owner::Slot(log));
         let ended = watch.until_empty();
         if watch.is_log_flushed() {
             self.unflushed = None;
         }
-        if let Some(path) = path {
-            remove_if_empty(&path);
+        if let Some(path) = begun.output {
+            launch::remove_if_empty(&path);
         }
-        ended.map_err(|error| format!("its end cannot be waited for: {error}"))
+        ended
     }
 
     fn write(&mut self, record: &mut Record, entry: Entry) -> Result<(), String> {
@@ -317,35 +257,6 @@ impl Slot {
         record.add(entry);
         written.map_err(|error| in_one_line(&error))
     }
-
-    fn definition(&mut self, place: i64) -> Result<Rc<Task>, StoreError> {
-        if let Some(task) = self.definitions.get(&place) {
-            return Ok(Rc::clone(task));
-        }
-        let task = Rc::new(jobs::definition_at(self.store.reader(), place)?);
-        keep(&mut self.definitions, place, &task);
-        Ok(task)
-    }
-
-    fn surroundings(&mut self, place: i64) -> Result<Rc<Surroundings>, LedgerError> {
-        if let Some(around) = self.environments.get(&place) {
-            return Ok(Rc::clone(around));
-        }
-        let bytes = jobs::environment_at(self.store.reader(), place)?;
-        let decoded = Inherited::decode(&bytes);
-        let decoded = decoded.map_err(|error| StoreError::Impossible(format!("environment {place}: {error}")))?;
-        let ours = spawn::is_ours(decoded.umask, &decoded.limits);
-        let around = Rc::new(Surroundings { inherited: decoded, ours });
-        keep(&mut self.environments, place, &around);
-        Ok(around)
-    }
-}
-
-fn keep<T>(at_hand: &mut HashMap<i64, Rc<T>>, place: i64, it: &Rc<T>) {
-    if at_hand.len() >= AT_HAND {
-        at_hand.clear();
-    }
-    at_hand.insert(place, Rc::clone(it));
 }
 
 /// Records the end of a run, unless the database says something impossible about it: that must not keep the slot from
@@ -355,66 +266,5 @@ fn settle(ledger: &Ledger<'_>, done: &Done) -> Result<(), LedgerError> {
     match ledger.settle(&row, &done.record, &done.end) {
         Err(LedgerError::Store(StoreError::Impossible(_))) => Ok(()),
         other => other,
-    }
-}
-
-/// A hook of a task, as something to run: in the job's work directory, with its own limit.
-fn as_hook(task: &Task, kind: Kind, workdir: &Path) -> Task {
-    Task {
-        program: Program::Command(words(task, kind).to_vec()),
-        args: Vec::new(),
-        interpreter: None,
-        preamble: None,
-        wd: workdir.to_path_buf(),
-        timeout: Some(task.hooks.timeout),
-        ..task.clone()
-    }
-}
-
-/// What a hook is told besides: which it is, and how the run before it ended.
-fn told_to_hook(claimed: &Claimed, kind: Kind) -> [(&'static str, String); 4] {
-    let (job, given) = (&claimed.job, &claimed.given);
-    [
-        ("JOBEXEC_HOOK", kind.as_str().to_owned()),
-        ("JOBEXEC_STATE", job.state.to_string()),
-        ("JOBEXEC_REASON", job.reason.clone().unwrap_or_default()),
-        ("JOBEXEC_EXIT_CODE", given.exit_code.map(|code| code.to_string()).unwrap_or_default()),
-    ]
-}
-
-/// How many threads the script is told to use.
-fn threads(task: &Task) -> BTreeMap<String, String> {
-    task.resources.demand(Vec::<String>::new(), None).map(|demand| demand.env).unwrap_or_default()
-}
-
-/// The file that a run's output goes to, and its inode; nothing is kept without a path.
-fn open_output(path: Option<&Path>) -> Result<(File, u64), String> {
-    let failed =
-        |path: &Path, error: &io::Error| format!("cannot create the output file `{}`: {error}", path.display());
-    let Some(path) = path else {
-        let null = PathBuf::from("/dev/null");
-        let file = OpenOptions::new().write(true).open(&null).map_err(|error| failed(&null, &error))?;
-        return Ok((file, 0));
-    };
-    if let Some(directory) = path.parent() {
-        make_directory(directory)?;
-    }
-    // A worker that was killed right here has left one behind for an attempt that does not count.
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-    let file = file.map_err(|error| failed(path, &error))?;
-    let inode = file.metadata().map_err(|error| failed(path, &error))?.ino();
-    Ok((file, inode))
-}
-
-fn make_directory(path: &Path) -> Result<(), String> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| format!("cannot make the directory `{}`: {error}", path.display()))
-}
-
-/// A job's directory is there only where something went in.
-fn remove_if_empty(path: &Path) {
-    if fs::metadata(path).is_ok_and(|found| found.len() == 0) {
-        let _ = fs::remove_file(path);
-        let _ = path.parent().map(fs::remove_dir);
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::evidence::{Ended, Entry};
+use crate::domain::evidence::{Ended, Entry, Seen};
 use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::signal::Signal;
 use crate::domain::stopping::{Action, Event, Phase, react};
@@ -14,6 +14,8 @@ use crate::home::bell;
 use crate::process::record::RecordFile;
 use crate::process::wait::{EndedChild, Peeked, Waiter, Woken, peek, reap, since};
 use crate::process::{clock, tree, usage};
+
+use super::run::microseconds;
 
 /// How long an outcome may stay unflushed while what is left of the tree is being ended, and while it may be imported.
 const FLUSH_AFTER: Duration = Duration::from_millis(50);
@@ -254,17 +256,10 @@ impl<'p> Watch<'p> {
         let cause = if out_of_memory { Cause::OutOfMemory } else { cause };
         self.written = clock::since_boot();
         let outcome = Outcome::Ended { exit: child.exit, cause };
-        let (time, lasted) = (clock::now(), u64::try_from(since(self.start).as_micros()).unwrap_or(u64::MAX));
-        let (cpu, memory) = (child.cpu, child.memory);
-        let _ = self.record.append(&Entry::Ended { outcome: outcome.clone(), time, lasted, cpu, memory });
-        self.ended = Some(Ended {
-            outcome,
-            time: Some(time),
-            lasted: Some(lasted),
-            cpu: Some(cpu),
-            memory: Some(memory),
-            leftover: 0,
-        });
+        let (lasted, cpu, memory) = (microseconds(self.start), child.cpu, child.memory);
+        let seen = Seen { outcome, time: clock::now(), lasted, cpu, memory };
+        let _ = self.record.append(&Entry::Ended(seen.clone()));
+        self.ended = Some(seen.into());
     }
 
     /// Why the main process ended, once it has.

@@ -84,9 +84,9 @@ impl Executor {
         })
     }
 
-    /// Cancels jobs that do not run. What is just being transferred for one is stopped first.
+    /// Cancels jobs that do not run. A hook or transfer of one is stopped first.
     pub fn cancel_jobs(&mut self, ids: &[JobId], asker: &Asker) -> Result<JobAnswers, ExecutorError> {
-        let stopped = self.stop_transfers(ids, asker)?;
+        let stopped = self.stop_around(ids, asker)?;
         self.change_each(ids, |ledger, job| {
             if job.state == State::Cancelled && stopped.contains(&job.id) {
                 return Ok(Did::Done(job.state));
@@ -103,12 +103,12 @@ impl Executor {
         })
     }
 
-    /// Stops what is being transferred for jobs; for which of them anything was.
-    fn stop_transfers(&mut self, ids: &[JobId], asker: &Asker) -> Result<Vec<JobId>, ExecutorError> {
+    /// Stops what runs around the jobs' own runs, their hooks and transfers; for which of them anything did.
+    fn stop_around(&mut self, ids: &[JobId], asker: &Asker) -> Result<Vec<JobId>, ExecutorError> {
         let mut these = Vec::new();
         for id in ids {
             let run = runs::unfinished_of_job(self.store.reader(), *id)?;
-            these.extend(run.filter(|run| run.kind == runs::Kind::Transfer.as_str()).map(|run| run.job));
+            these.extend(run.filter(|run| run.kind != runs::Kind::Main.as_str()).map(|run| run.job));
         }
         if !these.is_empty() {
             self.kill_jobs(&these, asker, &mut |_| {})?;
@@ -140,7 +140,8 @@ impl Executor {
     }
 
     /// Records what a hook decides about its job, or does by hand what that would do: `RESTART_READY` runs an ended job
-    /// again and nothing else, `FAILED` and `CANCELLED` end one that waits for a hook or to be run.
+    /// again and nothing else, `FAILED` ends one that waits for a hook, `CANCELLED` one of
+    /// which nothing runs.
     pub fn set_state(
         &mut self,
         id: JobId,

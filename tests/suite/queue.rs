@@ -3,6 +3,7 @@
 mod applying;
 mod cleanup;
 mod dependencies;
+mod hooks;
 mod killed;
 mod order;
 mod params;

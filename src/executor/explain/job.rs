@@ -24,7 +24,17 @@ impl Executor {
         let run = runs::unfinished_of_job(self.store.reader(), id)?;
         let mut hints = Vec::new();
         let why = match job.row.state {
-            State::Created if job.row.held => {
+            State::Created
+            | State::Ready
+            | State::StagedIn
+            | State::Preprocessed
+            | State::RunDone
+            | State::RunError
+            | State::RunTimeout
+            | State::RestartReady
+            | State::Postprocessed
+                if job.row.held && run.is_none() =>
+            {
                 hints.push(format!("let it go with `jobexec job release {id}`"));
                 "is held".to_owned()
             }
@@ -83,13 +93,9 @@ impl Executor {
     }
 
     fn waits_to_run(&self, job: &Job, hints: &mut Vec<String>) -> Result<String, ExecutorError> {
-        let (row, id, now) = (&job.row, job.row.id, clock::now());
+        let (row, now) = (&job.row, clock::now());
         if row.door != Door::Queue {
             return Ok("waits to be started again: `jobexec explain TASK` says when".to_owned());
-        }
-        if row.held {
-            hints.push(format!("let it go with `jobexec job release {id}`"));
-            return Ok("is held".to_owned());
         }
         if let Some(moment) = row.not_before.filter(|moment| *moment > now) {
             let why = if row.attempt > 0 { "waits before it is tried again" } else { "is not to run yet" };
@@ -121,10 +127,6 @@ impl Executor {
         let wrong = wrong.map(|(item, error)| format!("; `{}`: {error}", item.name)).unwrap_or_default();
         if let Some(run) = run {
             return format!("waits while {what} are being {done}{}, {far} so far{wrong}", since(run));
-        }
-        if job.row.held {
-            hints.push(format!("let it go with `jobexec job release {}`", job.row.id));
-            return "is held".to_owned();
         }
         if !self.is_supervised() {
             hints.push("have queued jobs run: `jobexec keep-restarting --slots N`".to_owned());

@@ -9,6 +9,7 @@ pub mod events;
 pub mod graph;
 pub mod items;
 pub mod jobs;
+mod memory;
 pub mod night;
 pub mod notices;
 pub mod occurrences;
@@ -176,6 +177,7 @@ impl Store {
             Ok(_) | Err(_) => {}
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        memory::share();
         let mut connection = Connection::open_with_flags(&path, flags).map_err(open)?;
         configure(&connection).map_err(open)?;
         if schema::version(&connection, &path)? < schema::VERSION {
@@ -196,6 +198,7 @@ impl Store {
         let open = |source| StoreError::Open { path: path.clone(), source };
         let writable = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let readable = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        memory::share();
         let connection = Connection::open_with_flags(&path, writable)
             .or_else(|_| Connection::open_with_flags(&path, readable))
             .map_err(open)?;

@@ -67,11 +67,14 @@ impl Executor {
             None => (None, false),
         };
         let judgement = judge(record.as_ref(), locked, &self.here);
+        let has_record = record.is_some();
         let record = record.unwrap_or_default();
         Ok(match judgement {
             Judgement::Alive => Found::Alive(record),
             Judgement::Elsewhere => Found::Elsewhere(record),
             Judgement::Ended(ended) => Found::Ended(record, ended),
+            // Whoever settles a run removes its record: to look for its processes would take long for a thousand of them.
+            Judgement::WorkerGone(ended) if !has_record && self.is_settled(run.id)? => Found::Ended(record, ended),
             Judgement::WorkerGone(ended) => {
                 let script = record.started.map(|(script, _)| script);
                 match tagged::find(run.id, script.as_ref()) {
@@ -80,6 +83,10 @@ impl Executor {
                 }
             }
         })
+    }
+
+    fn is_settled(&self, run: RunId) -> Result<bool, ExecutorError> {
+        Ok(runs::find(self.store.reader(), run)?.is_none_or(|row| row.outcome.is_some()))
     }
 
     /// Imports every run that has ended, without waiting long. Where that cannot be written, this command reads from a

@@ -1,5 +1,5 @@
-//! The few system calls that no safe wrapper covers. The only unsafe code of the crate; each block says why it
-//! is sound, and each function has a test that reads its effect back.
+//! The few system calls that no safe wrapper covers. But for the database's memory the only unsafe code of the crate;
+//! each block says why it is sound, and each function has a test that reads its effect back.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_int};

@@ -192,13 +192,13 @@ impl Keeper {
                 Ok(self.inspect_orphan(run, &record, &pids, is_to_end))
             }
             Found::Ended(record, end) => {
-                let Some((record, end)) = self.inspect_ended(run, record, end) else { return Ok(Inspected::Quiet) };
                 // Fresh, because a wish to stop it may have come since.
-                if let Some(open) = self.executor.open_run(run)? {
-                    return Ok(Inspected::Ended(Box::new((open.row, record, end))));
-                }
-                self.release(run);
-                Ok(Inspected::Quiet)
+                let Some(open) = self.executor.open_run(run)? else {
+                    self.release(run);
+                    return Ok(Inspected::Quiet);
+                };
+                let ended = self.inspect_ended(run, record, end);
+                Ok(ended.map_or(Inspected::Quiet, |(record, end)| Inspected::Ended(Box::new((open.row, record, end)))))
             }
             Found::Elsewhere(_) => {
                 if self.elsewhere.insert(run) {

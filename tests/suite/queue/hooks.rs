@@ -156,7 +156,11 @@ fn a_hook_that_fails_or_lasts_too_long_fails_its_job_whatever_it_has_decided() {
         assert_eq!((&shown["state"], &shown["reason"]), (&json!("FAILED"), &json!("hook_failed")), "{shown}");
         assert_eq!((&shown["attempt"], &shown["exit_code"]), (&json!(1), &json!(exit)), "that of its own run stays");
     }
-    assert!(job(&env, late)["message"].as_str().unwrap().contains("postprocess failed: timed out"), "{}", job(&env, late));
+    assert!(
+        job(&env, late)["message"].as_str().unwrap().contains("postprocess failed: timed out"),
+        "{}",
+        job(&env, late)
+    );
 }
 
 #[test]

@@ -1,0 +1,136 @@
+//! The database library takes its memory from the program's own allocator. That of musl, which it would take it from in
+//! the static build, hands a group of blocks back to the kernel as soon as all are free: at each commit of somebody else the cached
+//! pages are freed, and most of the time went into getting and clearing them again.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc, dealloc, realloc};
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::sync::Once;
+
+use rusqlite::ffi::{SQLITE_CONFIG_MALLOC, sqlite3_config, sqlite3_mem_methods};
+
+/// What `SQLite` wants each block to be aligned to; the length of a block stands in as many bytes before it.
+const ALIGN: usize = size_of::<usize>();
+
+/// Has `SQLite` use it; without effect where that is in use already.
+pub(super) fn share() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let methods = sqlite3_mem_methods {
+            xMalloc: Some(allocate),
+            xFree: Some(free),
+            xRealloc: Some(reallocate),
+            xSize: Some(size),
+            xRoundup: Some(round_up),
+            xInit: Some(begin),
+            xShutdown: Some(end),
+            pAppData: ptr::null_mut(),
+        };
+        // SAFETY: the option takes one pointer to such a table, which SQLite copies. What the functions promise is said
+        // at each. SQLite refuses the call where it has been initialized, and then goes on with what it has.
+        unsafe { sqlite3_config(SQLITE_CONFIG_MALLOC, &raw const methods) };
+    });
+}
+
+/// The layout of a block of so many bytes, with its length before it.
+fn layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.checked_add(ALIGN)?, ALIGN).ok()
+}
+
+/// The block behind what was allocated; null stays null.
+///
+/// # Safety
+/// `start` is null, or begins an allocation of [`layout`] of that many bytes.
+unsafe fn block(start: *mut u8, bytes: usize) -> *mut c_void {
+    if start.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: the first bytes hold the length, and the block begins inside of the same allocation.
+    unsafe {
+        start.cast::<[u8; ALIGN]>().write(bytes.to_ne_bytes());
+        start.add(ALIGN).cast()
+    }
+}
+
+/// Where the allocation of a block begins, and how long the block is.
+///
+/// # Safety
+/// `of` came from [`block`] and has not been freed.
+unsafe fn allocation(of: *mut c_void) -> (*mut u8, usize) {
+    // SAFETY: the length was written right before the block.
+    unsafe {
+        let start = of.cast::<u8>().sub(ALIGN);
+        (start, usize::from_ne_bytes(start.cast::<[u8; ALIGN]>().read()))
+    }
+}
+
+unsafe extern "C" fn allocate(bytes: c_int) -> *mut c_void {
+    let bytes = usize::try_from(bytes).unwrap_or(0);
+    // SAFETY: the layout is never of no size, since the length is part of it.
+    layout(bytes).map_or(ptr::null_mut(), |layout| unsafe { block(alloc(layout), bytes) })
+}
+
+unsafe extern "C" fn free(of: *mut c_void) {
+    // SAFETY: SQLite frees what it got from here, once, and never null.
+    unsafe {
+        let (start, bytes) = allocation(of);
+        if let Some(layout) = layout(bytes) {
+            dealloc(start, layout);
+        }
+    }
+}
+
+unsafe extern "C" fn reallocate(of: *mut c_void, bytes: c_int) -> *mut c_void {
+    let bytes = usize::try_from(bytes).unwrap_or(0);
+    // SAFETY: SQLite hands in what it got from here, and never null. Where there is no memory the old block stays.
+    unsafe {
+        let (start, old) = allocation(of);
+        match (layout(old), layout(bytes)) {
+            (Some(old), Some(new)) => block(realloc(start, old, new.size()), bytes),
+            (_, _) => ptr::null_mut(),
+        }
+    }
+}
+
+unsafe extern "C" fn size(of: *mut c_void) -> c_int {
+    // SAFETY: SQLite asks about what it got from here, and never about null.
+    let (_, bytes) = unsafe { allocation(of) };
+    c_int::try_from(bytes).unwrap_or(c_int::MAX)
+}
+
+unsafe extern "C" fn round_up(bytes: c_int) -> c_int {
+    bytes.saturating_add(7) & !7
+}
+
+unsafe extern "C" fn begin(_: *mut c_void) -> c_int {
+    rusqlite::ffi::SQLITE_OK
+}
+
+unsafe extern "C" fn end(_: *mut c_void) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_keep_their_length_and_what_is_in_them() {
+        // SAFETY: as SQLite would call them.
+        unsafe {
+            let first = allocate(5);
+            assert_eq!(first.addr() % ALIGN, 0);
+            assert_eq!(size(first), 5);
+            ptr::copy_nonoverlapping(b"abcde".as_ptr(), first.cast(), 5);
+            let longer = reallocate(first, 5000);
+            assert_eq!(size(longer), 5000);
+            assert_eq!(std::slice::from_raw_parts(longer.cast::<u8>(), 5), b"abcde");
+            free(longer);
+        }
+        assert_eq!([round_up_of(1), round_up_of(8), round_up_of(9)], [8, 8, 16]);
+    }
+
+    fn round_up_of(bytes: c_int) -> c_int {
+        // SAFETY: it takes any number.
+        unsafe { round_up(bytes) }
+    }
+}

@@ -8,7 +8,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::Once;
 
-use rusqlite::ffi::{SQLITE_CONFIG_MALLOC, sqlite3_config, sqlite3_mem_methods};
+use rusqlite::ffi::{SQLITE_CONFIG_MALLOC, SQLITE_CONFIG_MEMSTATUS, sqlite3_config, sqlite3_mem_methods};
 
 /// What `SQLite` wants each block to be aligned to; the length of a block stands in as many bytes before it.
 const ALIGN: usize = size_of::<usize>();
@@ -28,8 +28,12 @@ pub(super) fn share() {
             pAppData: ptr::null_mut(),
         };
         // SAFETY: the option takes one pointer to such a table, which SQLite copies. What the functions promise is said
-        // at each. SQLite refuses the call where it has been initialized, and then goes on with what it has.
-        unsafe { sqlite3_config(SQLITE_CONFIG_MALLOC, &raw const methods) };
+        // at each. SQLite refuses the call where it has been initialized, and then goes on with what it has. Nobody asks
+        // it how much memory it uses, the account of which takes a lock for each block; that option takes a number.
+        unsafe {
+            sqlite3_config(SQLITE_CONFIG_MALLOC, &raw const methods);
+            sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0 as c_int);
+        }
     });
 }
 

@@ -1,7 +1,7 @@
 //! What is to be transferred for jobs, item by item, and how each stands.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 
 use crate::domain::item::{Item, ItemState};
 use crate::domain::name::JobId;
@@ -152,10 +152,11 @@ pub fn due(connection: &Connection, now: Timestamp, most: usize) -> Result<Vec<J
 
 /// When something is to be transferred next; in the past where that is now.
 pub fn next_moment(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
-    let sql = format!("{STAGED} ORDER BY moment LIMIT 1");
+    // The least of all, and not the first in order: this is asked after every event, and to sort needs a table.
+    let sql = format!("SELECT min(moment) FROM ({STAGED})");
     connection
         .prepare_cached(&sql)
-        .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(1)).optional())
+        .and_then(|mut statement| statement.query_row([], |row| row.get::<_, Option<i64>>(0)))
         .map(|moment| moment.map(time))
         .map_err(StoreError::sql("look for transfers"))
 }

@@ -357,10 +357,11 @@ impl Keeper {
         runs.find(|(_, watched)| is_its(&watched.open.row)).map(|(run, _)| *run)
     }
 
-    /// The run of a script whose slot's worker was killed, which we have not heard of yet. It is watched from now on.
+    /// The run of a script whose slot's worker was killed, which we have not heard of yet. It is watched from now on. Our
+    /// child it can only be where that worker was.
     fn unseen_in_slot(&mut self, pid: i32) -> Result<Option<RunId>, ExecutorError> {
-        for slot in self.executor.slots_in_use()? {
-            let Some(open) = self.executor.open_in_slot(slot)? else { continue };
+        for slot in self.slots.keys() {
+            let Some(open) = self.executor.open_in_slot(*slot)? else { continue };
             if self.executor.script_of(&open.row).is_some_and(|script| script.pid == pid) {
                 let run = open.row.id;
                 self.adopt(open);

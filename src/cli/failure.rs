@@ -170,9 +170,11 @@ fn kind(error: &ExecutorError) -> Kind {
         | ExecutorError::Differs { .. }
         | ExecutorError::FollowerRuns { .. } => Kind::Refused,
         ExecutorError::Start { source, .. } => match source.as_ref() {
-            StartError::Elsewhere | StartError::Itself | StartError::Stopping | StartError::Orphaned { .. } => {
-                Kind::Refused
-            }
+            StartError::Elsewhere
+            | StartError::Itself
+            | StartError::Stopping
+            | StartError::Locked(_)
+            | StartError::Orphaned { .. } => Kind::Refused,
             StartError::Values(_) | StartError::Fill(_) => Kind::Input,
             StartError::Refused(_)
             | StartError::EnvFile(_)

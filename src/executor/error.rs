@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::domain::lifecycle::IllegalMove;
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::params::{self, ParamError, RenderError};
-use crate::domain::resources::NeverFits;
+use crate::domain::resources::{HeldLock, NeverFits};
 use crate::domain::schedule::ScheduleError;
 use crate::domain::selection::SelectionError;
 use crate::home::HomeError;
@@ -182,6 +182,9 @@ pub enum StartError {
     /// Its run is being stopped.
     #[error("it is being stopped")]
     Stopping,
+    /// A lock that it needs is held; nothing was recorded.
+    #[error(transparent)]
+    Locked(#[from] HeldLock),
     /// Its worker has been started and has not answered for long.
     #[error("its worker has not answered yet")]
     Slow,
@@ -260,6 +263,7 @@ impl ExecutorError {
             Self::Start { source, task } => match source.as_ref() {
                 StartError::Refused(refused) => refused.hint.iter().cloned().collect(),
                 StartError::Orphaned { .. } => vec![format!("stop it first with `jobexec stop {task}`")],
+                StartError::Locked(held) => vec![held.hint()],
                 StartError::Stopping => vec![format!("use `jobexec restart {task}`, which waits for its end")],
                 StartError::Slow => vec![format!("see `jobexec status {task}` for what becomes of it")],
                 StartError::Itself => vec!["let the script end: a kept-alive task is started again".to_owned()],

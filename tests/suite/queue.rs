@@ -4,6 +4,7 @@ mod applying;
 mod cleanup;
 mod dependencies;
 mod killed;
+mod locks;
 mod order;
 mod params;
 mod picture;

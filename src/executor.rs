@@ -121,6 +121,13 @@ impl Executor {
         Ok(Some(Self { home, store, here: identity::here(), supervises: false }))
     }
 
+    /// The executor that a folder would be which is not there: for foreseeing what the first commands would do.
+    pub fn unmade(root: &Path) -> Result<Self, ExecutorError> {
+        let home = Home::unmade(root);
+        let store = Store::of_nothing(&home)?;
+        Ok(Self { home, store, here: identity::here(), supervises: false })
+    }
+
     /// Writes the first registry; whether it was this command that did.
     fn begin(&mut self, exec_id: Option<&ExecId>) -> Result<bool, ExecutorError> {
         let _lock = Lock::take(&self.home.registry_lock(), lock::PATIENCE)?;

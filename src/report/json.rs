@@ -22,7 +22,7 @@ use crate::domain::task::{Program, Task};
 use crate::domain::url;
 use crate::executor::{Attempt, Explanation, Line, Output, Past, Planned, TaskStatus, Upcoming};
 
-pub use jobs::{event, explanation as job_explanation, job, run as job_run};
+pub use jobs::{event, explanation as job_explanation, foreseen as foreseen_job, job, run as job_run};
 pub use night::night;
 
 /// Writes a value, indented, with a line end.

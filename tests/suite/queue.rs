@@ -3,6 +3,7 @@
 mod applying;
 mod cleanup;
 mod dependencies;
+mod foreseeing;
 mod killed;
 mod locks;
 mod order;

@@ -46,6 +46,15 @@ pub fn job(job: &Job) -> Value {
     })
 }
 
+/// A job that would be made: it has no id yet.
+pub fn foreseen(one: &Job) -> Value {
+    let mut value = job(one);
+    if let Value::Object(map) = &mut value {
+        map.insert("id".to_owned(), Value::Null);
+    }
+    value
+}
+
 /// Why a job is in its state.
 pub fn explanation(job: &Job, explanation: &Explanation) -> Value {
     json!({

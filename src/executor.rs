@@ -72,7 +72,7 @@ pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};
 pub use supervise::{OpenRun, Upkeep, holder, seen_end};
 pub use upcoming::{LeftOut, Meaning, Obstacle, Plan, Planned, Upcoming};
-pub use wait::{Tally, Until, Waited};
+pub use wait::Waited;
 
 /// Who asks, and from where.
 #[derive(Debug, Clone)]

@@ -163,6 +163,7 @@ fn kind(error: &ExecutorError) -> Kind {
         ExecutorError::NoSuchTask { .. }
         | ExecutorError::NotDefined(_)
         | ExecutorError::NoSuchJob(_)
+        | ExecutorError::JobDeleted(_)
         | ExecutorError::NoSuchRun { .. }
         | ExecutorError::Edit(EditError::Unknown(_)) => Kind::Unknown,
         ExecutorError::Running(_)

@@ -12,7 +12,8 @@ use crate::domain::name::{JobId, TaskName};
 use crate::domain::params::Given;
 use crate::domain::remote::Remote;
 use crate::domain::task::{Program, Restart, Task};
-use crate::executor::{Executor, Job, Order, Until};
+use crate::domain::waiting::Until;
+use crate::executor::{Executor, Job, Order};
 use crate::report;
 use crate::report::page::Page;
 
@@ -107,7 +108,7 @@ pub(super) fn submit(context: &mut Context, typed: &SubmitArguments) -> Result<u
     if !executor.is_supervised() {
         told("note: no supervisor is running, so nothing runs queued jobs until `jobexec keep-restarting` does");
     }
-    if typed.wait { super::wait::wait_for(executor, &ids, Until::AllSucceeded, None) } else { Ok(0) }
+    if typed.wait { super::wait::wait_for(executor, &ids, &[], Until::All, None) } else { Ok(0) }
 }
 
 /// Shows jobs that would be made.

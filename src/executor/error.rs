@@ -126,6 +126,9 @@ pub enum ExecutorError {
     /// No such job.
     #[error("no job {0}")]
     NoSuchJob(JobId),
+    /// A job was removed from the record while it was waited for.
+    #[error("job {0} was deleted")]
+    JobDeleted(JobId),
     /// A job is to be run again while one that waited for it runs.
     #[error("job {job} cannot be run again while job {follower}, which follows it, runs")]
     FollowerRuns {
@@ -285,7 +288,7 @@ impl ExecutorError {
             Self::NeverFits(error) => vec![error.hint().to_owned()],
             Self::Staging(error) => vec![error.hint()],
             Self::Selection(error) => error.hints(),
-            Self::NoSuchJob(_) => vec!["see `jobexec jobs` for the ids".to_owned()],
+            Self::NoSuchJob(_) | Self::JobDeleted(_) => vec!["see `jobexec jobs` for the ids".to_owned()],
             Self::NoSuchRun { task, .. } => vec![format!("see `jobexec history {task}`")],
             Self::File(FileError::Changed { .. }) => vec!["try again".to_owned()],
             Self::Store(StoreError::Newer { .. }) => vec!["use the newer jobexec".to_owned()],

@@ -185,6 +185,7 @@ fn kind(error: &ExecutorError) -> Kind {
         },
         ExecutorError::Edit(_) => Kind::Ours,
         ExecutorError::File(_)
+        | ExecutorError::EnvFile(_)
         | ExecutorError::Lock(_)
         | ExecutorError::Record(_)
         | ExecutorError::Tail(_)

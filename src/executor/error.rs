@@ -120,6 +120,9 @@ pub enum ExecutorError {
     /// What is to be transferred for a job cannot be.
     #[error(transparent)]
     Staging(#[from] StagingError),
+    /// A job's file of variables cannot be used.
+    #[error(transparent)]
+    EnvFile(#[from] EnvFileError),
     /// A selection of jobs makes no sense.
     #[error("{0}")]
     Selection(#[from] SelectionError),
@@ -300,6 +303,7 @@ impl ExecutorError {
             | Self::Record(_)
             | Self::Tail(_)
             | Self::Move(_)
+            | Self::EnvFile(_)
             | Self::Directory { .. }
             | Self::System { .. } => vec![],
         }

@@ -45,6 +45,8 @@ pub struct Job {
     pub parents: Vec<EdgeRow>,
     /// What is transferred for it.
     pub items: Vec<Item>,
+    /// The group that it belongs to.
+    pub group: Option<String>,
 }
 
 impl Job {
@@ -52,6 +54,7 @@ impl Job {
     pub(super) fn find(connection: &Connection, id: JobId) -> Result<Self, ExecutorError> {
         let row = jobs::find(connection, id)?.ok_or(ExecutorError::NoSuchJob(id))?;
         Ok(Self {
+            group: jobs::group_at(connection, row.definition)?,
             row,
             given: queue::given(connection, id)?,
             parents: queue::parents(connection, id)?,

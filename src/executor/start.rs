@@ -281,7 +281,7 @@ impl Executor {
             task: task.name.as_str(),
             job: job.id,
             attempt: job.attempt + 1,
-            run: *run,
+            run: Some(*run),
             run_name: "",
             workdir: &self.home.job_directory(job.id),
         };

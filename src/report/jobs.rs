@@ -6,9 +6,10 @@ use std::path::Path;
 use jiff::Timestamp;
 use owo_colors::Style;
 
+use crate::domain::amount::print_size;
 use crate::domain::edge::Edge;
 use crate::domain::lifecycle::State;
-use crate::executor::Job;
+use crate::executor::{Job, JobFile};
 use crate::store::events::Event;
 use crate::store::queue::EdgeRow;
 use crate::store::runs::RunRow;
@@ -147,6 +148,32 @@ fn parent(edge: &EdgeRow) -> String {
 
 fn listed(ids: &[String]) -> Option<String> {
     (!ids.is_empty()).then(|| ids.join(", "))
+}
+
+/// Writes a table of a job's files; the columns that had no room.
+pub fn files(
+    files: &[JobFile],
+    now: Timestamp,
+    width: Option<u16>,
+    out: &mut dyn Write,
+) -> io::Result<Vec<&'static str>> {
+    let mut table = Table::new(&[
+        Column::text("PATH", 0),
+        Column::number("SIZE", 0),
+        Column::text("CHANGED", 1),
+        Column::text("OUTPUT OF", 2),
+    ]);
+    for file in files {
+        let run = file.output_of.as_ref().map(|(_, kind, attempt)| format!("{kind} {attempt}"));
+        let cells = [
+            file.path.display().to_string(),
+            print_size(file.size),
+            recent(file.modified, now),
+            run.unwrap_or_default(),
+        ];
+        table.row(cells.into_iter().map(|text| (text, Style::new())).collect());
+    }
+    table.without_empty().write(width, out)
 }
 
 /// The state, and that somebody holds it.

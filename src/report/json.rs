@@ -22,7 +22,9 @@ use crate::domain::task::{Program, Task};
 use crate::domain::url;
 use crate::executor::{Attempt, Explanation, Line, Output, Past, Planned, TaskStatus, Upcoming};
 
-pub use jobs::{event, explanation as job_explanation, foreseen as foreseen_job, job, run as job_run};
+pub use jobs::{
+    event, explanation as job_explanation, file as job_file, foreseen as foreseen_job, job, run as job_run,
+};
 pub use night::night;
 
 /// Writes a value, indented, with a line end.

@@ -253,7 +253,7 @@ impl Slot {
             task: claimed.given.task.as_deref().unwrap_or_default(),
             job: claimed.job.id,
             attempt: claimed.attempt,
-            run,
+            run: Some(run),
             run_name: claimed.given.run_name.as_deref().unwrap_or_default(),
             workdir: workdir.as_ref().unwrap_or(&directory),
         };

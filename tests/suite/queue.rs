@@ -6,6 +6,7 @@ mod dependencies;
 mod foreseeing;
 mod killed;
 mod locks;
+mod looking;
 mod order;
 mod params;
 mod picture;

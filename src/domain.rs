@@ -33,3 +33,4 @@ pub mod suggest;
 pub mod task;
 pub mod transfer;
 pub mod url;
+pub mod waiting;

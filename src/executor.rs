@@ -10,6 +10,7 @@ mod definitions;
 mod deliver;
 mod error;
 mod explain;
+mod files;
 mod fire;
 mod history;
 mod import;
@@ -54,6 +55,7 @@ pub use definitions::Definitions;
 pub use deliver::Outbox;
 pub use error::{ExecutorError, StartError};
 pub use explain::Explanation;
+pub use files::JobFile;
 pub use fire::Fired;
 pub use history::{Attempt, Past};
 pub use import::Found;
@@ -72,7 +74,7 @@ pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};
 pub use supervise::{OpenRun, Upkeep, holder, seen_end};
 pub use upcoming::{LeftOut, Meaning, Obstacle, Plan, Planned, Upcoming};
-pub use wait::{Tally, Until, Waited};
+pub use wait::Waited;
 
 /// Who asks, and from where.
 #[derive(Debug, Clone)]
@@ -119,6 +121,13 @@ impl Executor {
             None => return Ok(None),
         };
         Ok(Some(Self { home, store, here: identity::here(), supervises: false }))
+    }
+
+    /// The executor that a folder would be which is not there: for foreseeing what the first commands would do.
+    pub fn unmade(root: &Path) -> Result<Self, ExecutorError> {
+        let home = Home::unmade(root);
+        let store = Store::of_nothing(&home)?;
+        Ok(Self { home, store, here: identity::here(), supervises: false })
     }
 
     /// Writes the first registry; whether it was this command that did.

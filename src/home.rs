@@ -129,6 +129,11 @@ impl Home {
         Ok(Some(Self { root }))
     }
 
+    /// The folder as it would be: nothing is looked at, and nothing is made.
+    pub fn unmade(root: &Path) -> Self {
+        Self { root: root.to_path_buf() }
+    }
+
     /// Opens a folder, making it (mode 0700) where it does not exist.
     pub fn create(root: &Path) -> Result<Self, HomeError> {
         let failed = |source: io::Error| {

@@ -14,6 +14,7 @@ pub mod output;
 mod proc;
 pub mod random;
 pub mod record;
+pub mod replace;
 pub mod spawn;
 pub mod spec;
 mod sys;

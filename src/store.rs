@@ -267,6 +267,34 @@ impl Store {
         Ok(())
     }
 
+    /// A database that is nowhere and holds nothing: what one would be before anything is written.
+    pub fn of_nothing(home: &Home) -> Result<Self, StoreError> {
+        let made = || {
+            let mut connection = Connection::open_in_memory()?;
+            schema::migrate(&mut connection)?;
+            Ok(connection)
+        };
+        let connection = made().map_err(|source| StoreError::Open { path: home.database(), source })?;
+        Ok(Self { connection, home: home.clone(), unflushed: false, durability: None, imagined: None })
+    }
+
+    /// Makes a change and takes it back: what the work finds out is how it would be. Nobody is told.
+    pub fn rehearse<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let is_somewhere = self.connection.path().is_some_and(|path| !path.is_empty());
+        let gate = is_somewhere.then(|| Lock::take(&self.home.database_lock(), lock::PATIENCE));
+        let _gate = gate.transpose().map_err(StoreError::Gate)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(StoreError::sql("begin to write"))?;
+        let done = work(&transaction)?;
+        transaction.rollback().map_err(StoreError::sql("take a change back"))?;
+        Ok(done)
+    }
+
     /// Makes a change to a copy in memory, which is what is read from now on, until something is written. For looking at
     /// what a change would make of the database while the change itself cannot be written.
     pub fn imagine<T, E: From<StoreError>>(

@@ -55,6 +55,15 @@ impl Context {
         if there { self.executor().map(Some) } else { Ok(None) }
     }
 
+    /// The executor, for foreseeing what would be made: nothing is, not even a folder.
+    pub(super) fn foreseeing(&mut self) -> Result<&mut Executor, Failure> {
+        let root = self.root()?;
+        if self.existing()?.is_none() {
+            return Ok(self.adopt(Executor::unmade(&root)?));
+        }
+        self.executor()
+    }
+
     /// A task that is to be looked at, by the name that was typed, with the executor and what is defined there.
     pub(super) fn task(&mut self, typed: &str) -> Result<(&mut Executor, Definitions, TaskName), Failure> {
         let name = TaskName::parse(typed)?;

@@ -163,6 +163,7 @@ fn kind(error: &ExecutorError) -> Kind {
         ExecutorError::NoSuchTask { .. }
         | ExecutorError::NotDefined(_)
         | ExecutorError::NoSuchJob(_)
+        | ExecutorError::JobDeleted(_)
         | ExecutorError::NoSuchRun { .. }
         | ExecutorError::Edit(EditError::Unknown(_)) => Kind::Unknown,
         ExecutorError::Running(_)
@@ -170,9 +171,11 @@ fn kind(error: &ExecutorError) -> Kind {
         | ExecutorError::Differs { .. }
         | ExecutorError::FollowerRuns { .. } => Kind::Refused,
         ExecutorError::Start { source, .. } => match source.as_ref() {
-            StartError::Elsewhere | StartError::Itself | StartError::Stopping | StartError::Orphaned { .. } => {
-                Kind::Refused
-            }
+            StartError::Elsewhere
+            | StartError::Itself
+            | StartError::Stopping
+            | StartError::Locked(_)
+            | StartError::Orphaned { .. } => Kind::Refused,
             StartError::Values(_) | StartError::Fill(_) => Kind::Input,
             StartError::Refused(_)
             | StartError::EnvFile(_)
@@ -182,6 +185,7 @@ fn kind(error: &ExecutorError) -> Kind {
         },
         ExecutorError::Edit(_) => Kind::Ours,
         ExecutorError::File(_)
+        | ExecutorError::EnvFile(_)
         | ExecutorError::Lock(_)
         | ExecutorError::Record(_)
         | ExecutorError::Tail(_)

@@ -1,6 +1,6 @@
 //! jobs --tree, jobs --dot, jobs --stats: what waits for what, and how it went.
 
-use crate::executor::Executor;
+use crate::executor::{Executor, Picture};
 use crate::report;
 use crate::report::graph::Node;
 use crate::report::page::Page;
@@ -16,12 +16,7 @@ pub(super) fn draw(executor: &Executor, selection: &str, dot: bool, json: bool) 
             .hint("leave `--json` out, or use `jobexec jobs --json`, where each job names its parents"));
     }
     let picture = executor.picture(selection)?;
-    let what = |job: &JobNode| match &job.task {
-        Some(task) => task.clone(),
-        None => picture.commands.get(&job.definition).map(report::words::command_line).unwrap_or_default(),
-    };
-    let node = |job: &JobNode| Node { id: job.id, state: job.state, held: job.held, what: what(job) };
-    let nodes: Vec<Node> = picture.jobs.iter().map(node).collect();
+    let nodes = nodes(&picture);
     let mut out = Page::default();
     if dot {
         report::graph::dot(&nodes, &picture.links, &mut out)?;
@@ -32,6 +27,16 @@ pub(super) fn draw(executor: &Executor, selection: &str, dot: bool, json: bool) 
     }
     out.print()?;
     Ok(0)
+}
+
+/// The jobs of a picture, each with what it is.
+pub(super) fn nodes(picture: &Picture) -> Vec<Node> {
+    let what = |job: &JobNode| match &job.task {
+        Some(task) => task.clone(),
+        None => picture.commands.get(&job.definition).map(report::words::command_line).unwrap_or_default(),
+    };
+    let node = |job: &JobNode| Node { id: job.id, state: job.state, held: job.held, what: what(job) };
+    picture.jobs.iter().map(node).collect()
 }
 
 /// Says how the selected jobs did.

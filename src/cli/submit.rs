@@ -5,13 +5,16 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::Value;
 
 use crate::domain::edge::Edge;
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::params::Given;
 use crate::domain::remote::Remote;
 use crate::domain::task::{Program, Restart, Task};
-use crate::executor::{Order, Until};
+use crate::domain::waiting::Until;
+use crate::executor::{Executor, Job, Order};
+use crate::report;
 use crate::report::page::Page;
 
 use super::context::{Context, told};
@@ -19,6 +22,7 @@ use super::failure::Failure;
 
 /// `submit`.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct SubmitArguments {
     /// The task
     #[arg(required_unless_present = "command")]
@@ -66,13 +70,17 @@ pub(super) struct SubmitArguments {
     /// Wait until all have succeeded, or one has failed (exit 1)
     #[arg(long)]
     wait: bool,
+    /// Show the jobs that would be made, and make none
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
 }
 
 /// `submit`.
 pub(super) fn submit(context: &mut Context, typed: &SubmitArguments) -> Result<u8, Failure> {
     let asker = context.asker()?;
     let order = order(typed)?;
-    let executor = context.executor()?;
+    let json = context.json;
+    let executor = if typed.dry_run { context.foreseeing()? } else { context.executor()? };
     let (definition, task) = match &typed.task {
         Some(name) => {
             let name = TaskName::parse(name)?;
@@ -87,6 +95,10 @@ pub(super) fn submit(context: &mut Context, typed: &SubmitArguments) -> Result<u
         Some(file) => each_line(file, &order)?,
         None => vec![order],
     };
+    if typed.dry_run {
+        let jobs = executor.foresee_submit(&definition, task.as_ref(), &orders, &asker)?;
+        return foretell(executor, &definition, jobs, json);
+    }
     let ids = executor.submit(&definition, task.as_ref(), &orders, &asker)?;
     let mut out = Page::default();
     for id in &ids {
@@ -96,7 +108,25 @@ pub(super) fn submit(context: &mut Context, typed: &SubmitArguments) -> Result<u
     if !executor.is_supervised() {
         told("note: no supervisor is running, so nothing runs queued jobs until `jobexec keep-restarting` does");
     }
-    if typed.wait { super::wait::wait_for(executor, &ids, Until::AllSucceeded, None) } else { Ok(0) }
+    if typed.wait { super::wait::wait_for(executor, &ids, &[], Until::All, None) } else { Ok(0) }
+}
+
+/// Shows jobs that would be made.
+fn foretell(executor: &Executor, definition: &Task, jobs: Vec<Job>, json: bool) -> Result<u8, Failure> {
+    let mut out = Page::default();
+    if json {
+        let jobs = jobs.iter().map(report::json::foreseen_job).collect();
+        report::json::write(&Value::Array(jobs), &mut out)?;
+    } else {
+        for job in jobs {
+            let runs = job.runs(definition);
+            let directory = job.given.workdir.as_ref().map_or(runs.wd.clone(), |_| executor.workdir_of(&job));
+            let what = report::words::command_line(&runs);
+            report::jobs::foreseen(&(job, what), &directory, executor.now(), &mut out)?;
+        }
+    }
+    out.print()?;
+    Ok(0)
 }
 
 /// The definition of a command that is no task's.

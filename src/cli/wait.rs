@@ -1,6 +1,8 @@
 //! wait: until jobs have come to an end.
 
+use std::collections::HashSet;
 use std::io::IsTerminal;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,7 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::domain::amount::parse_duration;
 use crate::domain::lifecycle::State;
 use crate::domain::name::JobId;
-use crate::executor::{Executor, Tally, Until, Waited};
+use crate::domain::selection::Selection;
+use crate::domain::waiting::{Tally, Until};
+use crate::executor::{Executor, Waited};
 
 use super::context::{Context, told, warn};
 use super::failure::Failure;
@@ -23,12 +27,18 @@ pub(super) struct WaitArguments {
     /// The jobs: ids, or a selection
     #[arg(required = true, value_name = "ID|WHERE")]
     jobs: Vec<String>,
-    /// Until the first has succeeded
-    #[arg(long, conflicts_with = "all")]
+    /// Until the first has succeeded, or matches
+    #[arg(long, conflicts_with_all = ["all", "count"])]
     any: bool,
-    /// Until all have ended, also when some fail
+    /// Until all have ended, also when some fail; with `--until`, until each matches or no longer can
     #[arg(long)]
     all: bool,
+    /// Until they match this selection instead of until they have succeeded (repeatable: any of them)
+    #[arg(long, value_name = "WHERE")]
+    until: Vec<String>,
+    /// Until so many have succeeded, or match
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    count: Option<NonZeroUsize>,
     /// No longer than this; then the exit code is 124
     #[arg(long, value_name = "DURATION")]
     timeout: Option<String>,
@@ -40,6 +50,14 @@ pub(super) fn wait(context: &mut Context, typed: &WaitArguments) -> Result<u8, F
     let timeout = timeout.map_err(|error| Failure::input(format!("--timeout: {error}")))?;
     let Some(executor) = context.existing()? else { return Err(super::jobs::none(&typed.jobs)) };
     let ids = super::jobs::named(executor, &typed.jobs)?;
+    let matching = typed.until.iter().map(|text| goal(executor, text)).collect::<Result<Vec<_>, _>>()?;
+    let each: HashSet<JobId> = ids.iter().copied().collect();
+    if let Some(count) = typed.count.filter(|count| count.get() > each.len()) {
+        return Err(Failure::failed(format!(
+            "--count {count}: that many will never be there, {} are meant",
+            each.len()
+        )));
+    }
     if ids.is_empty() {
         told(&format!("0 of {} jobs", executor.count_jobs("")?));
         return Ok(0);
@@ -48,23 +66,32 @@ pub(super) fn wait(context: &mut Context, typed: &WaitArguments) -> Result<u8, F
     if open && !executor.is_supervised() {
         warn("no supervisor is running, so nothing runs queued jobs until `jobexec keep-restarting` does");
     }
-    let until = match (typed.any, typed.all) {
-        (true, _) => Until::AnySucceeded,
-        (false, true) => Until::AllEnded,
-        (false, false) => Until::AllSucceeded,
+    let until = match (typed.count, typed.any, typed.all) {
+        (Some(count), _, _) => Until::AtLeast(count.get()),
+        (None, true, _) => Until::AtLeast(1),
+        (None, false, true) => Until::Decided,
+        (None, false, false) => Until::All,
     };
-    wait_for(executor, &ids, until, timeout)
+    wait_for(executor, &ids, &matching, until, timeout)
+}
+
+fn goal(executor: &Executor, text: &str) -> Result<Selection, Failure> {
+    if text.trim().is_empty() {
+        return Err(Failure::input("--until: say what is waited for, such as `state = RUNNING`".to_owned()));
+    }
+    Ok(executor.selection(text)?)
 }
 
 /// Waits for jobs and says how it went; the exit code.
 pub(super) fn wait_for(
     executor: &mut Executor,
     ids: &[JobId],
+    matching: &[Selection],
     until: Until,
     timeout: Option<Duration>,
 ) -> Result<u8, Failure> {
     let bar = bar(ids.len());
-    let waited = executor.wait(ids, until, timeout, &mut |tally| show(&bar, tally))?;
+    let waited = executor.wait(ids, matching, until, timeout, &mut |tally| show(&bar, tally))?;
     bar.finish_and_clear();
     Ok(match waited {
         Waited::Done => 0,
@@ -94,6 +121,6 @@ fn bar(total: usize) -> ProgressBar {
 }
 
 fn show(bar: &ProgressBar, tally: Tally) {
-    bar.set_position((tally.succeeded + tally.failed) as u64);
-    bar.set_message(format!("· {} failed · {} running ·", tally.failed, tally.running));
+    bar.set_position((tally.there + tally.lost) as u64);
+    bar.set_message(format!("· {} failed · {} running ·", tally.lost, tally.running));
 }

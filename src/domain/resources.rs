@@ -2,7 +2,7 @@
 //! is not.
 //!
 //! In reading order: `requested` is what a task says, `need` what comes of it, `capacity` what there is, `holds` what
-//! a running run has of it, `room` what is left, [`pick()`] which job is next, `obstacle` why one is not. Everything
+//! a running run has of it, `lock` who holds a lock, `room` what is left, [`pick()`] which job is next, `obstacle` why one is not. Everything
 //! here is bookkeeping: a run that takes more than it said is not hindered.
 //!
 //! Two kinds of things can be short. Of the machine (cpus, memory, GPUs, its parts) there is so much, and whoever
@@ -11,6 +11,7 @@
 
 mod capacity;
 mod holds;
+mod lock;
 mod need;
 mod obstacle;
 mod pick;
@@ -19,6 +20,7 @@ mod room;
 
 pub use capacity::{Capacity, Found, GpuId, GpuIdError, Group, MOST_GPUS, Machine};
 pub use holds::{Holds, Running};
+pub use lock::{HeldLock, first_held};
 pub use need::{MOST_PARTS, Need, NeverFits, Packing, fits_ever};
 pub use obstacle::{Holder, Obstacle, Shortage, obstacle, obstacle_in_queue};
 pub use pick::{Head, PATIENCE, Pick, pick};

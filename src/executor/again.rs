@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::domain::evidence::{Ended, Entry, Record};
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::outcome::Outcome;
+use crate::domain::resources::HeldLock;
 use crate::domain::task::Task;
 use crate::process::environment::Inherited;
 use crate::process::record::RecordFile;
@@ -33,6 +34,8 @@ pub enum Again {
     NotDue,
     /// It could not be started, which is on record.
     Refused(String),
+    /// A lock that it needs is held; nothing is on record.
+    Locked(HeldLock),
     /// Our own part failed; nothing is on record beyond what the run's record says.
     Failed(ExecutorError),
 }
@@ -230,6 +233,11 @@ impl Executor {
                 unneeded(ready.record.path());
                 Again::NotDue
             }
+            (Looked::Ready(ready), Some(Claim::Locked(held))) => {
+                unneeded(ready.record.path());
+                Again::Locked(held)
+            }
+            (Looked::Refused(_, _), Some(Claim::Locked(held))) => Again::Locked(held),
             (Looked::Refused(_, error), Some(Claim::Claimed { .. })) => Again::Refused(error),
             (Looked::Refused(_, _), Some(Claim::Already) | None) => Again::NotDue,
             (Looked::Answered(answer), _) => answer,

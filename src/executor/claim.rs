@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::domain::group::Label;
 use crate::domain::lifecycle::{Input, Policy, State, step};
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::notice::Occasion;
+use crate::domain::resources::{HeldLock, Holds};
 use crate::domain::restart::{Due, Standing, due};
 use crate::domain::task::{Restart, Task};
 use crate::store::jobs::{self, Change, Door, JobRow, NewJob};
@@ -16,6 +18,7 @@ use crate::store::{events, tasks};
 use super::{Asker, ExecutorError, output};
 use crate::ledger::Ledger;
 use crate::ledger::notice::Message;
+use crate::ledger::queue::held_as_text;
 
 /// A task that a run may be claimed for.
 pub(super) struct Candidate<'a> {
@@ -49,6 +52,8 @@ pub(super) enum Why {
 pub(super) enum Claim {
     /// It has an unfinished run, or is no longer due.
     Already,
+    /// A lock that it needs is held; nothing was recorded.
+    Locked(HeldLock),
     /// It has this run now, of this job.
     Claimed {
         /// The job, as it was before.
@@ -63,20 +68,27 @@ impl Ledger<'_> {
     pub(super) fn claim(&self, one: &Candidate<'_>, why: Why, asker: &Asker) -> Result<Claim, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
         let name = &one.task.name;
+        let beside = matches!(why, Why::Fired { beside: true, .. });
+        let is_free = beside || runs::unfinished_of(tx, name)?.is_none();
+        if matches!(why, Why::Due | Why::DueNow) && !self.is_due(one.task, why)? {
+            return Ok(Claim::Already);
+        }
+        if let Some(held) = self.lock_in_the_way(one.task)?.filter(|_| is_free) {
+            return Ok(Claim::Locked(held));
+        }
         match why {
             Why::Asked => {
                 tasks::see(tx, name, now)?;
                 tasks::want(tx, name, true, &asker.name, now)?;
                 self.begin_anew(name, &format!("started by {}", asker.name))?;
             }
-            Why::Due | Why::DueNow if !self.is_due(one.task, why)? => return Ok(Claim::Already),
             Why::Due | Why::DueNow => tasks::steady(tx, name, now)?,
             Why::Fired { .. } => {}
         }
-        let beside = matches!(why, Why::Fired { beside: true, .. });
-        if !beside && runs::unfinished_of(tx, name)?.is_some() {
+        if !is_free {
             return Ok(Claim::Already);
         }
+        let locks = held_as_text(&Holds::only_locks(one.task.locks.iter().map(Label::key)))?;
         let job = self.job(one, why, asker)?;
         let archive = output::free_archive(tx, self.home, name, now)?;
         let policy = Policy::default();
@@ -103,7 +115,7 @@ impl Ledger<'_> {
             archive: &archive,
             scheduled: job.scheduled,
             slot: None,
-            holds: None,
+            holds: locks.as_deref(),
         };
         runs::create(tx, &new, now)?;
         // Only now is this run's archive taken, so that a foreign file is not set aside under that name.

@@ -160,7 +160,7 @@ impl Executor {
             task: &notice.task,
             job: notice.job,
             attempt: notice.attempts + 1,
-            run,
+            run: Some(run),
             run_name: "",
             workdir: &self.home.job_directory(notice.job),
         };

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::domain::lifecycle::IllegalMove;
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::params::{self, ParamError, RenderError};
-use crate::domain::resources::NeverFits;
+use crate::domain::resources::{HeldLock, NeverFits};
 use crate::domain::schedule::ScheduleError;
 use crate::domain::selection::SelectionError;
 use crate::home::HomeError;
@@ -120,12 +120,18 @@ pub enum ExecutorError {
     /// What is to be transferred for a job cannot be.
     #[error(transparent)]
     Staging(#[from] StagingError),
+    /// A job's file of variables cannot be used.
+    #[error(transparent)]
+    EnvFile(#[from] EnvFileError),
     /// A selection of jobs makes no sense.
     #[error("{0}")]
     Selection(#[from] SelectionError),
     /// No such job.
     #[error("no job {0}")]
     NoSuchJob(JobId),
+    /// A job was removed from the record while it was waited for.
+    #[error("job {0} was deleted")]
+    JobDeleted(JobId),
     /// A job is to be run again while one that waited for it runs.
     #[error("job {job} cannot be run again while job {follower}, which follows it, runs")]
     FollowerRuns {
@@ -182,6 +188,9 @@ pub enum StartError {
     /// Its run is being stopped.
     #[error("it is being stopped")]
     Stopping,
+    /// A lock that it needs is held; nothing was recorded.
+    #[error(transparent)]
+    Locked(#[from] HeldLock),
     /// Its worker has been started and has not answered for long.
     #[error("its worker has not answered yet")]
     Slow,
@@ -260,6 +269,7 @@ impl ExecutorError {
             Self::Start { source, task } => match source.as_ref() {
                 StartError::Refused(refused) => refused.hint.iter().cloned().collect(),
                 StartError::Orphaned { .. } => vec![format!("stop it first with `jobexec stop {task}`")],
+                StartError::Locked(held) => vec![held.hint()],
                 StartError::Stopping => vec![format!("use `jobexec restart {task}`, which waits for its end")],
                 StartError::Slow => vec![format!("see `jobexec status {task}` for what becomes of it")],
                 StartError::Itself => vec!["let the script end: a kept-alive task is started again".to_owned()],
@@ -281,7 +291,7 @@ impl ExecutorError {
             Self::NeverFits(error) => vec![error.hint().to_owned()],
             Self::Staging(error) => vec![error.hint()],
             Self::Selection(error) => error.hints(),
-            Self::NoSuchJob(_) => vec!["see `jobexec jobs` for the ids".to_owned()],
+            Self::NoSuchJob(_) | Self::JobDeleted(_) => vec!["see `jobexec jobs` for the ids".to_owned()],
             Self::NoSuchRun { task, .. } => vec![format!("see `jobexec history {task}`")],
             Self::File(FileError::Changed { .. }) => vec!["try again".to_owned()],
             Self::Store(StoreError::Newer { .. }) => vec!["use the newer jobexec".to_owned()],
@@ -293,6 +303,7 @@ impl ExecutorError {
             | Self::Record(_)
             | Self::Tail(_)
             | Self::Move(_)
+            | Self::EnvFile(_)
             | Self::Directory { .. }
             | Self::System { .. } => vec![],
         }

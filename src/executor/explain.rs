@@ -66,7 +66,10 @@ impl Executor {
                 }
             }
             TaskState::Waiting => {
-                hints.push(format!("start it now with `jobexec start {name}`"));
+                hints.push(match &status.lock {
+                    Some(held) => held.hint(),
+                    None => format!("start it now with `jobexec start {name}`"),
+                });
                 waiting(status, now)
             }
             TaskState::Scheduled => match self.fires(status, now) {
@@ -177,6 +180,9 @@ fn running(status: &TaskStatus, now: Timestamp) -> String {
 /// Why it waits and for what.
 fn waiting(status: &TaskStatus, now: Timestamp) -> String {
     let name = &status.name;
+    if let Some(held) = &status.lock {
+        return format!("{name} waits to be started again: {held}");
+    }
     let Some(run) = &status.last_ended else { return format!("{name} waits to be started") };
     let when = match status.next_retry() {
         Some(time) if time > now => format!("waits {} to be started again", until(time, now)),

@@ -1,6 +1,7 @@
 //! Schedules fired: whatever is due is decided and recorded in one transaction, exactly once, before anything is
 //! started.
 
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +11,7 @@ use crate::domain::amount::print_duration;
 use crate::domain::evidence::Place;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, TaskName};
+use crate::domain::resources::HeldLock;
 use crate::domain::schedule::count::Older;
 use crate::domain::schedule::decide::{Decision, Verdict, Waiting, Why as WhyMissed, next_due, release};
 use crate::domain::schedule::{Decisions, Event, Facts, Jitter, Memory, Overlap, Timetable, decide};
@@ -86,16 +88,16 @@ impl Executor {
         }
         let firing = self.firing(task)?;
         let reader = self.store.reader();
-        if let Some(event) = firing.timetable.event() {
-            return Ok(is_due_for(event, &row, &self.here, began).then(clock::now));
-        }
-        let waits = !occurrences::waiting(reader, &task.name)?.is_empty();
-        if waits && jobs::active_of(reader, &task.name)?.is_empty() {
-            return Ok(Some(clock::now()));
-        }
         let now = clock::now();
+        let waits = !occurrences::waiting(reader, &task.name)?.is_empty();
+        if waits && jobs::active_of(reader, &task.name)?.is_empty() && self.lock_in_the_way(task)?.is_none() {
+            return Ok(Some(now));
+        }
+        if let Some(event) = firing.timetable.event() {
+            return Ok(is_due_for(event, &row, &self.here, began).then_some(now));
+        }
         let is_ahead = row.fires.last.max(Some(memory(&row).seen_at)) > Some(now);
-        if is_ahead && firing.decide(&row, task, &[], &[], now).clock_was_wrong.is_some() {
+        if is_ahead && firing.decide(&row, task, &InTheWay::default(), now).clock_was_wrong.is_some() {
             return Ok(Some(now));
         }
         Ok(next_due(&firing.timetable, memory(&row), firing.jitter.as_ref()))
@@ -206,13 +208,11 @@ impl Executor {
         let reader = self.store.reader();
         let row = tasks::find(reader, &task.name)?.filter(|row| is_armed(task, row));
         let Some(row) = row else { return Ok(Looked::Answered(Again::NotDue)) };
-        let active = jobs::active_of(reader, &task.name)?;
-        let waiting = waiting(reader, task)?;
+        let there = InTheWay::find(&Ledger { tx: reader, home: &self.home, now: clock::now() }, task)?;
         let is_event = firing.timetable.event().is_some();
-        let decisions = firing.decide(&row, task, &active, &waiting, clock::now());
-        let runs = is_event
-            || decisions.rows.iter().any(|row| row.verdict == Verdict::Run)
-            || !waiting.is_empty() && active.is_empty();
+        let decisions = firing.decide(&row, task, &there, clock::now());
+        let runs =
+            is_event || decisions.rows.iter().any(|row| row.verdict == Verdict::Run) || there.release().is_some();
         if !runs {
             return Ok(Looked::Answered(Again::NotDue));
         }
@@ -260,24 +260,57 @@ fn fresh(tx: &rusqlite::Connection, task: &Task) -> Result<TaskRow, ExecutorErro
     tasks::find(tx, &task.name)?.ok_or_else(|| ExecutorError::NotDefined(task.name.clone()))
 }
 
-fn waiting(connection: &rusqlite::Connection, task: &Task) -> Result<Vec<Waiting>, ExecutorError> {
-    let rows = occurrences::waiting(connection, &task.name)?;
-    let waits = |row: OccurrenceRow| Waiting { occurrence: row.due, catch_up: row.decided == Decided::CatchingUp };
-    Ok(rows.into_iter().map(waits).collect())
+/// What may be in the way of a task's next run.
+#[derive(Default)]
+struct InTheWay {
+    /// Its jobs that run, or wait to be tried again.
+    active: Vec<JobRow>,
+    /// Its occurrences that wait.
+    waiting: Vec<Waiting>,
+    /// A lock that it needs, and some run holds.
+    lock: Option<HeldLock>,
+}
+
+impl InTheWay {
+    fn find(ledger: &Ledger<'_>, task: &Task) -> Result<Self, ExecutorError> {
+        let rows = occurrences::waiting(ledger.tx, &task.name)?;
+        let waits = |row: OccurrenceRow| Waiting { occurrence: row.due, catch_up: row.decided == Decided::CatchingUp };
+        Ok(Self {
+            active: jobs::active_of(ledger.tx, &task.name)?,
+            waiting: rows.into_iter().map(waits).collect(),
+            lock: ledger.lock_in_the_way(task)?,
+        })
+    }
+
+    fn running(&self) -> Vec<JobId> {
+        self.active.iter().map(|job| job.id).collect()
+    }
+
+    /// The occurrence that waits and may run now.
+    fn release(&self) -> Option<Timestamp> {
+        release(&self.running(), &self.waiting, self.lock.is_some())
+    }
+}
+
+impl fmt::Display for InTheWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.active.as_slice(), &self.lock) {
+            ([], Some(held)) => held.fmt(f),
+            ([one], _) if one.state == State::RestartReady => write!(f, "job {} waited to be tried again", one.id),
+            ([one], _) => write!(f, "job {} was still running", one.id),
+            (several, _) => {
+                let ids: Vec<String> = several.iter().map(|job| job.id.to_string()).collect();
+                write!(f, "jobs {} were still running", ids.join(", "))
+            }
+        }
+    }
 }
 
 impl Firing {
-    fn decide(
-        &self,
-        row: &TaskRow,
-        task: &Task,
-        active: &[JobRow],
-        waiting: &[Waiting],
-        now: Timestamp,
-    ) -> Decisions<JobId> {
-        let running: Vec<JobId> = active.iter().map(|job| job.id).collect();
+    fn decide(&self, row: &TaskRow, task: &Task, there: &InTheWay, now: Timestamp) -> Decisions<JobId> {
+        let (running, waiting, locked) = (there.running(), &there.waiting, there.lock.is_some());
         let (timetable, jitter) = (&self.timetable, self.jitter.as_ref());
-        let facts = Facts { timetable, jitter, memory: memory(row), now, running: &running, waiting };
+        let facts = Facts { timetable, jitter, memory: memory(row), now, running: &running, waiting, locked };
         decide(&facts, &task.schedule.policy)
     }
 
@@ -288,12 +321,12 @@ impl Firing {
     }
 
     /// What was decided, and why where that is not to run.
-    fn words(&self, decision: &Decision<JobId>, active: &[JobRow]) -> (Decided, Option<String>) {
+    fn words(&self, decision: &Decision<JobId>, there: &InTheWay) -> (Decided, Option<String>) {
         match &decision.verdict {
             Verdict::Run => (Decided::Run, None),
             Verdict::Wait { catch_up: true } => (Decided::CatchingUp, Some("waits for its turn".to_owned())),
-            Verdict::Wait { catch_up: false } => (Decided::Waiting, Some(format!("waits: {}", busy(active)))),
-            Verdict::Replace { .. } => (Decided::Waiting, Some(format!("waits: {}, which is stopped", busy(active)))),
+            Verdict::Wait { catch_up: false } => (Decided::Waiting, Some(format!("waits: {there}"))),
+            Verdict::Replace { .. } => (Decided::Waiting, Some(format!("waits: {there}, which is stopped"))),
             Verdict::Missed(WhyMissed::Newer(newer)) => {
                 (Decided::Missed, Some(format!("nobody was there; the run of {} stands for it", self.shown(*newer))))
             }
@@ -308,22 +341,11 @@ impl Firing {
             Verdict::Skipped { running, waiting } => {
                 let why = match (running.is_empty(), waiting) {
                     (true, Some(first)) => format!("the run of {} still waited", self.shown(*first)),
-                    (_, _) => busy(active),
+                    (_, _) => there.to_string(),
                 };
                 (Decided::Skipped, Some(why))
             }
-        }
-    }
-}
-
-/// What is in the way.
-fn busy(active: &[JobRow]) -> String {
-    match active {
-        [one] if one.state == State::RestartReady => format!("job {} waited to be tried again", one.id),
-        [one] => format!("job {} was still running", one.id),
-        several => {
-            let ids: Vec<String> = several.iter().map(|job| job.id.to_string()).collect();
-            format!("jobs {} were still running", ids.join(", "))
+            Verdict::Locked => (Decided::Skipped, there.lock.as_ref().map(ToString::to_string)),
         }
     }
 }
@@ -336,9 +358,9 @@ impl Ledger<'_> {
         if !is_armed(task, &row) {
             return Ok(Outcome::default());
         }
-        let active = jobs::active_of(tx, name)?;
-        let decisions = firing.decide(&row, task, &active, &waiting(tx, task)?, self.now);
-        self.record_decisions(task, firing, &decisions, &active)?;
+        let there = InTheWay::find(self, task)?;
+        let decisions = firing.decide(&row, task, &there, self.now);
+        self.record_decisions(task, firing, &decisions, &there)?;
         let fires = Fires { last: decisions.memory.last, seen_at: Some(decisions.memory.seen_at), ..row.fires };
         tasks::set_fires(tx, name, &fires)?;
         if decisions.clock_was_wrong.is_some() && row.wanted_since > Some(self.now) {
@@ -348,18 +370,28 @@ impl Ledger<'_> {
         let mut stop = Vec::new();
         for decision in &decisions.rows {
             if let Verdict::Replace { stop: jobs } = &decision.verdict {
-                let jobs: Vec<&JobRow> = active.iter().filter(|job| jobs.contains(&job.id)).collect();
+                let jobs: Vec<&JobRow> = there.active.iter().filter(|job| jobs.contains(&job.id)).collect();
                 stop.extend(self.make_room(task, &jobs)?);
             }
         }
         let now = decisions.rows.iter().find(|row| row.verdict == Verdict::Run).map(|row| row.occurrence);
-        let running: Vec<JobId> = jobs::active_of(tx, name)?.iter().map(|job| job.id).collect();
+        let claim = self.claim_next_fired(task, now, looked, asker)?;
+        Ok(Outcome { claim, stop })
+    }
+
+    /// Claims a run for the occurrence that is to run now, or else for one that has waited long enough.
+    fn claim_next_fired(
+        &self,
+        task: &Task,
+        now: Option<Timestamp>,
+        looked: &Looked<'_>,
+        asker: &Asker,
+    ) -> Result<Option<Claim>, ExecutorError> {
         let next = match now {
             Some(due) => Some(due),
-            None => release(&running, &waiting(tx, task)?),
+            None => InTheWay::find(self, task)?.release(),
         };
-        let claim = next.map(|due| self.claim_fired(task, due, looked, asker)).transpose()?.flatten();
-        Ok(Outcome { claim, stop })
+        Ok(next.map(|due| self.claim_fired(task, due, looked, asker)).transpose()?.flatten())
     }
 
     fn claim_fired(
@@ -381,7 +413,11 @@ impl Ledger<'_> {
                 occurrences::set_job(self.tx, &task.name, due, job)?;
             }
         } else {
-            occurrences::settle(self.tx, &task.name, due, Decided::Waiting, Some("is about to run"))?;
+            let why = match &claim {
+                Claim::Locked(held) => format!("waits: {held}"),
+                Claim::Already | Claim::Claimed { .. } => "is about to run".to_owned(),
+            };
+            occurrences::settle(self.tx, &task.name, due, Decided::Waiting, Some(&why))?;
         }
         Ok(Some(claim))
     }
@@ -395,10 +431,24 @@ impl Ledger<'_> {
         asker: &Asker,
     ) -> Result<Outcome, ExecutorError> {
         let row = fresh(self.tx, task)?;
-        let Some(token) = token.filter(|_| is_armed(task, &row)) else { return Ok(Outcome::default()) };
-        let active = jobs::active_of(self.tx, &task.name)?;
-        let is_free = active.is_empty() || task.schedule.policy.overlap == Overlap::Allow;
-        let (decided, reason) = if is_free { (Decided::Run, None) } else { (Decided::Skipped, Some(busy(&active))) };
+        if !is_armed(task, &row) {
+            return Ok(Outcome::default());
+        }
+        let Some(token) = token else {
+            let claim = self.claim_next_fired(task, None, looked, asker)?;
+            return Ok(Outcome { claim, stop: Vec::new() });
+        };
+        let there = InTheWay::find(self, task)?;
+        let policy = task.schedule.policy.overlap;
+        let (decided, reason) = match &there.lock {
+            _ if !there.active.is_empty() && policy != Overlap::Allow => (Decided::Skipped, Some(there.to_string())),
+            None => (Decided::Run, None),
+            Some(held) => match policy {
+                Overlap::Skip | Overlap::Allow => (Decided::Skipped, Some(held.to_string())),
+                Overlap::Queue | Overlap::Replace => (Decided::Waiting, Some(format!("waits: {held}"))),
+            },
+        };
+        let is_free = decided == Decided::Run;
         let (due, note) = (self.now, Some(task.schedule.period.clone().unwrap_or_default()));
         let new = OccurrenceRow { due, decided_at: self.now, decided, reason, note, count: None, job: None };
         occurrences::record(self.tx, &task.name, &new)?;
@@ -412,7 +462,7 @@ impl Ledger<'_> {
         task: &Task,
         firing: &Firing,
         decisions: &Decisions<JobId>,
-        active: &[JobRow],
+        there: &InTheWay,
     ) -> Result<(), ExecutorError> {
         let name = &task.name;
         let mut missed: Vec<(Timestamp, String)> = Vec::new();
@@ -432,7 +482,7 @@ impl Ledger<'_> {
             missed.push((last, reason));
         }
         for decision in &decisions.rows {
-            let (decided, reason) = firing.words(decision, active);
+            let (decided, reason) = firing.words(decision, there);
             let new = OccurrenceRow {
                 due: decision.occurrence,
                 decided_at: self.now,

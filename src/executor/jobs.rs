@@ -206,7 +206,7 @@ impl Executor {
             let task = queue::given(ledger.tx, job.id)?.task;
             queue::delete(ledger.tx, job.id)?;
             let event = events::NewEvent {
-                job: None,
+                job: Some(job.id),
                 task: task.as_deref(),
                 states: None,
                 cause: "deleted",

@@ -29,8 +29,18 @@ impl Executor {
     /// The jobs that a selection means, with the dependencies among them.
     pub fn picture(&self, text: &str) -> Result<Picture, ExecutorError> {
         let (reader, selection, now) = (self.store.reader(), self.selection(text)?, clock::now());
-        let found = graph::jobs(reader, &selection, now)?;
-        let links = graph::links(reader, &selection, now)?;
+        self.drawn(graph::jobs(reader, &selection, now)?, graph::links(reader, &selection, now)?)
+    }
+
+    /// A job with those that it comes from and those that come of it: who waits for whom, and who made whom.
+    pub fn lineage(&self, id: JobId) -> Result<Picture, ExecutorError> {
+        self.job_rows(&[id])?;
+        let (found, links) = graph::lineage(self.store.reader(), id)?;
+        self.drawn(found, links)
+    }
+
+    fn drawn(&self, found: Vec<JobNode>, links: Vec<Link>) -> Result<Picture, ExecutorError> {
+        let reader = self.store.reader();
         let mut commands = BTreeMap::new();
         for place in found.iter().filter(|job| job.task.is_none()).map(|job| job.definition) {
             if let std::collections::btree_map::Entry::Vacant(entry) = commands.entry(place) {

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
+use rusqlite::Connection;
 
 use crate::domain::item::Item;
 use crate::domain::lifecycle::State;
 use crate::domain::name::JobId;
-use crate::domain::params;
+use crate::domain::params::{self, Values};
 use crate::domain::resources::Holds;
 use crate::domain::selection::{Order, Scope, Selection};
 use crate::domain::task::Task;
@@ -44,6 +45,32 @@ pub struct Job {
     pub parents: Vec<EdgeRow>,
     /// What is transferred for it.
     pub items: Vec<Item>,
+    /// The group that it belongs to.
+    pub group: Option<String>,
+}
+
+impl Job {
+    /// A job, which must be there.
+    pub(super) fn find(connection: &Connection, id: JobId) -> Result<Self, ExecutorError> {
+        let row = jobs::find(connection, id)?.ok_or(ExecutorError::NoSuchJob(id))?;
+        Ok(Self {
+            group: jobs::group_at(connection, row.definition)?,
+            row,
+            given: queue::given(connection, id)?,
+            parents: queue::parents(connection, id)?,
+            items: items::of_job(connection, id)?,
+        })
+    }
+
+    /// What it runs, if it follows this definition: with the values of its parameters as far as they can be filled in.
+    pub fn runs(&self, definition: &Task) -> Task {
+        params::of_job(definition, &self.values()).map_or_else(|_| definition.clone(), Cow::into_owned)
+    }
+
+    /// The values of its parameters.
+    pub fn values(&self) -> Values {
+        self.given.params.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
 }
 
 /// A group as it stands.
@@ -125,14 +152,7 @@ impl Executor {
 
     /// A job, which must be there.
     pub fn job(&self, id: JobId) -> Result<Job, ExecutorError> {
-        let reader = self.store.reader();
-        let row = jobs::find(reader, id)?.ok_or(ExecutorError::NoSuchJob(id))?;
-        Ok(Job {
-            row,
-            given: queue::given(reader, id)?,
-            parents: queue::parents(reader, id)?,
-            items: items::of_job(reader, id)?,
-        })
+        Job::find(self.store.reader(), id)
     }
 
     /// The jobs that wait for a job, each with its edge.
@@ -157,9 +177,7 @@ impl Executor {
     /// The definition that a job follows, with the values of its parameters as far as they can be filled in.
     pub fn definition_of_job(&self, job: &Job) -> Result<Task, ExecutorError> {
         let task = jobs::definition_of(self.store.reader(), &job.row)?;
-        let values = job.given.params.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let filled = params::of_job(&task, &values).ok().map(Cow::into_owned);
-        Ok(filled.unwrap_or(task))
+        Ok(job.runs(&task))
     }
 
     /// The directory that a job works in, or that is its own.

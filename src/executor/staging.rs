@@ -128,7 +128,7 @@ impl Executor {
             task: job.given.task.as_deref().unwrap_or_default(),
             job: job.row.id,
             attempt: job.row.attempt,
-            run,
+            run: Some(run),
             run_name: job.given.run_name.as_deref().unwrap_or_default(),
             workdir: &workdir,
         };

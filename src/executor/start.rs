@@ -26,8 +26,9 @@ use crate::process::{clock, random, spawn};
 use crate::store::jobs::{self, Door, JobRow};
 use crate::store::runs::{self, RunRow};
 use crate::store::tasks::Fires;
-use crate::store::{Durability, events, tasks};
+use crate::store::{Durability, Store, events, tasks};
 
+use super::again::unneeded;
 use super::claim::{Candidate, Claim, Why};
 use super::error::{LaunchErrorWithHint, StartError};
 use super::fire::fingerprint;
@@ -167,13 +168,13 @@ impl Executor {
             }
         }
         let claims = self.claim_all(&armed, &ready, asker)?;
-        let mut begun = Vec::new();
+        let (mut begun, mut locked) = (Vec::new(), Vec::new());
         for ((at, ready), claim) in ready.into_iter().zip(claims) {
             match claim {
-                Claim::Already => {
-                    let path = ready.record.path().to_path_buf();
-                    drop(ready);
-                    let _ = std::fs::remove_file(path);
+                Claim::Already => unneeded(ready.record.path()),
+                Claim::Locked(held) => {
+                    unneeded(ready.record.path());
+                    locked.push((at, held));
                 }
                 Claim::Claimed { job, former } => {
                     let run = ready.candidate.run;
@@ -189,6 +190,13 @@ impl Executor {
         for (at, run, job, spawned) in begun {
             if let (Some(slot), Some(task)) = (answers.get_mut(at), batch.get(at)) {
                 *slot = Some(self.answer(&task.name, run, job, spawned));
+            }
+        }
+        for (at, held) in locked {
+            // One that has ended, which nobody has noticed yet, holds nothing; then it is tried again, as below.
+            let ended = self.has_ended(held.job)?;
+            if let (Some(slot), Some(task), false) = (answers.get_mut(at), batch.get(at), ended) {
+                *slot = Some(Err(start_error(&task.name, StartError::Locked(held))));
             }
         }
         let mut told = Answers::with_capacity(batch.len());
@@ -273,7 +281,7 @@ impl Executor {
             task: task.name.as_str(),
             job: job.id,
             attempt: job.attempt + 1,
-            run: *run,
+            run: Some(*run),
             run_name: "",
             workdir: &self.home.job_directory(job.id),
         };
@@ -314,6 +322,14 @@ impl Executor {
         let row = runs::find(self.store.reader(), run)?;
         self.import_of(row.as_slice())?;
         Err(start_error(name, error))
+    }
+
+    /// Whether the run of a job has ended. If so it is brought into the database.
+    fn has_ended(&mut self, job: JobId) -> Result<bool, ExecutorError> {
+        let unfinished = |store: &Store| runs::unfinished_of_job(store.reader(), job);
+        let run = unfinished(&self.store)?;
+        self.import_of(run.as_slice())?;
+        Ok(unfinished(&self.store)?.is_none())
     }
 
     /// How far a worker came that was killed before it could answer, in words.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::domain::evidence::Record;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
+use crate::domain::resources::HeldLock;
 use crate::domain::status::{Facts, Live, TaskState, task_state};
 use crate::domain::task::{Restart, Task};
 use crate::process::usage::{self, Usage};
@@ -44,6 +45,8 @@ pub struct TaskStatus {
     pub live: Option<Box<LiveRun>>,
     /// Its newest run that has ended, also of an earlier job.
     pub last_ended: Option<Arc<RunRow>>,
+    /// A lock that is held, where it waits for nothing else.
+    pub lock: Option<HeldLock>,
     /// Whether what runs follows another definition than the registry's.
     pub changed: bool,
 }
@@ -210,7 +213,10 @@ impl Executor {
             (_, _, _) => false,
         };
         let state = task_state(facts);
-        Ok(TaskStatus { name, task, defined, state, row, job, run, live, last_ended, changed })
+        let is_over = |moment: Option<Timestamp>| moment.is_none_or(|moment| moment <= clock::now());
+        let waits = state == TaskState::Waiting && is_over(job.as_ref().and_then(|job| job.not_before));
+        let lock = task.as_ref().filter(|_| waits).map(|task| self.lock_in_the_way(task)).transpose()?.flatten();
+        Ok(TaskStatus { name, task, defined, state, row, job, run, live, last_ended, lock, changed })
     }
 
     /// Looks at an unfinished run; `None` when it has ended.

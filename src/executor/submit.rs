@@ -19,7 +19,7 @@ use crate::store::{Durability, StoreError, jobs, selection};
 
 use super::order::{Order, Resolved, resolve};
 use super::staging::items;
-use super::{Asker, Executor, ExecutorError};
+use super::{Asker, Executor, ExecutorError, Job};
 
 impl Executor {
     /// Queues jobs of one definition, all or none; their ids, in order. `task` is none for a command of its own.
@@ -30,30 +30,63 @@ impl Executor {
         orders: &[Order],
         asker: &Asker,
     ) -> Result<Vec<JobId>, ExecutorError> {
+        let batch = Batch::prepare(definition, task, orders)?;
+        let (home, now) = (&self.home, clock::now());
+        self.store.write(Durability::Flushed, |tx| batch.queue(&Ledger { tx, home, now }, asker))
+    }
+
+    /// The jobs that [`Executor::submit`] would make, which refuses what that does; nothing is recorded.
+    pub fn foresee_submit(
+        &mut self,
+        definition: &Task,
+        task: Option<&TaskName>,
+        orders: &[Order],
+        asker: &Asker,
+    ) -> Result<Vec<Job>, ExecutorError> {
+        let batch = Batch::prepare(definition, task, orders)?;
+        let (home, now) = (&self.home, clock::now());
+        self.store.rehearse(|tx| {
+            let ids = batch.queue(&Ledger { tx, home, now }, asker)?;
+            ids.into_iter().map(|id| Job::find(tx, id)).collect()
+        })
+    }
+}
+
+/// Jobs of one definition, with all that can be found out before anything is written.
+struct Batch<'a> {
+    definition: &'a Task,
+    task: Option<&'a TaskName>,
+    /// What each is to be, what comes of that, and what is transferred for it.
+    jobs: Vec<(&'a Order, Resolved, Vec<Item>)>,
+    inherited: Vec<u8>,
+}
+
+impl<'a> Batch<'a> {
+    fn prepare(definition: &'a Task, task: Option<&'a TaskName>, orders: &'a [Order]) -> Result<Self, ExecutorError> {
         let refused = |source| ExecutorError::Order { task: task.cloned(), source: Box::new(source) };
         let resolved: Vec<Resolved> =
             orders.iter().map(|order| resolve(definition, order)).collect::<Result<_, _>>().map_err(refused)?;
-        let staged = orders.iter().zip(&resolved);
-        let staged = staged.map(|(order, resolved)| items(definition, &order.transfers, &resolved.params));
-        let staged: Vec<Vec<Item>> = staged.collect::<Result<_, _>>()?;
-        let inherited = Inherited::capture().encode()?;
-        let found = machine::detect();
-        let (home, now) = (&self.home, clock::now());
-        self.store.write(Durability::Flushed, |tx| {
-            let ledger = Ledger { tx, home, now };
-            let origin = Origin::new(&ledger, &inherited, asker)?;
-            let place = Place::find(&ledger, definition, found)?;
-            let submit =
-                |((order, resolved), items): ((&Order, &Resolved), &Vec<Item>)| -> Result<JobId, ExecutorError> {
-                    let texts = Texts::of(order, resolved)?;
-                    let new = origin.job(task, definition, place, order, resolved, &texts);
-                    Ok(ledger.submit(&new, definition, &order.parents, items)?)
-                };
-            let names: BTreeSet<&str> =
-                resolved.iter().flat_map(|resolved| resolved.params.keys().map(String::as_str)).collect();
-            selection::know_params(tx, names.into_iter())?;
-            orders.iter().zip(&resolved).zip(&staged).map(submit).collect()
-        })
+        let job = |(order, resolved): (&'a Order, Resolved)| -> Result<_, ExecutorError> {
+            let items = items(definition, &order.transfers, &resolved.params)?;
+            Ok((order, resolved, items))
+        };
+        let jobs = orders.iter().zip(resolved).map(job).collect::<Result<_, _>>()?;
+        Ok(Self { definition, task, jobs, inherited: Inherited::capture().encode()? })
+    }
+
+    /// Queues them; their ids, in order.
+    fn queue(&self, ledger: &Ledger<'_>, asker: &Asker) -> Result<Vec<JobId>, ExecutorError> {
+        let origin = Origin::new(ledger, &self.inherited, asker)?;
+        let place = Place::find(ledger, self.definition, machine::detect())?;
+        let names: BTreeSet<&str> =
+            self.jobs.iter().flat_map(|(_, resolved, _)| resolved.params.keys().map(String::as_str)).collect();
+        selection::know_params(ledger.tx, names.into_iter())?;
+        let submit = |(order, resolved, items): &(&Order, Resolved, Vec<Item>)| -> Result<JobId, ExecutorError> {
+            let texts = Texts::of(order, resolved)?;
+            let new = origin.job(self.task, self.definition, place, order, resolved, &texts);
+            Ok(ledger.submit(&new, self.definition, &order.parents, items)?)
+        };
+        self.jobs.iter().map(submit).collect()
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::evidence::{Ended, ProcessId, Record};
 use crate::domain::name::{JobId, RunId, RunRef, TaskName};
 use crate::domain::notice::{self, Occasion};
 use crate::domain::outcome::{Cause, Exit, Outcome};
+use crate::domain::resources::HeldLock;
 use crate::domain::restart::{Due, due};
 use crate::domain::signal::Signal;
 use crate::domain::task::{StopSequence, Task};
@@ -20,7 +21,7 @@ use crate::process::tagged;
 use crate::process::{clock, identity, lifelock, record};
 use crate::store::runs::{self, RunRow};
 use crate::store::supervisor::{self, Supervisor};
-use crate::store::{Durability, StoreError, events, jobs, tasks};
+use crate::store::{Durability, StoreError, events, jobs, occurrences, tasks};
 
 use super::claim::standing;
 use super::explain::is_permanent;
@@ -44,6 +45,8 @@ pub struct Upkeep {
     pub permanent: Option<Timestamp>,
     /// Its unfinished run.
     pub run: Option<RunId>,
+    /// A lock that is held, where it, or an occurrence of it, waits for nothing else.
+    pub lock: Option<HeldLock>,
     /// Since when it is crash-looping.
     pub looping_since: Option<Timestamp>,
     /// Since when, while it is crash-looping, it has run without a failed end.
@@ -147,14 +150,23 @@ impl Executor {
             Due::Start(Some(_)) => runs::last_ended(reader, name)?,
             Due::Start(None) | Due::Nothing => None,
         };
+        let waits = run.is_none() && (due != Due::Nothing || !occurrences::waiting(reader, name)?.is_empty());
+        let lock = task.filter(|_| waits).map(|task| self.lock_in_the_way(task)).transpose()?.flatten();
         Ok(Some(Upkeep {
             due,
+            lock,
             attempt: job.as_ref().map(|job| (job.id, job.attempt)),
             permanent: last.filter(is_permanent).and_then(|run| run.ended),
             run,
             looping_since: row.form.looping_since,
             steady_since: row.form.steady_since,
         }))
+    }
+
+    /// The first lock of a task that a run holds.
+    pub(super) fn lock_in_the_way(&self, task: &Task) -> Result<Option<HeldLock>, ExecutorError> {
+        let ledger = Ledger { tx: self.store.reader(), home: &self.home, now: clock::now() };
+        Ok(ledger.lock_in_the_way(task)?)
     }
 
     /// Every unfinished run, but for those in slots.

@@ -1,13 +1,13 @@
 //! The queue's own changes: a job is submitted, and the next one claimed.
 
-use jiff::Timestamp;
 use serde_json::json;
 
 use crate::domain::edge::{Edge, Progress};
+use crate::domain::group::Label;
 use crate::domain::item::Item;
 use crate::domain::lifecycle::{Input, Parents, Policy, State, step};
 use crate::domain::name::{JobId, RunId, TaskName};
-use crate::domain::resources::{self, Capacity, Found, Holds, Need, Running, pick};
+use crate::domain::resources::{self, Capacity, Found, HeldLock, Holds, Need, Running, first_held, pick};
 use crate::domain::task::Task;
 use crate::domain::transfer::Direction;
 use crate::store::jobs::{self, Change, JobRow};
@@ -163,8 +163,7 @@ impl Ledger<'_> {
         let task = given.task.as_deref().map(TaskName::parse).transpose();
         let task = task.map_err(|error| StoreError::Impossible(error.to_string()))?;
         let kind = Kind::Main;
-        let held = (!holds.is_nothing()).then(|| serde_json::to_string(&holds)).transpose();
-        let held = held.map_err(|error| StoreError::Impossible(error.to_string()))?;
+        let held = held_as_text(&holds)?;
         let new = NewRun {
             id: run,
             job: job.id,
@@ -251,13 +250,25 @@ impl Ledger<'_> {
         Ok(need.map_err(|error| StoreError::Impossible(format!("need {place}: {error}")))?)
     }
 
-    /// What runs in slots and what it holds.
+    /// What runs in slots and what it holds; and what runs besides and holds locks.
     pub fn running(&self) -> Result<Vec<Running>, LedgerError> {
-        let running = |(job, since, holds): (JobId, Timestamp, Option<String>)| {
-            let holds = holds.and_then(|holds| serde_json::from_str(&holds).ok()).unwrap_or_default();
-            Running { job, since, holds }
-        };
-        Ok(queue::holders(self.tx)?.into_iter().map(running).collect())
+        let holds = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let queued = queue::holders(self.tx)?.into_iter();
+        let queued = queued.map(|(job, since, held)| Running { job, task: None, since, holds: holds(held) });
+        let front = queue::front_holders(self.tx)?.into_iter();
+        let front =
+            front.map(|one| Running { job: one.job, task: one.task, since: one.claimed, holds: holds(one.holds) });
+        Ok(queued.chain(front).collect())
+    }
+
+    /// The first lock of a task that a run holds, by whatever door that came: while there is one, no front door may
+    /// begin a run of the task.
+    pub fn lock_in_the_way(&self, task: &Task) -> Result<Option<HeldLock>, LedgerError> {
+        if task.locks.is_empty() {
+            return Ok(None);
+        }
+        let locks: Vec<String> = task.locks.iter().map(Label::key).collect();
+        Ok(first_held(locks.iter().map(String::as_str), &self.running()?))
     }
 
     /// What there is for queued jobs.
@@ -272,4 +283,10 @@ impl Ledger<'_> {
         }
         Ok(capacity)
     }
+}
+
+/// What a run holds, as its row has it; none for nothing.
+pub fn held_as_text(holds: &Holds) -> Result<Option<String>, LedgerError> {
+    let text = (!holds.is_nothing()).then(|| serde_json::to_string(holds)).transpose();
+    Ok(text.map_err(|error| StoreError::Impossible(error.to_string()))?)
 }

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::proc;
 use crate::domain::name::{JobId, RunId};
+use crate::domain::task::Task;
 
 /// The variable by which processes of a run are recognised.
 pub const RUN_ID: &str = "JOBEXEC_RUN_ID";
@@ -41,8 +42,8 @@ pub struct RunTags<'a> {
     pub job: JobId,
     /// Which attempt at the job it is, from 1.
     pub attempt: u32,
-    /// The run.
-    pub run: RunId,
+    /// The run; none for what is no run of the job, and must not be taken for a part of one.
+    pub run: Option<RunId>,
     /// The name of the run of a study that it belongs to; empty for none.
     pub run_name: &'a str,
     /// The job's work directory.
@@ -52,18 +53,18 @@ pub struct RunTags<'a> {
 impl RunTags<'_> {
     /// Lays them over what the script has.
     pub fn lay_over(&self, variables: &mut Variables) {
-        let tags: [(&str, OsString); 9] = [
+        let tags: [(&str, OsString); 8] = [
             (EXECUTOR_ID, self.exec_id.into()),
             ("JOBEXEC_EXEC_ID", self.exec_id.into()),
             ("JOBEXEC_FOLDER", self.folder.into()),
             ("JOBEXEC_TASK", self.task.into()),
             ("JOBEXEC_JOB_ID", self.job.to_string().into()),
             ("JOBEXEC_ATTEMPT", self.attempt.to_string().into()),
-            (RUN_ID, self.run.to_string().into()),
             ("JOBEXEC_RUN_NAME", self.run_name.into()),
             ("JOBEXEC_WORKDIR", self.workdir.into()),
         ];
         variables.extend(tags.map(|(key, value)| (key.into(), value)));
+        variables.extend(self.run.map(|run| (RUN_ID.into(), run.to_string().into())));
     }
 }
 
@@ -114,6 +115,16 @@ impl Inherited {
         let kept = self.variables.iter().filter(|(key, _)| !ours(key));
         kept.map(|(k, v)| (OsString::from_vec(k.clone()), OsString::from_vec(v.clone()))).collect()
     }
+}
+
+/// What a task's script sees besides what is set anew for each run: what it inherits, and its own variables over that.
+pub fn of_task(task: &Task, inherited: &Inherited) -> Result<Variables, EnvFileError> {
+    let mut variables = inherited.variables();
+    if let Some(file) = &task.env_file {
+        variables.extend(read_env_file(&task.wd.join(file))?);
+    }
+    variables.extend(task.env.iter().map(|(key, value)| (key.into(), value.into())));
+    Ok(variables)
 }
 
 /// The umask of this process. Read from `/proc`, because asking for it otherwise means to change it.

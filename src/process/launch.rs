@@ -108,11 +108,7 @@ pub enum UnfitError {
 
 /// Checks a task and says what it would execute and with which variables.
 pub fn prepare(task: &Task, inherited: &Inherited) -> Result<(Plan, Variables), UnfitError> {
-    let mut variables = inherited.variables();
-    if let Some(file) = &task.env_file {
-        variables.extend(environment::read_env_file(&task.wd.join(file))?);
-    }
-    variables.extend(task.env.iter().map(|(key, value)| (key.into(), value.into())));
+    let variables = environment::of_task(task, inherited)?;
     let path = variables.get(OsStr::new("PATH"));
     let plan = plan(task, path.map(OsString::as_os_str))?;
     Ok((with_preamble(task, plan), variables))

@@ -118,7 +118,7 @@ static FIELDS: [Field; 63] = [
         |r, e, d| d.priority = r.priority(e)),
     field!("group", "name", "none", "The group that its queued jobs belong to; `[group.NAME]` may say how many of them run at a time", true,
         |r, e, d| d.group = r.label(e)),
-    field!("locks", "list of names", "none", "What only one queued run may hold, and each of its own holds while it runs", true,
+    field!("locks", "list of names", "none", "What only one run at a time may hold: each run of the task holds them while it runs", true,
         |r, e, d| d.locks = r.locks(e)),
     field!("workdir", "text with placeholders", "none: they run in `wd`", "The directory that its jobs run in, inside of `jobs/` in the executor's folder", true,
         |r, e, d| d.workdir = r.workdir(e)),

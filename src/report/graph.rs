@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::domain::edge::Edge;
 use crate::domain::lifecycle::State;
 use crate::domain::name::JobId;
-use crate::store::graph::Link;
+use crate::store::graph::{Link, Tie};
 
 use super::jobs::style;
 use super::screen::visible;
@@ -55,7 +55,7 @@ enum Drawn {
 /// One line that is still to be drawn.
 struct Due {
     at: usize,
-    kind: Edge,
+    kind: Tie,
     depth: usize,
     /// Whether it is the last child of its parent.
     last: bool,
@@ -75,7 +75,7 @@ pub fn tree(nodes: &[Node], links: &[Link], width: Option<u16>, out: &mut dyn Wr
     let mut rest = 0..nodes.len();
     // What no root leads to is drawn as well: a picture leaves nothing out.
     while let Some(root) = margin.pop_front().or_else(|| rest.find(|at| drawn.get(*at) == Some(&Drawn::Not))) {
-        let mut due = vec![Due { at: root, kind: Edge::Success, depth: 0, last: true }];
+        let mut due = vec![Due { at: root, kind: Tie::Waits(Edge::Success), depth: 0, last: true }];
         while let Some(Due { at, kind, depth, last }) = due.pop() {
             let Some(node) = nodes.get(at) else { continue };
             open.truncate(depth.saturating_sub(1));
@@ -84,8 +84,8 @@ pub fn tree(nodes: &[Node], links: &[Link], width: Option<u16>, out: &mut dyn Wr
                 lead += if last { "└─ " } else { "├─ " };
                 open.push(!last);
             }
-            if kind != Edge::Success {
-                lead += &format!(":{kind} ");
+            if let Some(word) = kind.word() {
+                lead += &format!(":{word} ");
             }
             let was = drawn.get(at).copied().unwrap_or(Drawn::Done);
             let below = children.get(at).map(Vec::as_slice).unwrap_or_default();
@@ -108,7 +108,7 @@ pub fn tree(nodes: &[Node], links: &[Link], width: Option<u16>, out: &mut dyn Wr
                 (Drawn::Not | Drawn::Later, Drawn::Not | Drawn::Done) => {
                     write_node(out, &lead, node, width)?;
                     let many = below.len();
-                    let line = |(nth, (at, kind)): (usize, &(usize, Edge))| Due {
+                    let line = |(nth, (at, kind)): (usize, &(usize, Tie))| Due {
                         at: *at,
                         kind: *kind,
                         depth: depth + 1,
@@ -123,7 +123,7 @@ pub fn tree(nodes: &[Node], links: &[Link], width: Option<u16>, out: &mut dyn Wr
 }
 
 /// The children of each, in the order of the nodes, and which of them have a parent.
-fn children(nodes: &[Node], links: &[Link]) -> (Vec<Vec<(usize, Edge)>>, Vec<bool>) {
+fn children(nodes: &[Node], links: &[Link]) -> (Vec<Vec<(usize, Tie)>>, Vec<bool>) {
     let places: HashMap<JobId, usize> = nodes.iter().enumerate().map(|(at, node)| (node.id, at)).collect();
     let mut children = vec![Vec::new(); nodes.len()];
     let mut has_parent = vec![false; nodes.len()];
@@ -135,7 +135,7 @@ fn children(nodes: &[Node], links: &[Link]) -> (Vec<Vec<(usize, Edge)>>, Vec<boo
         }
     }
     for list in &mut children {
-        list.sort_unstable_by_key(|(at, _): &(usize, Edge)| *at);
+        list.sort_unstable_by_key(|(at, _): &(usize, Tie)| *at);
     }
     (children, has_parent)
 }
@@ -169,9 +169,10 @@ pub fn dot(nodes: &[Node], links: &[Link], out: &mut dyn Write) -> io::Result<()
     }
     for link in links {
         let looks = match link.kind {
-            Edge::Success => "",
-            Edge::End => " [label=\"end\", style=dashed]",
-            Edge::Failure => " [label=\"failure\", style=dotted, color=red]",
+            Tie::Waits(Edge::Success) => "",
+            Tie::Waits(Edge::End) => " [label=\"end\", style=dashed]",
+            Tie::Waits(Edge::Failure) => " [label=\"failure\", style=dotted, color=red]",
+            Tie::Spawned => " [label=\"spawned\", style=dashed, color=gray]",
         };
         writeln!(out, "  {} -> {}{looks};", link.parent, link.child)?;
     }

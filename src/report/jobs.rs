@@ -1,14 +1,17 @@
 //! jobs: a table of them, their counts, and one of them in full.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use jiff::Timestamp;
 use owo_colors::Style;
 
+use crate::domain::amount::print_size;
 use crate::domain::edge::Edge;
 use crate::domain::lifecycle::State;
-use crate::executor::Job;
+use crate::executor::{Job, JobFile};
 use crate::store::events::Event;
+use crate::store::queue::EdgeRow;
 use crate::store::runs::RunRow;
 
 use super::screen::visible;
@@ -83,19 +86,14 @@ pub fn card(
         Some(text) => writeln!(out, "{name:>12}  {}", visible(&text)),
         None => Ok(()),
     };
-    let ids = |ids: Vec<String>| (!ids.is_empty()).then(|| ids.join(", "));
     line("task", given.task.clone())?;
     line("what", Some(what.clone()))?;
     line("reason", Some(reason(job, now)))?;
     line("params", given.params.as_deref().map(pairs))?;
     line("tags", given.tags.as_deref().map(pairs))?;
     line("data", given.data.clone())?;
-    let parent = |edge: &crate::store::queue::EdgeRow| match edge.kind {
-        Edge::Success => edge.job.to_string(),
-        Edge::End | Edge::Failure => format!("{}:{}", edge.job, edge.kind),
-    };
-    line("after", ids(job.parents.iter().map(parent).collect()))?;
-    line("children", ids(children.iter().map(ToString::to_string).collect()))?;
+    line("after", listed(&job.parents.iter().map(parent).collect::<Vec<_>>()))?;
+    line("children", listed(&children.iter().map(ToString::to_string).collect::<Vec<_>>()))?;
     line("run name", given.run_name.clone())?;
     line("workdir", given.workdir.clone())?;
     line("priority", (given.priority != 0).then(|| given.priority.to_string()))?;
@@ -114,6 +112,68 @@ pub fn card(
         line(&format!("{} {}", run.kind, run.attempt), Some(format!("{}, {how}", moment(began))))?;
     }
     Ok(())
+}
+
+/// Writes what a job would be that is not made: what it runs, and where, and all that was given to it.
+pub fn foreseen((job, what): &Shown, directory: &Path, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let given = &job.given;
+    writeln!(out, "{}", visible(what))?;
+    let mut line = |name: &str, text: Option<String>| match text.filter(|text| !text.is_empty()) {
+        Some(text) => writeln!(out, "{name:>12}  {}", visible(&text)),
+        None => Ok(()),
+    };
+    line("task", given.task.clone())?;
+    line("directory", Some(directory.display().to_string()))?;
+    line("state", Some(state(job)))?;
+    line("reason", Some(reason(job, now)))?;
+    line("params", given.params.as_deref().map(pairs))?;
+    line("tags", given.tags.as_deref().map(pairs))?;
+    line("data", given.data.clone())?;
+    line("after", listed(&job.parents.iter().map(parent).collect::<Vec<_>>()))?;
+    line("run name", given.run_name.clone())?;
+    line("priority", (given.priority != 0).then(|| given.priority.to_string()))?;
+    for item in &job.items {
+        line(&format!("{} {}", item.direction.as_str(), item.name), Some(transfers::one(item, now)))?;
+    }
+    Ok(())
+}
+
+/// A parent, and what is waited for where that is not its success.
+fn parent(edge: &EdgeRow) -> String {
+    match edge.kind {
+        Edge::Success => edge.job.to_string(),
+        Edge::End | Edge::Failure => format!("{}:{}", edge.job, edge.kind),
+    }
+}
+
+fn listed(ids: &[String]) -> Option<String> {
+    (!ids.is_empty()).then(|| ids.join(", "))
+}
+
+/// Writes a table of a job's files; the columns that had no room.
+pub fn files(
+    files: &[JobFile],
+    now: Timestamp,
+    width: Option<u16>,
+    out: &mut dyn Write,
+) -> io::Result<Vec<&'static str>> {
+    let mut table = Table::new(&[
+        Column::text("PATH", 0),
+        Column::number("SIZE", 0),
+        Column::text("CHANGED", 1),
+        Column::text("OUTPUT OF", 2),
+    ]);
+    for file in files {
+        let run = file.output_of.as_ref().map(|(_, kind, attempt)| format!("{kind} {attempt}"));
+        let cells = [
+            file.path.display().to_string(),
+            print_size(file.size),
+            recent(file.modified, now),
+            run.unwrap_or_default(),
+        ];
+        table.row(cells.into_iter().map(|text| (text, Style::new())).collect());
+    }
+    table.without_empty().write(width, out)
 }
 
 /// The state, and that somebody holds it.

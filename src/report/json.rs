@@ -22,7 +22,9 @@ use crate::domain::task::{Program, Task};
 use crate::domain::url;
 use crate::executor::{Attempt, Explanation, Line, Output, Past, Planned, TaskStatus, Upcoming};
 
-pub use jobs::{event, explanation as job_explanation, job, run as job_run};
+pub use jobs::{
+    event, explanation as job_explanation, file as job_file, foreseen as foreseen_job, job, run as job_run,
+};
 pub use night::night;
 
 /// Writes a value, indented, with a line end.
@@ -150,6 +152,11 @@ pub fn status(status: &TaskStatus, exec_id: &str, log: &std::path::Path, next_ru
         "restarts": status.restarts(),
         "crash_looping": status.looping_since().is_some(),
         "next_retry": status.next_retry().map(moment),
+        "waits_for_lock": status.lock.as_ref().map(|held| json!({
+            "lock": held.lock,
+            "task": held.task.as_ref().map(TaskName::as_str),
+            "job": held.job,
+        })),
         "next_run": next_run.map(moment),
         "job": status.job.as_ref().map(|job| job.id),
         "job_state": status.job.as_ref().map(|job| job.state.as_str()),

@@ -70,21 +70,23 @@ pub fn table(
             plain(usage.map(|usage| lasting(Duration::from_micros(usage.cpu)))),
             plain(usage.map(|usage| print_size(usage.memory))),
             plain(status.task.as_ref().and_then(|task| task.schedule.period.clone().or(task.schedule.cron.clone()))),
-            (notes(status).join(", "), Style::new().yellow()),
+            (notes(status), Style::new().yellow()),
         ]);
     }
     table.without_empty().write(width, out)
 }
 
 /// What else there is to say about a task, in a few words each.
-fn notes(status: &TaskStatus) -> Vec<&'static str> {
+fn notes(status: &TaskStatus) -> String {
     let notes = [
         (status.looping_since().is_some(), "crash-looping"),
         (status.stalled().is_some(), "no sign of life"),
         (status.changed, "changed, not applied"),
         (!status.defined, "not in the registry"),
     ];
-    notes.into_iter().filter(|(holds, _)| *holds).map(|(_, note)| note).collect()
+    let notes = notes.into_iter().filter(|(holds, _)| *holds).map(|(_, note)| note.to_owned());
+    let lock = status.lock.as_ref().map(|held| format!("waits for lock `{}`", held.lock));
+    lock.into_iter().chain(notes).collect::<Vec<_>>().join(", ")
 }
 
 /// What the card of one task shows besides its status.

@@ -91,19 +91,13 @@ pub fn newest(connection: &Connection) -> Result<i64, StoreError> {
         .map_err(StoreError::sql("read the events"))
 }
 
-/// The moves of jobs after an event, in order: the event, the job, and the state it came into.
-pub fn moves_after(connection: &Connection, event: i64) -> Result<Vec<(i64, JobId, State)>, StoreError> {
+/// The events of jobs after one, in order, each with its job.
+pub fn jobs_after(connection: &Connection, event: i64) -> Result<Vec<(i64, JobId)>, StoreError> {
     let doing = "read the events";
-    let sql = "SELECT id, job, after FROM events WHERE id > ?1 AND job IS NOT NULL AND after IS NOT NULL ORDER BY id";
+    let sql = "SELECT id, job FROM events WHERE id > ?1 AND job IS NOT NULL ORDER BY id";
     let mut statement = connection.prepare_cached(sql).map_err(StoreError::sql(doing))?;
-    let mut rows = statement.query([event]).map_err(StoreError::sql(doing))?;
-    let mut moves = Vec::new();
-    while let Some(row) = rows.next().map_err(StoreError::sql(doing))? {
-        let read = || Ok((row.get(0)?, JobId(row.get(1)?), row.get::<_, String>(2)?));
-        let (id, job, state) = read().map_err(StoreError::sql(doing))?;
-        moves.extend(State::parse(&state).map(|state| (id, job, state)));
-    }
-    Ok(moves)
+    let rows = statement.query_map([event], |row| Ok((row.get(0)?, JobId(row.get(1)?))));
+    rows.and_then(Iterator::collect).map_err(StoreError::sql(doing))
 }
 
 /// The events of a job, in order.

@@ -42,8 +42,29 @@ pub struct Link {
     pub parent: JobId,
     /// The job that waits.
     pub child: JobId,
-    /// What it waits for.
-    pub kind: Edge,
+    /// What binds them.
+    pub kind: Tie,
+}
+
+/// What binds one job to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tie {
+    /// It waits for this of the other.
+    Waits(Edge),
+    /// It was made in the other's script.
+    Spawned,
+}
+
+impl Tie {
+    /// The word for it, where it is not the usual one.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Waits(Edge::Success) => None,
+            Self::Waits(Edge::End) => Some("end"),
+            Self::Waits(Edge::Failure) => Some("failure"),
+            Self::Spawned => Some("spawned"),
+        }
+    }
 }
 
 /// When a run was there.
@@ -66,25 +87,55 @@ pub struct RunSpan {
 /// The selected jobs, in the order of their ids.
 pub fn jobs(connection: &Connection, selection: &Selection, now: Timestamp) -> Result<Vec<JobNode>, StoreError> {
     let clause = clause(connection, selection, now)?;
-    let sql = format!(
-        "SELECT id, state, held, task, definition, code, created, started, ended FROM jobs WHERE {} ORDER BY id",
-        clause.sql
-    );
-    read(connection, &sql, clause, |row| {
-        let state: String = row.get(1)?;
-        let moment = |at: usize| row.get::<_, Option<i64>>(at).map(|at| at.map(time));
-        Ok(JobNode {
-            id: JobId(row.get(0)?),
-            state: State::parse(&state).unwrap_or(State::Created),
-            held: row.get(2)?,
-            task: row.get(3)?,
-            definition: row.get(4)?,
-            code: row.get(5)?,
-            created: time(row.get(6)?),
-            started: moment(7)?,
-            ended: moment(8)?,
-        })
+    let sql = format!("SELECT {NODE} FROM jobs WHERE {} ORDER BY id", clause.sql);
+    read(connection, &sql, clause, node)
+}
+
+const NODE: &str = "id, state, held, task, definition, code, created, started, ended";
+
+fn node(row: &Row<'_>) -> rusqlite::Result<JobNode> {
+    let state: String = row.get(1)?;
+    let moment = |at: usize| row.get::<_, Option<i64>>(at).map(|at| at.map(time));
+    Ok(JobNode {
+        id: JobId(row.get(0)?),
+        state: State::parse(&state).unwrap_or(State::Created),
+        held: row.get(2)?,
+        task: row.get(3)?,
+        definition: row.get(4)?,
+        code: row.get(5)?,
+        created: time(row.get(6)?),
+        started: moment(7)?,
+        ended: moment(8)?,
     })
+}
+
+/// What binds a job to others: of those that it comes from, and those that come of it, all the way up and down.
+const LINEAGE: &str = "WITH RECURSIVE
+     up (id) AS (VALUES (?1) UNION SELECT parent FROM up JOIN edges ON child = up.id
+         UNION SELECT spawned_by FROM up JOIN jobs ON jobs.id = up.id WHERE spawned_by IS NOT NULL),
+     down (id) AS (VALUES (?1) UNION SELECT child FROM down JOIN edges ON parent = down.id
+         UNION SELECT jobs.id FROM down JOIN jobs ON spawned_by = down.id),
+     kin (id) AS MATERIALIZED (SELECT id FROM up UNION SELECT id FROM down)";
+
+/// The jobs that a job comes from and that come of it, itself too, in the order of their ids; and what binds them.
+pub fn lineage(connection: &Connection, job: JobId) -> Result<(Vec<JobNode>, Vec<Link>), StoreError> {
+    let clause = |sql: &str| Clause { sql: sql.to_owned(), values: vec![job.0.into()] };
+    let jobs = format!("{LINEAGE} SELECT {NODE} FROM jobs WHERE id IN (SELECT id FROM kin) ORDER BY id");
+    let jobs = read(connection, &jobs, clause(&jobs), node)?;
+    // Who waits for the one that made it is bound once, by that: `~` comes after every word.
+    let links = format!(
+        "{LINEAGE},
+         ties (parent, child, kind) AS (SELECT parent, child, kind FROM kin JOIN edges ON child = kin.id
+             UNION ALL SELECT spawned_by, jobs.id, '~' FROM kin JOIN jobs ON jobs.id = kin.id)
+         SELECT parent, child, min(kind) FROM ties WHERE parent IN (SELECT id FROM kin)
+         GROUP BY child, parent ORDER BY child, parent"
+    );
+    let links = read(connection, &links, clause(&links), |row| {
+        let kind: String = row.get(2)?;
+        let kind = Edge::parse(&kind).map_or(Tie::Spawned, Tie::Waits);
+        Ok(Link { parent: JobId(row.get(0)?), child: JobId(row.get(1)?), kind })
+    })?;
+    Ok((jobs, links))
 }
 
 /// What the selected jobs wait for: other selected ones, in the order of the children and then of the parents.
@@ -99,7 +150,7 @@ pub fn links(connection: &Connection, selection: &Selection, now: Timestamp) -> 
     );
     read(connection, &sql, clause, |row| {
         let kind: String = row.get(2)?;
-        let kind = Edge::parse(&kind).unwrap_or_default();
+        let kind = Tie::Waits(Edge::parse(&kind).unwrap_or_default());
         Ok(Link { parent: JobId(row.get(0)?), child: JobId(row.get(1)?), kind })
     })
 }

@@ -275,6 +275,14 @@ pub fn definition_at(connection: &Connection, place: i64) -> Result<Task, StoreE
     serde_json::from_str(&body).map_err(|error| StoreError::Impossible(format!("definition {place}: {error}")))
 }
 
+/// The group that jobs of the definition at this place belong to.
+pub fn group_at(connection: &Connection, place: i64) -> Result<Option<String>, StoreError> {
+    connection
+        .prepare_cached("SELECT body ->> '$.group' FROM definitions WHERE id = ?1")
+        .and_then(|mut statement| statement.query_row([place], |row| row.get(0)))
+        .map_err(StoreError::sql("read a definition"))
+}
+
 /// Whether a job's runs follow this definition.
 pub fn follows(connection: &Connection, job: &JobRow, task: &Task) -> Result<bool, StoreError> {
     let body = serde_json::to_string(task).unwrap_or_default();

@@ -54,6 +54,19 @@ pub struct NewQueued<'a> {
     pub root: Option<JobId>,
 }
 
+/// A run of a front door that holds locks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrontHolder {
+    /// Its job.
+    pub job: JobId,
+    /// Its task.
+    pub task: Option<TaskName>,
+    /// When it was claimed.
+    pub claimed: Timestamp,
+    /// What it holds, as JSON.
+    pub holds: Option<String>,
+}
+
 /// Queues a job.
 pub fn create(tx: &Connection, new: &NewQueued<'_>, now: Timestamp) -> Result<JobId, StoreError> {
     let doing = "queue a job";
@@ -277,6 +290,21 @@ pub fn is_any_delayed(connection: &Connection) -> Result<bool, StoreError> {
         .prepare_cached(sql)
         .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
         .map_err(StoreError::sql("look at the queue"))
+}
+
+/// The runs of front doors that hold locks: their jobs, their tasks, when they were claimed, and what they hold, as JSON.
+pub fn front_holders(connection: &Connection) -> Result<Vec<FrontHolder>, StoreError> {
+    let doing = "look at the locks";
+    let sql = "SELECT job, task, claimed, holds FROM runs INDEXED BY runs_locking
+               WHERE outcome IS NULL AND slot IS NULL AND holds IS NOT NULL ORDER BY job";
+    let mut statement = connection.prepare_cached(sql).map_err(StoreError::sql(doing))?;
+    let holder = |row: &rusqlite::Row<'_>| {
+        let task: Option<String> = row.get(1)?;
+        let task = task.and_then(|name| TaskName::parse(&name).ok());
+        Ok(FrontHolder { job: JobId(row.get(0)?), task, claimed: time(row.get(2)?), holds: row.get(3)? })
+    };
+    let rows = statement.query_map([], holder).map_err(StoreError::sql(doing))?;
+    rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
 }
 
 /// What the runs in slots hold of the machine: their jobs, when they were claimed, and what they hold, as JSON.

@@ -290,6 +290,7 @@ DROP INDEX runs_open_of_task;
 DROP INDEX runs_by_task;
 DROP INDEX jobs_by_task;
 CREATE INDEX runs_open ON runs (slot, job) WHERE outcome IS NULL;
+CREATE INDEX runs_locking ON runs (job) WHERE outcome IS NULL AND slot IS NULL AND holds IS NOT NULL;
 CREATE INDEX runs_open_of_task ON runs (task) WHERE outcome IS NULL AND task IS NOT NULL;
 DROP INDEX runs_with_output;
 CREATE INDEX runs_with_output ON runs (task) WHERE inode IS NOT NULL AND output_removed = 0 AND task IS NOT NULL;

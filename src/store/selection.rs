@@ -4,6 +4,8 @@ mod clause;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{Value, ValueRef};
@@ -53,6 +55,28 @@ pub fn ids(
     let mut statement = connection.prepare_cached(&sql).map_err(StoreError::sql(doing))?;
     let rows = statement.query_map(params_from_iter(writer.values), |row| row.get(0).map(JobId));
     rows.and_then(Iterator::collect).map_err(StoreError::sql(doing))
+}
+
+/// Those of these jobs that one of the selections means.
+pub fn matching(
+    connection: &Connection,
+    selections: &[Selection],
+    ids: &[JobId],
+    now: Timestamp,
+) -> Result<HashSet<JobId>, StoreError> {
+    let doing = "select jobs";
+    let mut found = HashSet::new();
+    for selection in selections {
+        let Clause { sql, values } = clause(connection, selection, now)?;
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = ?{} AND ({sql}))", values.len() + 1);
+        let mut statement = connection.prepare_cached(&sql).map_err(StoreError::sql(doing))?;
+        for id in ids {
+            let values = values.iter().cloned().chain([Value::Integer(id.0)]);
+            let is_meant = statement.query_row(params_from_iter(values), |row| row.get::<_, bool>(0));
+            found.extend(is_meant.map_err(StoreError::sql(doing))?.then_some(*id));
+        }
+    }
+    Ok(found)
 }
 
 /// How many jobs are selected.

@@ -132,6 +132,8 @@ pub(super) struct Keeper {
     version: i64,
     /// Which wait of each task is on the agenda.
     pub(super) waits: HashMap<String, Wait>,
+    /// Tasks that wait for a lock that is held: whatever happens may free it.
+    pub(super) locked: BTreeMap<String, TaskName>,
     /// Crash-looping tasks that run, and since when they have done so steadily.
     pub(super) steady: HashMap<String, (TaskName, Timestamp)>,
     pub(super) runs: BTreeMap<RunId, Watched>,
@@ -197,6 +199,7 @@ impl Keeper {
             registry: None,
             mistake: None,
             waits: HashMap::new(),
+            locked: BTreeMap::new(),
             steady: HashMap::new(),
             runs: BTreeMap::new(),
             watch: WatchSet::new()?,
@@ -456,6 +459,7 @@ impl Keeper {
                 names.insert(name.key(), name);
             }
         }
+        names.extend(self.locked.clone());
         for name in names.values() {
             self.look_at(name)?;
         }
@@ -522,7 +526,7 @@ impl Keeper {
         }
         let ends = |key: &str| self.tasks.get(key).is_none_or(|task| task.restart != Restart::Always);
         let runs = self.runs.values().any(|run| run.key.as_deref().is_none_or(ends));
-        let waits = self.waits.keys().any(|key| ends(key));
+        let waits = self.waits.keys().chain(self.locked.keys()).any(|key| ends(key));
         // After trouble nobody knows before the next look at everything, nor what has happened and was not read yet.
         let unknown = self.agenda.moment(&Item::Survey).is_some() || self.executor.data_version()? != self.version;
         Ok(!runs && !waits && !unknown && !self.executor.outbox()?.is_busy && !self.executor.is_queue_busy()?)

@@ -78,7 +78,7 @@ impl Keeper {
             if !matches!(fired.again, Again::NotDue) {
                 answers.push((task.name.clone(), fired.again));
             }
-            self.plan_fire(&task.name.key(), Some(&task))?;
+            self.look_at(&task.name)?;
         }
         self.take_answers(answers)?;
         self.catch_up()

@@ -10,6 +10,7 @@ use tracing::{debug, error, info, warn};
 use crate::domain::causes::in_one_line;
 use crate::domain::evidence::Ended;
 use crate::domain::name::{JobId, TaskName};
+use crate::domain::resources::HeldLock;
 use crate::domain::restart::{CRASH_LOOP, Due, LET_OTHERS_FINISH, is_good};
 use crate::domain::task::{Restart, Task};
 use crate::executor::{Again, AgainAnswers, Definitions, EndedRun, ExecutorError, Starter};
@@ -96,7 +97,12 @@ impl Keeper {
             self.agenda.cancel(&Item::Steady(key.clone()));
             self.steady.remove(&key);
         }
-        let Due::Start(not_before) = upkeep.due else {
+        match &upkeep.lock {
+            Some(held) => self.wait_for_lock(name, held),
+            None => _ = self.locked.remove(&key),
+        }
+        let due = if upkeep.lock.is_some() { Due::Nothing } else { upkeep.due };
+        let Due::Start(not_before) = due else {
             self.waits.remove(&key);
             self.agenda.cancel(&Item::Start(key.clone()));
             self.scripts.forget(&key);
@@ -122,6 +128,13 @@ impl Keeper {
             self.try_soon(key);
         }
         Ok(())
+    }
+
+    /// A task is looked at again with whatever happens, until the lock is free.
+    fn wait_for_lock(&mut self, name: &TaskName, held: &HeldLock) {
+        if self.locked.insert(name.key(), name.clone()).is_none() {
+            info!("{name} waits: {held}");
+        }
     }
 
     /// Starts every task whose moment has come; whether there was one.
@@ -178,6 +191,7 @@ impl Keeper {
                     self.started.insert(name.key());
                     self.adopt_child(run, worker)?;
                 }
+                Again::Locked(held) => self.wait_for_lock(&name, &held),
                 Again::Refused(reason) => warn!("{name} cannot be started: {reason}"),
                 Again::NotDue => debug!("{name} is no longer to be started"),
                 Again::Failed(error) => {

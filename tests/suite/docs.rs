@@ -219,6 +219,8 @@ fn every_key_of_a_jobs_json_is_documented_and_every_documented_key_is_there() {
     check(&["A job"], &env.json(&["jobs"])[0]);
     check(&["A job", "A job in full"], &job);
     check(&["A run of a job"], &job["runs"][0]);
+    check(&["A job"], &env.json(&["job", "lineage", "1"])[0]);
+    check(&["A file of a job"], &env.json(&["job", "files", "1"])[0]);
     check(&["An event of a job"], &env.json(&["job", "events", "1"])[0]);
     check(&["A count"], &env.json(&["jobs", "--by-state"])[0]);
     check(&["How jobs did"], &env.json(&["jobs", "--stats"]));

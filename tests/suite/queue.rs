@@ -3,8 +3,11 @@
 mod applying;
 mod cleanup;
 mod dependencies;
+mod foreseeing;
 mod hooks;
 mod killed;
+mod locks;
+mod looking;
 mod order;
 mod params;
 mod picture;

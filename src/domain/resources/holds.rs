@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capacity::GpuId;
 use super::need::{Need, Packing, is_default};
-use crate::domain::name::JobId;
+use crate::domain::name::{JobId, TaskName};
 use crate::domain::restart::Thousandths;
 
 /// What a run holds while it runs. The default is nothing but its slot; its JSON form is then `{}`.
@@ -68,6 +68,8 @@ impl Holds {
 pub struct Running {
     /// Its job.
     pub job: JobId,
+    /// Its task, where it came by a front door.
+    pub task: Option<TaskName>,
     /// When it was claimed.
     pub since: Timestamp,
     /// What it holds.

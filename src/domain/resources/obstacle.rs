@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::capacity::Capacity;
 use super::holds::{Holds, Running};
+use super::lock::{HeldLock, first_held};
 use super::need::{Need, NeverFits, Packing, counted, fits_ever, plural};
 use super::pick::{Head, Turn};
 use super::room::Room;
@@ -40,13 +41,8 @@ pub enum Obstacle {
         holders: Vec<JobId>,
     },
     /// Somebody holds a lock that it needs.
-    #[error("lock `{lock}` is held by job {holder}")]
-    Locked {
-        /// The lock.
-        lock: String,
-        /// By whom.
-        holder: JobId,
-    },
+    #[error(transparent)]
+    Locked(#[from] HeldLock),
     /// Something of the machine is short.
     #[error("{0}")]
     Short(Shortage),
@@ -84,7 +80,7 @@ pub fn obstacle(need: &Need, running: &[Running], capacity: &Capacity) -> Option
         return Some(never.into());
     }
     in_group(need, running, capacity)
-        .or_else(|| locked(need, running))
+        .or_else(|| first_held(need.locks.iter().map(String::as_str), running).map(Obstacle::Locked))
         .or_else(|| short(need, running, capacity).map(Obstacle::Short))
 }
 
@@ -121,13 +117,6 @@ fn in_group(need: &Need, running: &[Running], capacity: &Capacity) -> Option<Obs
     let holders: Vec<JobId> = inside.map(|run| run.job).collect();
     let full = holders.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     full.then(|| Obstacle::Full { group: name.to_owned(), running: holders.len(), limit, holders })
-}
-
-fn locked(need: &Need, running: &[Running]) -> Option<Obstacle> {
-    need.locks.iter().find_map(|lock| {
-        let holder = running.iter().find(|run| run.holds.locks.contains(lock))?.job;
-        Some(Obstacle::Locked { lock: lock.clone(), holder })
-    })
 }
 
 fn short(need: &Need, running: &[Running], capacity: &Capacity) -> Option<Shortage> {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::*;
-use crate::domain::name::JobId;
+use crate::domain::name::{JobId, TaskName};
 use crate::domain::restart::Thousandths;
 
 mod properties;
@@ -34,7 +34,7 @@ fn running(needs: &[&str]) -> Vec<Running> {
         let need = need(json);
         let head = Head { need: &need, priority: 0, job: JobId(job), runnable_since: at(0) };
         let holds = pick(&[head], &running, &machine(), at(0)).unwrap_or_else(|| panic!("{json} does not fit")).holds;
-        running.push(Running { job: JobId(job), since: at(0), holds });
+        running.push(Running { job: JobId(job), task: None, since: at(0), holds });
     }
     running
 }
@@ -249,8 +249,10 @@ fn who_waits_for_a_lock_blocks_nobody_else() {
     assert_eq!(job(&[waits, r#"{"locks":["disk"]}"#], &held, 0), Some(2));
     assert_eq!(job(&[waits, r#"{"locks":["disk"]}"#], &held, 60), None);
     assert_eq!(job(&[waits, r#"{"locks":["tape"]}"#], &held, 60), Some(2));
-    let front = [Running { job: JobId(101), since: at(0), holds: Holds::only_locks(["db"]) }];
+    let task = TaskName::parse("LOL").ok();
+    let front = [Running { job: JobId(101), task, since: at(0), holds: Holds::only_locks(["db"]) }];
     assert_eq!(job(&[r#"{"locks":["db"]}"#], &front, 0), None);
+    says(r#"{"locks":["db"]}"#, &front, "lock `db` is held by task `LOL`");
 }
 
 #[test]

@@ -66,6 +66,8 @@ pub struct Facts<'a, Id> {
     pub running: &'a [Id],
     /// What waits of it, oldest first.
     pub waiting: &'a [Waiting],
+    /// Whether a lock that it needs is held, by whatever run.
+    pub locked: bool,
 }
 
 /// What becomes of an occurrence.
@@ -85,6 +87,8 @@ pub enum Verdict<Id> {
     },
     /// It does not run, because it is late.
     Missed(Why),
+    /// It does not run, because a lock that it needs is held.
+    Locked,
     /// It does not run, because of others.
     Skipped {
         /// What runs.

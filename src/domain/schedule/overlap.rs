@@ -18,7 +18,7 @@ pub(super) struct Placed<Id> {
 
 /// Several at once, or one that is late under `missed = all`: one after another, behind what waits already.
 pub(super) fn in_line<Id>(times: &[Timestamp], facts: &Facts<'_, Id>) -> Placed<Id> {
-    let free = facts.running.is_empty() && facts.waiting.is_empty();
+    let free = facts.running.is_empty() && facts.waiting.is_empty() && !facts.locked;
     let verdicts: Vec<Verdict<Id>> = (0..times.len())
         .map(|at| if at == 0 && free { Verdict::Run } else { Verdict::Wait { catch_up: true } })
         .collect();
@@ -30,7 +30,8 @@ pub(super) fn in_line<Id>(times: &[Timestamp], facts: &Facts<'_, Id>) -> Placed<
     Placed { verdicts, displaced }
 }
 
-/// A single one, by the task's policy.
+/// A single one, by the task's policy. A lock that is held is treated as an earlier run: what is to replace that waits,
+/// since what holds a lock may be nobody's earlier run, and what may run beside it does not, since a lock is a lock.
 pub(super) fn single<Id: Clone>(time: Timestamp, facts: &Facts<'_, Id>, policy: &Policy) -> Placed<Id> {
     let (busy, line) = (!facts.running.is_empty(), !facts.waiting.is_empty());
     let catching_up = facts.waiting.iter().any(|waiting| waiting.catch_up);
@@ -45,9 +46,10 @@ pub(super) fn single<Id: Clone>(time: Timestamp, facts: &Facts<'_, Id>, policy: 
     };
     match policy.overlap {
         Overlap::Skip if busy || line => one(skipped()),
-        Overlap::Queue if busy || line => instead(Verdict::Wait { catch_up: false }),
+        Overlap::Skip | Overlap::Allow if facts.locked => one(Verdict::Locked),
+        Overlap::Queue if busy || line || facts.locked => instead(Verdict::Wait { catch_up: false }),
         Overlap::Replace if busy => instead(Verdict::Replace { stop: facts.running.to_vec() }),
-        Overlap::Replace if catching_up => instead(Verdict::Wait { catch_up: false }),
+        Overlap::Replace if catching_up || facts.locked => instead(Verdict::Wait { catch_up: false }),
         Overlap::Replace => instead(Verdict::Run),
         Overlap::Allow
             if policy
@@ -61,8 +63,8 @@ pub(super) fn single<Id: Clone>(time: Timestamp, facts: &Facts<'_, Id>, policy: 
 }
 
 /// The occurrence that waits and may run now.
-pub fn release<Id>(running: &[Id], waiting: &[Waiting]) -> Option<Timestamp> {
-    if running.is_empty() { waiting.iter().map(|waiting| waiting.occurrence).min() } else { None }
+pub fn release<Id>(running: &[Id], waiting: &[Waiting], locked: bool) -> Option<Timestamp> {
+    if running.is_empty() && !locked { waiting.iter().map(|waiting| waiting.occurrence).min() } else { None }
 }
 
 fn displaced(out: &Waiting, by: Timestamp) -> Displaced {

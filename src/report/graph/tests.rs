@@ -7,7 +7,7 @@ fn node(id: i64, state: State, what: &str) -> Node {
 }
 
 fn link(parent: i64, child: i64, kind: Edge) -> Link {
-    Link { parent: JobId(parent), child: JobId(child), kind }
+    Link { parent: JobId(parent), child: JobId(child), kind: Tie::Waits(kind) }
 }
 
 fn drawn(nodes: &[Node], links: &[Link], width: Option<u16>) -> String {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::item::Item;
-use crate::executor::{Explanation, Job};
+use crate::executor::{Explanation, Job, JobFile};
 use crate::store::events::Event;
 use crate::store::runs::RunRow;
 
@@ -33,7 +33,9 @@ pub fn job(job: &Job) -> Value {
         "run_name": given.run_name,
         "workdir": given.workdir,
         "priority": given.priority,
+        "group": job.group,
         "held": row.held,
+        "review": null,
         "culprit": row.culprit,
         "attempt": row.attempt,
         "exit_code": given.exit_code,
@@ -46,6 +48,15 @@ pub fn job(job: &Job) -> Value {
     })
 }
 
+/// A job that would be made: it has no id yet.
+pub fn foreseen(one: &Job) -> Value {
+    let mut value = job(one);
+    if let Value::Object(map) = &mut value {
+        map.insert("id".to_owned(), Value::Null);
+    }
+    value
+}
+
 /// Why a job is in its state.
 pub fn explanation(job: &Job, explanation: &Explanation) -> Value {
     json!({
@@ -53,6 +64,16 @@ pub fn explanation(job: &Job, explanation: &Explanation) -> Value {
         "state": job.row.state,
         "reason": explanation.sentence,
         "hints": explanation.hints,
+    })
+}
+
+/// A file of a job.
+pub fn file(file: &JobFile) -> Value {
+    json!({
+        "path": file.path.to_string_lossy(),
+        "size": file.size,
+        "modified": moment(file.modified),
+        "run_id": file.output_of.as_ref().map(|(run, _, _)| run.to_string()),
     })
 }
 

@@ -99,7 +99,7 @@ impl Slot {
             task: given.task.as_deref().unwrap_or_default(),
             job: job.id,
             attempt: claimed.attempt,
-            run,
+            run: Some(run),
             run_name: given.run_name.as_deref().unwrap_or_default(),
             workdir,
         };

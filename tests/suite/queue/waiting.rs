@@ -248,3 +248,79 @@ fn whoever_submits_may_wait_at_once() {
     assert!(said.out == "2\n" && said.err.contains("job 2: exit code 1"), "{said:?}");
     night.end(15);
 }
+
+#[test]
+fn it_waits_for_whatever_can_be_said_of_jobs() {
+    let env = TestEnv::new();
+    let _night = slots(&env, 2);
+    let ids = [shell(&env, &[], GATED), shell(&env, &[], &format!("{GATED}; exit 3"))];
+    ids.iter().for_each(|id| until_state(&env, *id, "RUNNING"));
+    let [a, b] = ids.map(|id| id.to_string());
+    env.ok(&["wait", "--until", "state = RUNNING", &a, &b]);
+    // Data is changed by nobody but the test.
+    let wait = Wait::begin(&env, &["--until", "data.x > 1", "--until", "tag.done = yes", &a, &b]);
+    env.ok(&["job", "update", &a, "--data", r#"{"x":2}"#]);
+    env.ok(&["job", "update", &b, "--tag", "done=yes"]);
+    assert_eq!(wait.ended().0, 0);
+    let mut wait = Wait::begin(&env, &["--any", "--until", "data.x = 3", &a, &b]);
+    open(&env, ids[1]);
+    until_state(&env, ids[1], "FAILED");
+    assert!(!wait.is_over(), "the other one may still come there");
+    env.ok(&["job", "data", &a, "--set", "x=3"]);
+    assert_eq!(wait.ended().0, 0);
+    let wait = Wait::begin(&env, &["--until", "state = FAILED", &b, &a]);
+    open(&env, ids[0]);
+    let (code, said) = wait.ended();
+    assert_eq!(code, 1);
+    assert!(said.contains(&format!("job {a}: it is JOB_FINISHED (exit code 0) and matches nothing")), "{said}");
+    env.ok(&["wait", "--until", "state in (FINISHED, FAILED)", &a, &b]);
+    let said = env.fails(1, &["wait", "--all", "--until", "exit_code = 0", &a, &b]);
+    assert!(said.err.contains(&format!("job {b}: it is FAILED (exit code 3)")), "{said:?}");
+}
+
+#[test]
+fn some_of_them_may_be_enough() {
+    let env = TestEnv::new();
+    let _night = slots(&env, 4);
+    let good = [0; 3].map(|_| shell(&env, &[], GATED));
+    let bad = shell(&env, &[], &format!("{GATED}; exit 3"));
+    let mut wait = Wait::begin(&env, &["--count", "2", "id > 0"]);
+    for id in [bad, good[0]] {
+        open(&env, id);
+        until_state(&env, id, if id == bad { "FAILED" } else { "JOB_FINISHED" });
+        assert!(!wait.is_over());
+    }
+    open(&env, good[1]);
+    assert_eq!(wait.ended().0, 0);
+    // One of four has failed: four there will never be, and that is known at once.
+    let said = env.fails(1, &["wait", "--count", "4", "id > 0"]);
+    assert!(said.err.contains(&format!("job {bad}: exit code 3")), "{said:?}");
+    let said = env.fails(1, &["wait", "--count", "5", "id > 0"]);
+    assert!(said.err.contains("4 are meant"), "{said:?}");
+    env.ok(&["wait", "--count", "1", "--until", "state = RUNNING", "id > 0"]);
+    assert_eq!(state(&env, good[2]), "RUNNING");
+    let wrong: [&[&str]; 6] = [
+        &["--count", "0", "1"],
+        &["--count", "1", "--any", "1"],
+        &["--count", "1", "--all", "1"],
+        &["--until", "state = ", "1"],
+        &["--until", "", "1"],
+        &["--until", "stat = RUNNING", "1"],
+    ];
+    for args in wrong {
+        env.fails(2, &[&["wait"], args].concat());
+    }
+}
+
+#[test]
+fn a_job_that_is_deleted_ends_it() {
+    let env = TestEnv::new();
+    let ids = [0; 2].map(|_| submit(&env, &["--hold", "--", "true"]));
+    let waits = [&["--all"][..], &["--any"], &["--until", "state = RUNNING"]]
+        .map(|flags| Wait::begin(&env, &[flags, &[&ids[0].to_string(), &ids[1].to_string()]].concat()));
+    does(&env, "delete", ids[1]);
+    for (code, said) in waits.map(Wait::ended) {
+        assert_eq!(code, 4);
+        assert!(said.contains(&format!("job {} was deleted", ids[1])), "{said}");
+    }
+}

@@ -133,7 +133,7 @@ impl<'a> World<'a> {
         assert_eq!(obstacle(need, &self.running, &self.capacity), None);
         assert!(self.waiting.remove(&number));
         self.started.insert(number, self.now);
-        self.running.push(Running { job, since: at(self.now), holds });
+        self.running.push(Running { job, task: None, since: at(self.now), holds });
         self.check();
     }
 

@@ -30,7 +30,7 @@ fn overlap(overlap: Overlap) -> Policy {
 }
 
 fn facts<'a>(timetable: &'a Timetable, memory: Memory, now: &str) -> Facts<'a, u32> {
-    Facts { timetable, jitter: None, memory, now: clock(now), running: &[], waiting: &[] }
+    Facts { timetable, jitter: None, memory, now: clock(now), running: &[], waiting: &[], locked: false }
 }
 
 /// `11 missed`, `14 run`, one for each row.
@@ -41,6 +41,7 @@ fn rows(decisions: &Decisions<u32>) -> Vec<String> {
         Verdict::Wait { catch_up: false } => "wait".to_owned(),
         Verdict::Replace { stop } => format!("stop {stop:?}, run"),
         Verdict::Missed(_) => "missed".to_owned(),
+        Verdict::Locked => "locked".to_owned(),
         Verdict::Skipped { running, waiting } => {
             format!("skipped {running:?} {}", waiting.map_or_else(String::new, |time| time.strftime("%H").to_string()))
         }
@@ -130,6 +131,23 @@ fn an_occurrence_that_meets_a_run_goes_by_the_policy() {
 }
 
 #[test]
+fn a_lock_that_is_held_stops_nobody_and_is_lifted_by_no_policy() {
+    let hourly = hourly();
+    let locked = Facts { locked: true, ..facts(&hourly, since("13:00:00"), "14:00:00") };
+    let expected = ["14 locked", "14 wait", "14 wait", "14 locked"];
+    for (policy, row) in Overlap::ALL.into_iter().zip(expected) {
+        assert_eq!(rows(&decide(&locked, &overlap(policy))), [row], "{policy:?}");
+    }
+    // The task's own run holds it: that may be stopped.
+    let own = Facts { running: &[1355], ..locked };
+    assert_eq!(rows(&decide(&own, &overlap(Overlap::Replace))), ["14 stop [1355], run"]);
+    let late = Facts { now: clock("16:20:00"), ..facts(&hourly, since("14:00:00"), "16:20:00") };
+    assert_eq!(rows(&decide(&Facts { locked: true, ..late }, &missed(Missed::All))), ["15 in line", "16 in line"]);
+    let waiting = [Waiting { occurrence: clock("14:00:00"), catch_up: false }];
+    assert_eq!(release::<u32>(&[], &waiting, true), None);
+}
+
+#[test]
 fn at_most_one_waits_and_the_newer_takes_its_place() {
     let hourly = hourly();
     let waiting = [Waiting { occurrence: clock("14:00:00"), catch_up: false }];
@@ -147,9 +165,9 @@ fn a_line_is_worked_off_in_order_and_not_displaced() {
     let hourly = hourly();
     let line = |hour: &str| Waiting { occurrence: clock(hour), catch_up: true };
     let waiting = [line("12:00:00"), line("13:00:00")];
-    assert_eq!(release::<u32>(&[], &waiting), Some(clock("12:00:00")));
-    assert_eq!(release(&[1], &waiting), None);
-    assert_eq!(release::<u32>(&[], &[]), None);
+    assert_eq!(release::<u32>(&[], &waiting, false), Some(clock("12:00:00")));
+    assert_eq!(release(&[1], &waiting, false), None);
+    assert_eq!(release::<u32>(&[], &[], false), None);
     for (policy, row) in
         [(Overlap::Queue, "15 wait"), (Overlap::Replace, "15 wait"), (Overlap::Skip, "15 skipped [] 12")]
     {

@@ -74,14 +74,14 @@ proptest! {
                 }
                 Turn::End => {
                     life.running.clear();
-                    while let Some(next) = release(&life.running, &life.waiting) {
+                    while let Some(next) = release(&life.running, &life.waiting, false) {
                         life.waiting.retain(|waiting| waiting.occurrence != next);
                         life.running.push(next);
                     }
                 }
             }
             let floor = memory.last.map_or(memory.seen_at, |last| last.max(memory.seen_at));
-            let facts = Facts { timetable: &table, jitter: None, memory, now, running: &life.running, waiting: &life.waiting };
+            let facts = Facts { timetable: &table, jitter: None, memory, now, running: &life.running, waiting: &life.waiting, locked: false };
             let decisions = decide(&facts, &policy);
             if decisions.clock_was_wrong.is_some() {
                 prop_assert!(floor > now && decisions.rows.is_empty());
@@ -111,6 +111,10 @@ proptest! {
                         ("wait", false)
                     }
                     Verdict::Missed(_) => ("missed", false),
+                    Verdict::Locked => {
+                        prop_assert!(false, "nothing is locked");
+                        ("locked", false)
+                    }
                     Verdict::Skipped { running, waiting } => {
                         prop_assert!(!running.is_empty() || waiting.is_some());
                         ("skipped", false)

@@ -1,0 +1,131 @@
+//! What is done with jobs.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde_json::Value;
+
+use crate::domain::lifecycle::State;
+use crate::domain::name::JobId;
+use crate::executor::{Asker, Did, Executor, ExecutorError, JobAnswers, Stopped, Update};
+use crate::report;
+use crate::report::page::Page;
+
+use super::super::context::{Context, told, warn};
+use super::super::failure::Failure;
+use super::super::{jobs, submit};
+use super::{Named, json_of, look, own};
+
+/// The exit code of what is refused in this state.
+const REFUSED: u8 = 5;
+
+pub(super) fn set_state(
+    context: &mut Context,
+    state: &str,
+    id: Option<i64>,
+    message: Option<&str>,
+) -> Result<u8, Failure> {
+    let id = own(context, id)?;
+    let wanted = State::parse(&state.to_ascii_uppercase());
+    let wanted = wanted.filter(|state| matches!(state, State::RestartReady | State::Failed | State::Cancelled));
+    let wanted =
+        wanted.ok_or_else(|| Failure::input(format!("`{state}` is not one of RESTART_READY, FAILED and CANCELLED")))?;
+    let asker = context.asker()?;
+    match context.executor()?.set_state(id, wanted, message, &asker)? {
+        Did::Done(_) | Did::Already(_) => Ok(0),
+        Did::Refused(state, why) => {
+            warn(&format!("{id} is {state}: {why}"));
+            Ok(REFUSED)
+        }
+    }
+}
+
+pub(super) fn data(context: &mut Context, id: Option<i64>, set: &[String]) -> Result<u8, Failure> {
+    let id = own(context, id)?;
+    if !set.is_empty() {
+        let mut update = Update::default();
+        for given in set {
+            let (key, value) = submit::pair("--set", given)?;
+            update.set.insert(key.to_owned(), json_of("--set", value)?);
+        }
+        let asker = context.asker()?;
+        context.executor()?.update(&[id], &update, &asker)?;
+        return Ok(0);
+    }
+    let executor = look(context, id)?;
+    let data = executor.job(id)?.given.data;
+    let value = data.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
+    let mut out = Page::default();
+    report::json::write(&value, &mut out)?;
+    out.print()?;
+    Ok(0)
+}
+
+/// What is done to many jobs is asked about first, on a terminal.
+fn may(named: &Named, what: &str, count: usize) -> Result<bool, Failure> {
+    if count < 2 || named.yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    write!(io::stderr(), "{what} {count} jobs? [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+pub(super) fn change(
+    context: &mut Context,
+    named: &Named,
+    what: &str,
+    verb: impl FnOnce(&mut Executor, &[JobId], &Asker) -> Result<JobAnswers, ExecutorError>,
+) -> Result<u8, Failure> {
+    let asker = context.asker()?;
+    let Some(executor) = context.existing()? else { return Err(jobs::none(&named.jobs)) };
+    let ids = jobs::named(executor, &named.jobs)?;
+    if ids.is_empty() {
+        told(&format!("0 of {} jobs", executor.count_jobs("")?));
+        return Ok(0);
+    }
+    if !may(named, what, ids.len())? {
+        return Ok(0);
+    }
+    let mut code = 0;
+    for (id, did) in verb(executor, &ids, &asker)? {
+        match did {
+            Did::Done(state) => told(&format!("{id}: {state}")),
+            Did::Already(state) => told(&format!("{id}: nothing to do, it is {state}")),
+            Did::Refused(state, why) => {
+                warn(&format!("{id} is {state}: {why}"));
+                code = REFUSED;
+            }
+        }
+    }
+    Ok(code)
+}
+
+pub(super) fn kill(context: &mut Context, named: &Named) -> Result<u8, Failure> {
+    let asker = context.asker()?;
+    let Some(executor) = context.existing()? else { return Err(jobs::none(&named.jobs)) };
+    let ids = jobs::named(executor, &named.jobs)?;
+    if ids.is_empty() {
+        told(&format!("0 of {} jobs", executor.count_jobs("")?));
+        return Ok(0);
+    }
+    if !may(named, "kill", ids.len())? {
+        return Ok(0);
+    }
+    let mut code = 0;
+    for (id, stopped) in executor.kill_jobs(&ids, &asker, &mut |text| told(text))? {
+        match stopped {
+            None | Some(Stopped::NotRunning(_)) => told(&format!("{id}: it does not run")),
+            Some(Stopped::Ended(reason)) => told(&format!("{id}: {reason}")),
+            Some(Stopped::Elsewhere) => {
+                warn(&format!("{id} runs on another machine or in another container; end it there"));
+                code = REFUSED;
+            }
+            Some(Stopped::Left(pids)) => {
+                warn(&format!("{id} has not ended; still there: pid {pids:?}"));
+                code = 1;
+            }
+        }
+    }
+    Ok(code)
+}

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::lifecycle::State;
+use super::lifecycle::{Phase, State};
 
 /// What a child waits for in a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -51,23 +51,11 @@ impl Edge {
     /// How far the edge is when its parent is in this state.
     pub fn progress(self, parent: State) -> Progress {
         let when = |met| if met { Progress::Met } else { Progress::Broken };
-        match parent {
-            State::JobFinished => when(self != Self::Failure),
-            State::Failed | State::Cancelled => when(self != Self::Success),
-            State::Blocked => Progress::Broken,
-            State::Created
-            | State::AwaitingParents
-            | State::Ready
-            | State::StagedIn
-            | State::Preprocessed
-            | State::Running
-            | State::RunDone
-            | State::Postprocessed
-            | State::StagedOut
-            | State::RunError
-            | State::RunTimeout
-            | State::RestartReady
-            | State::Reset => Progress::Waiting,
+        match parent.phase() {
+            Phase::Finished => when(self != Self::Failure),
+            Phase::Failed | Phase::Cancelled => when(self != Self::Success),
+            Phase::Blocked => Progress::Broken,
+            Phase::Ahead | Phase::Running | Phase::Failing | Phase::Wiping => Progress::Waiting,
         }
     }
 

@@ -57,6 +57,27 @@ pub enum State {
     Reset,
 }
 
+/// How far a job has come, for whoever waits for it or looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Something of it is still to be done, by itself.
+    Ahead,
+    /// It runs.
+    Running,
+    /// Its run has failed; whether the job has is not decided yet.
+    Failing,
+    /// Its files are being wiped.
+    Wiping,
+    /// It cannot run, unless another is run again.
+    Blocked,
+    /// It has ended well.
+    Finished,
+    /// It has failed.
+    Failed,
+    /// It was ended on request.
+    Cancelled,
+}
+
 impl State {
     /// Every state, in the order of a job's life.
     pub const ALL: [Self; 17] = [
@@ -99,6 +120,28 @@ impl State {
             Self::Failed => "FAILED",
             Self::Cancelled => "CANCELLED",
             Self::Reset => "RESET",
+        }
+    }
+
+    /// How far its job has come.
+    pub fn phase(self) -> Phase {
+        match self {
+            Self::Created
+            | Self::AwaitingParents
+            | Self::Ready
+            | Self::StagedIn
+            | Self::Preprocessed
+            | Self::RunDone
+            | Self::Postprocessed
+            | Self::StagedOut
+            | Self::RestartReady => Phase::Ahead,
+            Self::Running => Phase::Running,
+            Self::RunError | Self::RunTimeout => Phase::Failing,
+            Self::Reset => Phase::Wiping,
+            Self::Blocked => Phase::Blocked,
+            Self::JobFinished => Phase::Finished,
+            Self::Failed => Phase::Failed,
+            Self::Cancelled => Phase::Cancelled,
         }
     }
 

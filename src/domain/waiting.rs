@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::lifecycle::State;
+use super::lifecycle::{Phase, State};
 use super::name::JobId;
 
 /// What is waited for.
@@ -49,23 +49,12 @@ enum Stand {
 
 impl Stand {
     fn of(state: State, code: Option<&str>, there: There) -> Self {
-        let by_itself = match state {
-            State::JobFinished => Self::There,
-            State::Blocked if code == Some("not_needed") => Self::There,
-            State::Blocked | State::Failed | State::Cancelled => Self::Lost,
-            State::Running => Self::Runs,
-            State::Created
-            | State::AwaitingParents
-            | State::Ready
-            | State::StagedIn
-            | State::Preprocessed
-            | State::RunDone
-            | State::Postprocessed
-            | State::StagedOut
-            | State::RunError
-            | State::RunTimeout
-            | State::RestartReady
-            | State::Reset => Self::Waits,
+        let by_itself = match state.phase() {
+            Phase::Finished => Self::There,
+            Phase::Blocked if code == Some("not_needed") => Self::There,
+            Phase::Blocked | Phase::Failed | Phase::Cancelled => Self::Lost,
+            Phase::Running => Self::Runs,
+            Phase::Ahead | Phase::Failing | Phase::Wiping => Self::Waits,
         };
         match (there, by_itself) {
             (There::Succeeded, stand) => stand,

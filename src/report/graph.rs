@@ -7,7 +7,7 @@ use owo_colors::OwoColorize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::domain::edge::Edge;
-use crate::domain::lifecycle::State;
+use crate::domain::lifecycle::{Phase, State};
 use crate::domain::name::JobId;
 use crate::store::graph::{Link, Tie};
 
@@ -185,21 +185,13 @@ fn in_quotes(text: &str) -> String {
 }
 
 fn colour(state: State) -> &'static str {
-    match state {
-        State::JobFinished => "palegreen",
-        State::Running => "lightskyblue",
-        State::Failed | State::RunError | State::RunTimeout => "lightcoral",
-        State::Blocked => "khaki",
-        State::Cancelled | State::Reset => "lightgray",
-        State::Created
-        | State::AwaitingParents
-        | State::Ready
-        | State::StagedIn
-        | State::Preprocessed
-        | State::RunDone
-        | State::Postprocessed
-        | State::StagedOut
-        | State::RestartReady => "white",
+    match state.phase() {
+        Phase::Finished => "palegreen",
+        Phase::Running => "lightskyblue",
+        Phase::Failed | Phase::Failing => "lightcoral",
+        Phase::Blocked => "khaki",
+        Phase::Cancelled | Phase::Wiping => "lightgray",
+        Phase::Ahead => "white",
     }
 }
 

@@ -8,7 +8,7 @@ use owo_colors::Style;
 
 use crate::domain::amount::print_size;
 use crate::domain::edge::Edge;
-use crate::domain::lifecycle::State;
+use crate::domain::lifecycle::{Phase, State};
 use crate::executor::{Job, JobFile};
 use crate::store::events::Event;
 use crate::store::queue::EdgeRow;
@@ -182,19 +182,11 @@ fn state(job: &Job) -> String {
 }
 
 pub(super) fn style(state: State) -> Style {
-    match state {
-        State::JobFinished | State::Running => Style::new().green(),
-        State::Failed | State::RunError | State::RunTimeout => Style::new().red(),
-        State::Blocked | State::Cancelled | State::Reset => Style::new().yellow(),
-        State::Created
-        | State::AwaitingParents
-        | State::Ready
-        | State::StagedIn
-        | State::Preprocessed
-        | State::RunDone
-        | State::Postprocessed
-        | State::StagedOut
-        | State::RestartReady => Style::new(),
+    match state.phase() {
+        Phase::Finished | Phase::Running => Style::new().green(),
+        Phase::Failed | Phase::Failing => Style::new().red(),
+        Phase::Blocked | Phase::Cancelled | Phase::Wiping => Style::new().yellow(),
+        Phase::Ahead => Style::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a job is to be, as it is asked for, and what comes of that with its task: values, and where it runs.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::domain::edge::Edge;
 use crate::domain::inside::{self, InsideError};
 use crate::domain::name::JobId;
 use crate::domain::params::{self, Given, ParamError, RenderError, Values};
-use crate::domain::task::Task;
+use crate::domain::task::{Program, Task};
 
 /// What one job is to be.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +99,8 @@ impl OrderError {
 pub(super) struct Resolved {
     /// The values of its parameters.
     pub(super) params: Values,
+    /// Those of them that are the task's defaults.
+    pub(super) defaults: BTreeSet<String>,
     /// Where it runs, inside of the folder of the jobs; none for the task's own directory.
     pub(super) workdir: Option<String>,
 }
@@ -123,7 +125,26 @@ pub(super) fn resolve(definition: &Task, order: &Order) -> Result<Resolved, Orde
     let values = params::resolve(&taken, &given).map_err(OrderError::Values)?;
     let rendered = params::render(&task, &values)?;
     let workdir = rendered.workdir.as_deref().map(inside::work_directory).transpose()?;
-    Ok(Resolved { params: values, workdir })
+    let defaults = values.keys().filter(|name| !given.contains_key(*name)).cloned().collect();
+    Ok(Resolved { params: values, defaults, workdir })
+}
+
+/// Finds out the same for a job that is run again with another definition of its task. The values that were given to it
+/// stay what they are, also where the task no longer takes them; `workdir` is what was asked for with it.
+pub(super) fn resolve_again(definition: &Task, given: Values, workdir: Option<&str>) -> Result<Resolved, RenderError> {
+    let lined = if given.contains_key(params::LINE) { params::with_line(definition) } else { None };
+    let task = lined.unwrap_or(Cow::Borrowed(definition));
+    let (mut values, mut defaults) = (given, BTreeSet::new());
+    for (name, param) in params::taken(&task) {
+        if let Some(default) = param.default().filter(|_| !values.contains_key(&name)) {
+            values.insert(name.clone(), default.clone());
+            defaults.insert(name);
+        }
+    }
+    let nothing = Task::new(task.name.clone(), Program::Command(Vec::new()), task.wd.clone());
+    let workdir = workdir.map(str::to_owned).or_else(|| task.workdir.clone());
+    let workdir = params::render(&Task { workdir, ..nothing }, &values)?.workdir.clone();
+    Ok(Resolved { params: values, defaults, workdir })
 }
 
 #[cfg(test)]
@@ -133,7 +154,6 @@ mod tests {
     use super::*;
     use crate::domain::name::TaskName;
     use crate::domain::params::{Kind, Need, Param};
-    use crate::domain::task::Program;
 
     fn task(program: Program) -> Task {
         Task::new(TaskName::parse("t").unwrap(), program, "/".into())

@@ -2,22 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::domain::group::Label;
 use crate::domain::item::Item;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
-use crate::domain::params::Values;
+use crate::domain::params::{RenderError, Values};
 use crate::domain::resources::{Found, fits_ever};
 use crate::domain::task::Task;
 use crate::ledger::Ledger;
 use crate::process::environment::Inherited;
 use crate::process::{clock, machine};
+use crate::store::asked::{self, NewAsked, Renewed};
 use crate::store::queue::{self, NewQueued};
 use crate::store::{Durability, StoreError, jobs, selection};
 
-use super::order::{Order, Resolved, resolve};
+use super::order::{Order, Resolved, resolve, resolve_again};
 use super::staging::items;
 use super::{Asker, Executor, ExecutorError, Job};
 
@@ -107,6 +109,7 @@ pub(super) struct Place {
 /// What is stored of a job as JSON.
 pub(super) struct Texts {
     params: Option<String>,
+    defaults: Option<String>,
     tags: Option<String>,
     data: Option<String>,
 }
@@ -147,6 +150,11 @@ impl<'a> Origin<'a> {
             culprit: None,
             why: None,
             not_before: order.not_before,
+            asked: NewAsked {
+                priority: order.priority,
+                workdir: order.workdir.as_deref(),
+                defaults: texts.defaults.as_deref(),
+            },
             by: &self.asker.name,
             spawned_by: self.asker.job,
             root: self.root,
@@ -178,10 +186,51 @@ impl Texts {
         let tags = (!order.tags.is_empty()).then(|| serde_json::to_string(&order.tags)).transpose();
         Ok(Self {
             params: stored(&resolved.params)?,
+            defaults: stored_names(&resolved.defaults)?,
             tags: tags.map_err(|error| StoreError::Impossible(error.to_string()))?,
             data: order.data.as_ref().map(Value::to_string),
         })
     }
+}
+
+impl Ledger<'_> {
+    /// Makes of a job that is run again what it would be if it were submitted now: what was asked for with it stays, all
+    /// else is as its task says now.
+    pub(super) fn renew(&self, job: JobId, definition: &Task) -> Result<(), ExecutorError> {
+        let (given, asked) = (queue::given(self.tx, job)?, asked::of(self.tx, job)?);
+        let mut values: Values = read(given.params.as_deref())?;
+        let defaults: BTreeSet<String> = read(asked.defaults.as_deref())?;
+        values.retain(|name, _| !defaults.contains(name));
+        let refused = |error: RenderError| ExecutorError::Order {
+            task: Some(definition.name.clone()),
+            source: Box::new(error.into()),
+        };
+        let resolved = resolve_again(definition, values, asked.workdir.as_deref()).map_err(refused)?;
+        let place = Place::find(self, definition, machine::detect())?;
+        selection::know_params(self.tx, resolved.defaults.iter().map(String::as_str))?;
+        let (params, defaults) = (stored(&resolved.params)?, stored_names(&resolved.defaults)?);
+        let renewed = Renewed {
+            definition: place.definition,
+            need: place.need,
+            priority: asked.priority.unwrap_or_else(|| definition.priority.into()),
+            workdir: resolved.workdir.as_deref(),
+            params: params.as_deref(),
+            defaults: defaults.as_deref(),
+        };
+        asked::renew(self.tx, job, &renewed)?;
+        self.renew_items(job, definition)
+    }
+}
+
+/// What is stored as JSON, or nothing where there is nothing.
+fn read<T: DeserializeOwned + Default>(text: Option<&str>) -> Result<T, StoreError> {
+    let value = text.map(serde_json::from_str).transpose();
+    Ok(value.map_err(|error| StoreError::Impossible(error.to_string()))?.unwrap_or_default())
+}
+
+fn stored_names(names: &BTreeSet<String>) -> Result<Option<String>, StoreError> {
+    let text = (!names.is_empty()).then(|| serde_json::to_string(names)).transpose();
+    text.map_err(|error| StoreError::Impossible(error.to_string()))
 }
 
 /// Values as they are stored: not at all where there are none.

@@ -7,6 +7,7 @@ use crate::domain::edge::Edge;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
 
+use super::asked::NewAsked;
 use super::{StoreError, jobs, micros, time};
 
 /// A job that is to be queued. What is JSON is given as text and absent where empty.
@@ -46,6 +47,8 @@ pub struct NewQueued<'a> {
     pub why: Option<(&'a str, &'a str)>,
     /// The moment before which it is not to run.
     pub not_before: Option<Timestamp>,
+    /// What of this was asked for with it, and is not the task's.
+    pub asked: NewAsked<'a>,
     /// Who made it.
     pub by: &'a str,
     /// The job in whose script it was made.
@@ -72,9 +75,9 @@ pub fn create(tx: &Connection, new: &NewQueued<'_>, now: Timestamp) -> Result<Jo
     let doing = "queue a job";
     let sql = "INSERT INTO jobs (door, task, state, definition, environment, need, params, tags, data, run_name, workdir,
                keeps_output, priority, held, unmet, culprit, code, reason, not_before, made_by, spawned_by, root, created,
-               runnable_since)
+               runnable_since, asked_priority, asked_workdir, defaults)
                VALUES ('queue', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-               ?21, ?22, CASE WHEN ?2 = 'PREPROCESSED' THEN ?22 END)";
+               ?21, ?22, CASE WHEN ?2 = 'PREPROCESSED' THEN ?22 END, ?23, ?24, ?25)";
     let values = rusqlite::params![
         new.task.map(TaskName::as_str),
         new.state.as_str(),
@@ -98,6 +101,9 @@ pub fn create(tx: &Connection, new: &NewQueued<'_>, now: Timestamp) -> Result<Jo
         new.spawned_by.map(|job| job.0),
         new.root.map(|job| job.0),
         micros(now),
+        new.asked.priority,
+        new.asked.workdir,
+        new.asked.defaults,
     ];
     let inserted = tx.prepare_cached(sql).and_then(|mut statement| statement.insert(values));
     inserted.map(JobId).map_err(StoreError::sql(doing))

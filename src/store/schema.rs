@@ -210,6 +210,10 @@ ALTER TABLE jobs ADD COLUMN root INTEGER;
 -- and nothing else).
 ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN need INTEGER NOT NULL DEFAULT 0;
+-- What was asked for with the job itself: NULL for the task's. And which of its parameters have the task's defaults (JSON).
+ALTER TABLE jobs ADD COLUMN asked_priority INTEGER;
+ALTER TABLE jobs ADD COLUMN asked_workdir TEXT;
+ALTER TABLE jobs ADD COLUMN defaults TEXT;
 -- Since when it has been runnable without a break.
 ALTER TABLE jobs ADD COLUMN runnable_since INTEGER;
 ALTER TABLE jobs ADD COLUMN held INTEGER NOT NULL DEFAULT 0;

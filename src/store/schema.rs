@@ -196,6 +196,8 @@ CREATE INDEX jobs_active ON jobs (task) WHERE state IN ('RUNNING', 'RESTART_READ
 const V4: &str = "
 -- What was given to the job: objects (JSON), NULL where empty. Parameters as they were given, tags as texts.
 ALTER TABLE jobs ADD COLUMN params TEXT;
+-- Numbers among the parameters as they were typed, where that is not how they are printed (JSON).
+ALTER TABLE jobs ADD COLUMN typed TEXT;
 ALTER TABLE jobs ADD COLUMN tags TEXT;
 -- The job's own notebook (JSON), NULL where empty.
 ALTER TABLE jobs ADD COLUMN data TEXT;

@@ -19,7 +19,7 @@ use crate::domain::causes::in_one_line;
 use crate::domain::evidence::{Ended, Entry, Place, Record};
 use crate::domain::name::RunId;
 use crate::domain::outcome::Outcome;
-use crate::domain::params::{self, Values};
+use crate::domain::params;
 use crate::domain::resources::Found;
 use crate::domain::task::{Program, Task};
 use crate::home::Home;
@@ -231,8 +231,7 @@ impl Slot {
         let ours = |error: &dyn std::error::Error| in_one_line(error);
         self.write(record, Entry::Prepared { run, place: self.here.clone() })?;
         let task = self.definition(claimed.job.definition).map_err(|error| ours(&error))?;
-        let values = claimed.given.params.as_deref().map(serde_json::from_str).transpose();
-        let values: Values = values.map_err(|error| ours(&error))?.unwrap_or_default();
+        let values = claimed.given.words().map_err(|error| ours(&error))?;
         let task = params::of_job(&task, &values).map_err(|error| ours(&error))?;
         let directory = self.home.job_directory(claimed.job.id);
         let workdir = claimed.given.workdir.as_ref().map(|path| self.home.jobs().join(path));

@@ -4,6 +4,7 @@
 //! bell rings after its commit. Knows SQL; knows neither processes nor policy.
 
 pub mod applied;
+pub mod asked;
 pub mod cache;
 pub mod events;
 pub mod graph;

@@ -30,6 +30,9 @@ use render::templates;
 /// Values of parameters by name.
 pub type Values = BTreeMap<String, Value>;
 
+/// Numbers by name as they were typed, where that is not how they are printed: `1.50`, `1e-3`.
+pub type Typed = BTreeMap<String, String>;
+
 /// One parameter as a task declares it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Param {
@@ -215,6 +218,26 @@ pub fn resolve(taken: &BTreeMap<String, Param>, given: &BTreeMap<String, Given>)
         }
     }
     if errors.is_empty() { Ok(values) } else { Err(errors) }
+}
+
+/// The numbers among these values that were typed in another way than they are printed.
+pub fn typed(given: &BTreeMap<String, Given>, values: &Values) -> Typed {
+    let differs = |(name, given): (&String, &Given)| match (given, values.get(name)) {
+        (Given::Text(text), Some(Value::Number(number))) if number.to_string() != *text => {
+            Some((name.clone(), text.clone()))
+        }
+        (Given::Text(_) | Given::Value(_), _) => None,
+    };
+    given.iter().filter_map(differs).collect()
+}
+
+/// The values as they stand where their placeholders are: what was typed arrives as it was typed.
+pub fn in_words(values: &Values, typed: &Typed) -> Values {
+    let word = |(name, value): (&String, &Value)| match typed.get(name) {
+        Some(text) => (name.clone(), Value::String(text.clone())),
+        None => (name.clone(), value.clone()),
+    };
+    values.iter().map(word).collect()
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ impl Draft<'_> {
                     let parents: Vec<(JobId, Edge)> = job.parents.iter().filter_map(parent).collect();
                     let names = job.resolved.params.keys().map(String::as_str);
                     selection::know_params(ledger.tx, names)?;
-                    let items = items(&job.definition, &job.order.transfers, &job.resolved.params)?;
+                    let items = items(&job.definition, &job.order.transfers, &job.resolved.words())?;
                     let id = match planned {
                         Planned::Changed(row) => {
                             ledger.resubmit(row, &new, &job.definition, &parents, &items)?;

@@ -13,7 +13,7 @@ use crate::process::asking::Interrupts;
 use crate::process::clock;
 use crate::process::record;
 use crate::store::jobs::{self, Door, JobRow};
-use crate::store::{Durability, StoreError, events, queue, runs};
+use crate::store::{Durability, StoreError, asked, events, queue, runs};
 
 use super::definitions::Definitions;
 use super::stop::{Stopped, Target};
@@ -131,8 +131,7 @@ impl Executor {
             let task = queue::given(ledger.tx, job.id)?.task;
             let name = task.and_then(|name| TaskName::parse(&name).ok());
             if let Some(task) = name.and_then(|name| definitions.find(&name)) {
-                jobs::redefine(ledger.tx, job.id, task)?;
-                ledger.renew_items(job.id, task)?;
+                ledger.renew(job.id, task)?;
             }
             let job = ledger.job_row(job.id)?;
             Ok(Did::Done(ledger.rerun(&job, how, &asker.name)?))
@@ -278,7 +277,7 @@ impl Executor {
                 queue::set_tags(tx, job.id, Some(&Value::Object(tags).to_string()))?;
             }
             if let Some(priority) = update.priority {
-                queue::set_priority(tx, job.id, priority)?;
+                asked::set_priority(tx, job.id, priority)?;
             }
             ledger.note(job, "updated", asker)?;
             Ok(Did::Done(job.state))

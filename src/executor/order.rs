@@ -1,7 +1,7 @@
 //! What a job is to be, as it is asked for, and what comes of that with its task: values, and where it runs.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,8 +10,8 @@ use thiserror::Error;
 use crate::domain::edge::Edge;
 use crate::domain::inside::{self, InsideError};
 use crate::domain::name::JobId;
-use crate::domain::params::{self, Given, ParamError, RenderError, Values};
-use crate::domain::task::Task;
+use crate::domain::params::{self, Given, ParamError, RenderError, Typed, Values};
+use crate::domain::task::{Program, Task};
 
 /// What one job is to be.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,8 +99,19 @@ impl OrderError {
 pub(super) struct Resolved {
     /// The values of its parameters.
     pub(super) params: Values,
+    /// Numbers among them as they were typed.
+    pub(super) typed: Typed,
+    /// Those of them that are the task's defaults.
+    pub(super) defaults: BTreeSet<String>,
     /// Where it runs, inside of the folder of the jobs; none for the task's own directory.
     pub(super) workdir: Option<String>,
+}
+
+impl Resolved {
+    /// The values as they stand where their placeholders are.
+    pub(super) fn words(&self) -> Values {
+        params::in_words(&self.params, &self.typed)
+    }
 }
 
 /// Finds out what a job's values are, and makes sure that it can be run with them as far as they matter.
@@ -121,9 +132,34 @@ pub(super) fn resolve(definition: &Task, order: &Order) -> Result<Resolved, Orde
         }
     }
     let values = params::resolve(&taken, &given).map_err(OrderError::Values)?;
-    let rendered = params::render(&task, &values)?;
+    let typed = params::typed(&given, &values);
+    let rendered = params::render(&task, &params::in_words(&values, &typed))?;
     let workdir = rendered.workdir.as_deref().map(inside::work_directory).transpose()?;
-    Ok(Resolved { params: values, workdir })
+    let defaults = values.keys().filter(|name| !given.contains_key(*name)).cloned().collect();
+    Ok(Resolved { params: values, typed, defaults, workdir })
+}
+
+/// Finds out the same for a job that is run again with another definition of its task. The values that were given to it
+/// stay what they are, also where the task no longer takes them; `workdir` is what was asked for with it.
+pub(super) fn resolve_again(
+    definition: &Task,
+    given: Values,
+    typed: Typed,
+    workdir: Option<&str>,
+) -> Result<Resolved, RenderError> {
+    let lined = if given.contains_key(params::LINE) { params::with_line(definition) } else { None };
+    let task = lined.unwrap_or(Cow::Borrowed(definition));
+    let (mut values, mut defaults) = (given, BTreeSet::new());
+    for (name, param) in params::taken(&task) {
+        if let Some(default) = param.default().filter(|_| !values.contains_key(&name)) {
+            values.insert(name.clone(), default.clone());
+            defaults.insert(name);
+        }
+    }
+    let nothing = Task::new(task.name.clone(), Program::Command(Vec::new()), task.wd.clone());
+    let workdir = workdir.map(str::to_owned).or_else(|| task.workdir.clone());
+    let workdir = params::render(&Task { workdir, ..nothing }, &params::in_words(&values, &typed))?.workdir.clone();
+    Ok(Resolved { params: values, typed, defaults, workdir })
 }
 
 #[cfg(test)]
@@ -133,7 +169,6 @@ mod tests {
     use super::*;
     use crate::domain::name::TaskName;
     use crate::domain::params::{Kind, Need, Param};
-    use crate::domain::task::Program;
 
     fn task(program: Program) -> Task {
         Task::new(TaskName::parse("t").unwrap(), program, "/".into())
@@ -151,7 +186,7 @@ mod tests {
     #[track_caller]
     fn runs(task: &Task, order: &Order, expected: &[&str]) {
         let resolved = resolve(task, order).unwrap();
-        let run = params::of_job(task, &resolved.params).unwrap();
+        let run = params::of_job(task, &resolved.words()).unwrap();
         let Program::Command(words) = &run.program else { panic!("{run:?}") };
         assert_eq!(words.iter().chain(&run.args).collect::<Vec<_>>(), expected);
     }
@@ -160,6 +195,10 @@ mod tests {
     fn what_is_run_has_the_values() {
         runs(&command(&["echo", "a{{x}}"]), &order(&[("x", "b c")]), &["echo", "ab c"]);
         runs(&command(&["echo", "{{{{x}}"]), &order(&[]), &["echo", "{{x}}"]);
+        for typed in ["1.50", "1e-3", "1.5", "-0", "2E2", "true", "1_0"] {
+            runs(&command(&["echo", "{{x}}"]), &order(&[("x", typed)]), &["echo", typed]);
+        }
+        assert_eq!(resolve(&command(&["{{x}}"]), &order(&[("x", "1.50")])).unwrap().params["x"], json!(1.5));
     }
 
     #[test]

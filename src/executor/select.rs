@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::domain::item::Item;
 use crate::domain::lifecycle::State;
 use crate::domain::name::JobId;
-use crate::domain::params::{self, Values};
+use crate::domain::params;
 use crate::domain::resources::Holds;
 use crate::domain::selection::{Order, Scope, Selection};
 use crate::domain::task::Task;
@@ -64,12 +64,8 @@ impl Job {
 
     /// What it runs, if it follows this definition: with the values of its parameters as far as they can be filled in.
     pub fn runs(&self, definition: &Task) -> Task {
-        params::of_job(definition, &self.values()).map_or_else(|_| definition.clone(), Cow::into_owned)
-    }
-
-    /// The values of its parameters.
-    pub fn values(&self) -> Values {
-        self.given.params.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        let values = self.given.words().unwrap_or_default();
+        params::of_job(definition, &values).map_or_else(|_| definition.clone(), Cow::into_owned)
     }
 }
 

@@ -216,8 +216,7 @@ impl Ledger<'_> {
         }
         let given = before.iter().filter(|item| item.given && definition.transfers.contains_key(&item.name));
         let given = given.map(|item| (item.name.clone(), item.remote.clone())).collect();
-        let params = queue::given(self.tx, job)?.params;
-        let params = params.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let params = queue::given(self.tx, job)?.words().unwrap_or_default();
         let now = items(definition, &given, &values(definition, &params))?;
         for gone in before.iter().filter(|item| !now.iter().any(|new| new.name == item.name)) {
             stored::remove(self.tx, job, &gone.name)?;

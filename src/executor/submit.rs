@@ -2,22 +2,25 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::domain::group::Label;
 use crate::domain::item::Item;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
-use crate::domain::params::Values;
+use crate::domain::params::{RenderError, Typed, Values};
 use crate::domain::resources::{Found, fits_ever};
 use crate::domain::task::Task;
 use crate::ledger::Ledger;
 use crate::process::environment::Inherited;
 use crate::process::{clock, machine};
+use crate::store::asked::{self, NewAsked, Renewed};
 use crate::store::queue::{self, NewQueued};
 use crate::store::{Durability, StoreError, jobs, selection};
 
-use super::order::{Order, Resolved, resolve};
+use super::order::{Order, Resolved, resolve, resolve_again};
 use super::staging::items;
 use super::{Asker, Executor, ExecutorError, Job};
 
@@ -67,7 +70,7 @@ impl<'a> Batch<'a> {
         let resolved: Vec<Resolved> =
             orders.iter().map(|order| resolve(definition, order)).collect::<Result<_, _>>().map_err(refused)?;
         let job = |(order, resolved): (&'a Order, Resolved)| -> Result<_, ExecutorError> {
-            let items = items(definition, &order.transfers, &resolved.params)?;
+            let items = items(definition, &order.transfers, &resolved.words())?;
             Ok((order, resolved, items))
         };
         let jobs = orders.iter().zip(resolved).map(job).collect::<Result<_, _>>()?;
@@ -107,6 +110,8 @@ pub(super) struct Place {
 /// What is stored of a job as JSON.
 pub(super) struct Texts {
     params: Option<String>,
+    typed: Option<String>,
+    defaults: Option<String>,
     tags: Option<String>,
     data: Option<String>,
 }
@@ -136,6 +141,7 @@ impl<'a> Origin<'a> {
             environment: self.environment,
             need: place.need,
             params: texts.params.as_deref(),
+            typed: texts.typed.as_deref(),
             tags: texts.tags.as_deref(),
             data: texts.data.as_deref(),
             run_name: order.run_name.as_deref(),
@@ -147,6 +153,11 @@ impl<'a> Origin<'a> {
             culprit: None,
             why: None,
             not_before: order.not_before,
+            asked: NewAsked {
+                priority: order.priority,
+                workdir: order.workdir.as_deref(),
+                defaults: texts.defaults.as_deref(),
+            },
             by: &self.asker.name,
             spawned_by: self.asker.job,
             root: self.root,
@@ -175,17 +186,54 @@ impl Place {
 
 impl Texts {
     pub(super) fn of(order: &Order, resolved: &Resolved) -> Result<Self, ExecutorError> {
-        let tags = (!order.tags.is_empty()).then(|| serde_json::to_string(&order.tags)).transpose();
         Ok(Self {
-            params: stored(&resolved.params)?,
-            tags: tags.map_err(|error| StoreError::Impossible(error.to_string()))?,
+            params: stored(&resolved.params, resolved.params.is_empty())?,
+            typed: stored(&resolved.typed, resolved.typed.is_empty())?,
+            defaults: stored(&resolved.defaults, resolved.defaults.is_empty())?,
+            tags: stored(&order.tags, order.tags.is_empty())?,
             data: order.data.as_ref().map(Value::to_string),
         })
     }
 }
 
-/// Values as they are stored: not at all where there are none.
-fn stored(values: &Values) -> Result<Option<String>, StoreError> {
-    let text = (!values.is_empty()).then(|| serde_json::to_string(values)).transpose();
+impl Ledger<'_> {
+    /// Makes of a job that is run again what it would be if it were submitted now: what was asked for with it stays, all
+    /// else is as its task says now.
+    pub(super) fn renew(&self, job: JobId, definition: &Task) -> Result<(), ExecutorError> {
+        let (given, asked) = (queue::given(self.tx, job)?, asked::of(self.tx, job)?);
+        let mut values: Values = read(given.params.as_deref())?;
+        let defaults: BTreeSet<String> = read(asked.defaults.as_deref())?;
+        values.retain(|name, _| !defaults.contains(name));
+        let refused = |error: RenderError| ExecutorError::Order {
+            task: Some(definition.name.clone()),
+            source: Box::new(error.into()),
+        };
+        let typed: Typed = read(given.typed.as_deref())?;
+        let resolved = resolve_again(definition, values, typed, asked.workdir.as_deref()).map_err(refused)?;
+        let place = Place::find(self, definition, machine::detect())?;
+        selection::know_params(self.tx, resolved.defaults.iter().map(String::as_str))?;
+        let texts = Texts::of(&Order::default(), &resolved)?;
+        let renewed = Renewed {
+            definition: place.definition,
+            need: place.need,
+            priority: asked.priority.unwrap_or_else(|| definition.priority.into()),
+            workdir: resolved.workdir.as_deref(),
+            params: texts.params.as_deref(),
+            defaults: texts.defaults.as_deref(),
+        };
+        asked::renew(self.tx, job, &renewed)?;
+        self.renew_items(job, definition)
+    }
+}
+
+/// What is stored as JSON, or nothing where there is nothing.
+fn read<T: DeserializeOwned + Default>(text: Option<&str>) -> Result<T, StoreError> {
+    let value = text.map(serde_json::from_str).transpose();
+    Ok(value.map_err(|error| StoreError::Impossible(error.to_string()))?.unwrap_or_default())
+}
+
+/// Something as it is stored: not at all where there is nothing in it.
+fn stored(it: &impl Serialize, is_empty: bool) -> Result<Option<String>, StoreError> {
+    let text = (!is_empty).then(|| serde_json::to_string(it)).transpose();
     text.map_err(|error| StoreError::Impossible(error.to_string()))
 }

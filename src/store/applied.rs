@@ -47,7 +47,7 @@ pub fn rewrite(tx: &Connection, job: JobId, new: &NewQueued<'_>, now: Timestamp)
         .map_err(StoreError::sql(doing))?;
     let sql = "UPDATE jobs SET task = ?2, state = ?3, definition = ?4, environment = ?5, need = ?6, params = ?7, tags = ?8,
                data = ?9, workdir = ?10, priority = ?11, held = ?12, unmet = ?13, culprit = ?14, code = ?15, reason = ?16,
-               not_before = ?17, ended = NULL, decision = NULL,
+               not_before = ?17, asked_priority = ?19, asked_workdir = ?20, defaults = ?21, typed = ?22, ended = NULL, decision = NULL,
                runnable_since = CASE WHEN ?3 = 'PREPROCESSED' THEN ?18 END WHERE id = ?1";
     let values = rusqlite::params![
         job.0,
@@ -68,6 +68,10 @@ pub fn rewrite(tx: &Connection, job: JobId, new: &NewQueued<'_>, now: Timestamp)
         new.why.map(|(_, reason)| reason),
         new.not_before.map(micros),
         micros(now),
+        new.asked.priority,
+        new.asked.workdir,
+        new.asked.defaults,
+        new.typed,
     ];
     tx.prepare_cached(sql).and_then(|mut statement| statement.execute(values)).map(drop).map_err(StoreError::sql(doing))
 }

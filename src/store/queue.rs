@@ -6,7 +6,9 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::domain::edge::Edge;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
+use crate::domain::params::{self, Values};
 
+use super::asked::NewAsked;
 use super::{StoreError, jobs, micros, time};
 
 /// A job that is to be queued. What is JSON is given as text and absent where empty.
@@ -24,6 +26,8 @@ pub struct NewQueued<'a> {
     pub need: i64,
     /// Its parameters, an object.
     pub params: Option<&'a str>,
+    /// Numbers among them as they were typed, an object of texts.
+    pub typed: Option<&'a str>,
     /// Its tags, an object of texts.
     pub tags: Option<&'a str>,
     /// Its data.
@@ -46,6 +50,8 @@ pub struct NewQueued<'a> {
     pub why: Option<(&'a str, &'a str)>,
     /// The moment before which it is not to run.
     pub not_before: Option<Timestamp>,
+    /// What of this was asked for with it, and is not the task's.
+    pub asked: NewAsked<'a>,
     /// Who made it.
     pub by: &'a str,
     /// The job in whose script it was made.
@@ -72,9 +78,9 @@ pub fn create(tx: &Connection, new: &NewQueued<'_>, now: Timestamp) -> Result<Jo
     let doing = "queue a job";
     let sql = "INSERT INTO jobs (door, task, state, definition, environment, need, params, tags, data, run_name, workdir,
                keeps_output, priority, held, unmet, culprit, code, reason, not_before, made_by, spawned_by, root, created,
-               runnable_since)
+               runnable_since, asked_priority, asked_workdir, defaults, typed)
                VALUES ('queue', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-               ?21, ?22, CASE WHEN ?2 = 'PREPROCESSED' THEN ?22 END)";
+               ?21, ?22, CASE WHEN ?2 = 'PREPROCESSED' THEN ?22 END, ?23, ?24, ?25, ?26)";
     let values = rusqlite::params![
         new.task.map(TaskName::as_str),
         new.state.as_str(),
@@ -98,6 +104,10 @@ pub fn create(tx: &Connection, new: &NewQueued<'_>, now: Timestamp) -> Result<Jo
         new.spawned_by.map(|job| job.0),
         new.root.map(|job| job.0),
         micros(now),
+        new.asked.priority,
+        new.asked.workdir,
+        new.asked.defaults,
+        new.typed,
     ];
     let inserted = tx.prepare_cached(sql).and_then(|mut statement| statement.insert(values));
     inserted.map(JobId).map_err(StoreError::sql(doing))
@@ -402,6 +412,8 @@ pub struct Given {
     pub task: Option<String>,
     /// Its parameters, an object.
     pub params: Option<String>,
+    /// Numbers among them as they were typed, an object of texts.
+    pub typed: Option<String>,
     /// Its tags, an object of texts.
     pub tags: Option<String>,
     /// Its data.
@@ -430,11 +442,20 @@ pub struct Given {
     pub signal: Option<i32>,
 }
 
+impl Given {
+    /// The values of its parameters as they stand where their placeholders are.
+    pub fn words(&self) -> Result<Values, serde_json::Error> {
+        let values: Values = self.params.as_deref().map_or(Ok(Values::new()), serde_json::from_str)?;
+        let Some(typed) = &self.typed else { return Ok(values) };
+        Ok(params::in_words(&values, &serde_json::from_str(typed)?))
+    }
+}
+
 /// What was given to a job.
 pub fn given(connection: &Connection, job: JobId) -> Result<Given, StoreError> {
     let sql =
         "SELECT task, params, tags, data, run_name, workdir, keeps_output, priority, need, made_by, spawned_by, root,
-               started, exit_code, signal FROM jobs WHERE id = ?1";
+               started, exit_code, signal, typed FROM jobs WHERE id = ?1";
     let read = |row: &rusqlite::Row<'_>| {
         Ok(Given {
             task: row.get(0)?,
@@ -452,6 +473,7 @@ pub fn given(connection: &Connection, job: JobId) -> Result<Given, StoreError> {
             started: row.get::<_, Option<i64>>(12)?.map(time),
             exit_code: row.get(13)?,
             signal: row.get(14)?,
+            typed: row.get(15)?,
         })
     };
     connection

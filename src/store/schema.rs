@@ -196,6 +196,8 @@ CREATE INDEX jobs_active ON jobs (task) WHERE state IN ('RUNNING', 'RESTART_READ
 const V4: &str = "
 -- What was given to the job: objects (JSON), NULL where empty. Parameters as they were given, tags as texts.
 ALTER TABLE jobs ADD COLUMN params TEXT;
+-- Numbers among the parameters as they were typed, where that is not how they are printed (JSON).
+ALTER TABLE jobs ADD COLUMN typed TEXT;
 ALTER TABLE jobs ADD COLUMN tags TEXT;
 -- The job's own notebook (JSON), NULL where empty.
 ALTER TABLE jobs ADD COLUMN data TEXT;
@@ -210,6 +212,10 @@ ALTER TABLE jobs ADD COLUMN root INTEGER;
 -- and nothing else).
 ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN need INTEGER NOT NULL DEFAULT 0;
+-- What was asked for with the job itself: NULL for the task's. And which of its parameters have the task's defaults (JSON).
+ALTER TABLE jobs ADD COLUMN asked_priority INTEGER;
+ALTER TABLE jobs ADD COLUMN asked_workdir TEXT;
+ALTER TABLE jobs ADD COLUMN defaults TEXT;
 -- Since when it has been runnable without a break.
 ALTER TABLE jobs ADD COLUMN runnable_since INTEGER;
 ALTER TABLE jobs ADD COLUMN held INTEGER NOT NULL DEFAULT 0;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::domain::causes::in_one_line;
 use crate::domain::name::RunId;
-use crate::domain::params::{self, Values};
+use crate::domain::params;
 use crate::domain::task::{StopSequence, Task};
 use crate::ledger::hooks;
 use crate::ledger::queue::Claimed;
@@ -79,8 +79,7 @@ impl Slot {
         let Claimed { job, given, kind, .. } = claimed;
         let definition = self.definition(job.definition).map_err(in_words)?;
         let around = self.surroundings(job.environment).map_err(in_words)?;
-        let values = given.params.as_deref().map(serde_json::from_str).transpose().map_err(in_words)?;
-        let values: Values = values.unwrap_or_default();
+        let values = given.words().map_err(in_words)?;
         let mut task = params::of_job(&definition, &values).map_err(in_words)?;
         let directory = self.home.job_directory(job.id);
         let chosen = given.workdir.as_ref().map(|path| self.home.jobs().join(path));

@@ -72,7 +72,7 @@ fn values_are_typed_kept_and_stand_where_the_placeholders_are() {
     assert!(card.contains("ab c=d"), "{card}");
     work(&env, "1");
     assert_eq!(log(&env, &first), "[4][ab c=d][{{n}}]");
-    assert_eq!(log(&env, &second), "[-7][a1000.0][{{n}}]");
+    assert_eq!(log(&env, &second), "[-7][a1e3][{{n}}]");
     let found = env.json(&["jobs", "n = -7 and mode = ''"]);
     assert_eq!((&found[0]["id"], &found[1]), (&job(&env, &second)["id"], &Value::Null));
 }
@@ -272,4 +272,25 @@ fn a_need_that_is_too_big_is_refused() {
     submit(&env, &["fits"]);
     work(&env, "1");
     all_finished(&env, 1);
+}
+
+#[test]
+fn a_number_arrives_as_it_was_typed_and_is_one_where_jobs_are_selected() {
+    let env = with(
+        "[task.t]\nwd = '..'\nshell = 'echo {{v}} >> said'\nworkdir = 'w/{{v}}'\n\
+                    [task.f]\nwd = '..'\nshell = 'echo {{v}} >> said'\nworkdir = 'f'\nparams.v.type = 'float'\n",
+    );
+    let ids = [super::submit(&env, &["t", "-p", "v=1.50"]), super::submit(&env, &["f", "-p", "v=1e1"])];
+    assert_eq!(super::job(&env, ids[0])["params"], json!({ "v": 1.5 }));
+    assert_eq!(super::ids(&env, "param.v = 1.5"), [ids[0]]);
+    assert_eq!(super::ids(&env, "param.v > 9"), [ids[1]]);
+    let said = env.ok(&["job", "show", &ids[0].to_string()]).out;
+    assert!(said.contains("echo '1.50'"), "{said}");
+    work(&env, "1");
+    for id in ids {
+        super::does(&env, "rerun", id);
+    }
+    work(&env, "1");
+    assert_eq!(env.read("jobs/w/1.50/said"), "1.50\n1.50\n");
+    assert_eq!(env.read("jobs/f/said"), "1e1\n1e1\n");
 }

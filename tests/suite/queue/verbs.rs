@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::suite::env::{TestEnv, alive, until};
-use crate::suite::supervisor::touch;
+use crate::suite::supervisor::{query, touch};
 
 use super::{
     GATED, does, events, ids, job, jobs, lines, open, shell, slots, state, submit, until_idle, until_lines, until_state,
@@ -412,6 +412,65 @@ fn run_again_with_the_newest_definition_of_its_task() {
     does(&env, "rerun", id);
     assert_eq!(until_idle(&env, 1), 0);
     assert_eq!(ran(&env), [2]);
+}
+
+/// A registry whose task `T` says this.
+fn says(env: &TestEnv, text: &str) {
+    std::fs::write(env.file("jobexec.toml"), format!("version = 1\nexec_id = \"again\"\n[task.T]\nwd = '..'\n{text}"))
+        .unwrap();
+}
+
+#[test]
+fn run_again_is_what_was_asked_for_with_what_its_task_says_now() {
+    let env = TestEnv::new();
+    env.ok(&["init", "--exec-id", "again"]);
+    let command = "command = ['sh', '-c', 'echo $1 >> order', 'sh', '{{a}}{{b}}']\n";
+    says(
+        &env,
+        &format!(
+            "{command}priority = 1\ngroup = 'old'\nlocks = ['l']\nworkdir = 'old/{{{{a}}}}'\n\
+                         params.a = {{}}\nparams.b = {{ default = 1 }}\nresources.cpus = 1\n"
+        ),
+    );
+    let asked = ["T", "-p", "a=7", "--workdir", "own/{{b}}", "--priority", "5", "-p", "b=8", "--tag", "t=1"];
+    let (plain, own) = (submit(&env, &["T", "-p", "a=3"]), submit(&env, &asked));
+    let late = submit(&env, &["T", "-p", "a=4"]);
+    env.ok(&["job", "update", &late.to_string(), "--priority", "9", "--data", "[1]"]);
+    let of = |id: i64| {
+        let job = job(&env, id);
+        ["priority", "workdir", "group", "params", "tags", "data"].map(|key| job[key].clone())
+    };
+    assert_eq!(of(plain), [json!(1), json!("old/3"), json!("old"), json!({ "a": 3, "b": 1 }), json!({}), json!(null)]);
+    assert_eq!(until_idle(&env, 1), 0);
+    says(
+        &env,
+        &format!(
+            "{command}priority = 2\ngroup = 'new'\nlocks = ['m']\nworkdir = 'new/{{{{a}}}}-{{{{b}}}}'\n\
+                         params.a = {{}}\nparams.b = {{ default = 2 }}\nparams.c = {{ default = true }}\n"
+        ),
+    );
+    for id in [plain, own, late] {
+        does(&env, "rerun", id);
+    }
+    let params = |a: i64, b: i64| json!({ "a": a, "b": b, "c": true });
+    assert_eq!(of(plain), [json!(2), json!("new/3-2"), json!("new"), params(3, 2), json!({}), json!(null)]);
+    assert_eq!(of(own), [json!(5), json!("own/8"), json!("new"), params(7, 8), json!({ "t": "1" }), json!(null)]);
+    assert_eq!(of(late), [json!(9), json!("new/4-2"), json!("new"), params(4, 2), json!({}), json!([1])]);
+    let needs = query(&env, "SELECT DISTINCT needs.body FROM jobs JOIN needs ON needs.id = jobs.need", |row| {
+        row.get::<_, String>(0)
+    });
+    assert_eq!(needs, [r#"{"locks":["m"],"group":"new"}"#]);
+    assert_eq!(ids(&env, "param.c = true"), [plain, own, late]);
+    assert_eq!(until_idle(&env, 1), 0);
+    // The work directory is another, so they are where they ran.
+    for (directory, said) in [("new/3-2", "32\n"), ("own/8", "78\n78\n"), ("new/4-2", "42\n")] {
+        assert_eq!(env.read(&format!("jobs/{directory}/order")), said);
+    }
+    // What the machine will never have is refused, and the job stays what it was.
+    says(&env, &format!("{command}params.a = {{}}\nparams.b = {{ default = 2 }}\nresources.num_nodes = 2\n"));
+    let before = job(&env, plain);
+    env.fails(2, &["job", "rerun", &plain.to_string()]);
+    assert_eq!(job(&env, plain), before);
 }
 
 fn keys(value: &Value) -> BTreeSet<&str> {

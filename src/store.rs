@@ -30,7 +30,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Params, Transaction, TransactionBehavior};
 use thiserror::Error;
 
 use crate::home::lock::{self, Lock, LockError};
@@ -379,6 +379,16 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Each command that finds nobody else there reads the write-ahead log from its beginning: it is kept short.
     connection.pragma_update(None, "wal_autocheckpoint", MANY_PAGES)?;
     Ok(())
+}
+
+/// Executes a statement that changes something; `doing` says what, for the error.
+fn execute(tx: &Connection, sql: &str, values: impl Params, doing: &'static str) -> Result<(), StoreError> {
+    changed(tx, sql, values, doing).map(drop)
+}
+
+/// The same; how many rows it has changed.
+fn changed(tx: &Connection, sql: &str, values: impl Params, doing: &'static str) -> Result<usize, StoreError> {
+    tx.prepare_cached(sql).and_then(|mut statement| statement.execute(values)).map_err(StoreError::sql(doing))
 }
 
 /// Times are kept as microseconds since 1970, UTC.

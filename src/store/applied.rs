@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::domain::name::{JobId, TaskName};
 
 use super::queue::NewQueued;
-use super::{StoreError, micros};
+use super::{StoreError, changed, execute, micros};
 
 /// A job that was applied from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,19 +32,19 @@ pub fn of(connection: &Connection, name: &str) -> Result<Vec<AppliedRow>, StoreE
 
 /// Records where a job comes from, and what was said of it there.
 pub fn mark(tx: &Connection, job: JobId, name: &str, local: &str, said: &str) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE jobs SET applied = ?2, local = ?3, said = ?4 WHERE id = ?1")
-        .and_then(|mut statement| statement.execute((job.0, name, local, said)))
-        .map(drop)
-        .map_err(StoreError::sql("record where a job comes from"))
+    execute(
+        tx,
+        "UPDATE jobs SET applied = ?2, local = ?3, said = ?4 WHERE id = ?1",
+        (job.0, name, local, said),
+        "record where a job comes from",
+    )
 }
 
 /// Makes another job of one that has not run: all that can be said of one but who made it, and when. It waits for
 /// nothing then.
 pub fn rewrite(tx: &Connection, job: JobId, new: &NewQueued<'_>, now: Timestamp) -> Result<(), StoreError> {
     let doing = "define a job anew";
-    tx.prepare_cached("DELETE FROM edges WHERE child = ?1")
-        .and_then(|mut statement| statement.execute([job.0]))
-        .map_err(StoreError::sql(doing))?;
+    changed(tx, "DELETE FROM edges WHERE child = ?1", [job.0], doing)?;
     let sql = "UPDATE jobs SET task = ?2, state = ?3, definition = ?4, environment = ?5, need = ?6, params = ?7, tags = ?8,
                data = ?9, workdir = ?10, priority = ?11, held = ?12, unmet = ?13, culprit = ?14, code = ?15, reason = ?16,
                not_before = ?17, asked_priority = ?19, asked_workdir = ?20, defaults = ?21, typed = ?22, ended = NULL, decision = NULL,
@@ -73,5 +73,5 @@ pub fn rewrite(tx: &Connection, job: JobId, new: &NewQueued<'_>, now: Timestamp)
         new.asked.defaults,
         new.typed,
     ];
-    tx.prepare_cached(sql).and_then(|mut statement| statement.execute(values)).map(drop).map_err(StoreError::sql(doing))
+    execute(tx, sql, values, doing)
 }

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use crate::domain::name::JobId;
 
-use super::StoreError;
+use super::{StoreError, execute};
 
 /// What was asked for with a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,10 +42,12 @@ pub fn of(connection: &Connection, job: JobId) -> Result<Asked, StoreError> {
 
 /// Gives a job a priority of its own.
 pub fn set_priority(tx: &Connection, job: JobId, priority: i64) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE jobs SET priority = ?2, asked_priority = ?2 WHERE id = ?1")
-        .and_then(|mut statement| statement.execute((job.0, priority)))
-        .map(drop)
-        .map_err(StoreError::sql("record a job's priority"))
+    execute(
+        tx,
+        "UPDATE jobs SET priority = ?2, asked_priority = ?2 WHERE id = ?1",
+        (job.0, priority),
+        "record a job's priority",
+    )
 }
 
 /// What comes of what was asked for with another definition of the task.
@@ -70,8 +72,5 @@ pub fn renew(tx: &Connection, job: JobId, new: &Renewed<'_>) -> Result<(), Store
     let sql = "UPDATE jobs SET definition = ?2, need = ?3, priority = ?4, workdir = ?5, params = ?6, defaults = ?7
                WHERE id = ?1";
     let values = (job.0, new.definition, new.need, new.priority, new.workdir, new.params, new.defaults);
-    tx.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute(values))
-        .map(drop)
-        .map_err(StoreError::sql("record a job's definition"))
+    execute(tx, sql, values, "record a job's definition")
 }

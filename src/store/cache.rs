@@ -9,7 +9,7 @@ use crate::domain::name::TaskName;
 use crate::domain::settings::Settings;
 use crate::domain::task::Task;
 
-use super::StoreError;
+use super::{StoreError, execute};
 
 const DOING: &str = "use the cached registry";
 
@@ -108,10 +108,12 @@ pub fn find(connection: &Connection, name: &TaskName) -> Result<Option<Task>, St
 
 fn put(tx: &Connection, position: i64, task: &Task) -> Result<(), StoreError> {
     let bytes = postcard::to_stdvec(task).map_err(|error| StoreError::Impossible(error.to_string()))?;
-    tx.prepare_cached("INSERT INTO registry_tasks (position, name, definition) VALUES (?1, ?2, ?3)")
-        .and_then(|mut statement| statement.execute((position, task.name.as_str(), bytes)))
-        .map(drop)
-        .map_err(StoreError::sql(DOING))
+    execute(
+        tx,
+        "INSERT INTO registry_tasks (position, name, definition) VALUES (?1, ?2, ?3)",
+        (position, task.name.as_str(), bytes),
+        DOING,
+    )
 }
 
 #[cfg(test)]

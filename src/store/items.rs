@@ -7,7 +7,7 @@ use crate::domain::item::{Item, ItemState};
 use crate::domain::name::JobId;
 use crate::domain::transfer::{Direction, Mode};
 
-use super::{StoreError, micros, time};
+use super::{StoreError, execute, micros, time};
 
 fn row(row: &Row<'_>) -> rusqlite::Result<Item> {
     let unknown = |at: usize| {
@@ -43,11 +43,7 @@ pub fn of_job(connection: &Connection, job: JobId) -> Result<Vec<Item>, StoreErr
     rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
 }
 
-fn execute(tx: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<usize, StoreError> {
-    tx.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute(values))
-        .map_err(StoreError::sql("record a transfer"))
-}
+const RECORDING: &str = "record a transfer";
 
 /// Gives a job an item, in the place of the one that it has for the same slot.
 pub fn put(tx: &Connection, job: JobId, item: &Item) -> Result<(), StoreError> {
@@ -69,12 +65,12 @@ pub fn put(tx: &Connection, job: JobId, item: &Item) -> Result<(), StoreError> {
         item.error,
         item.bytes,
     ];
-    execute(tx, sql, values).map(drop)
+    execute(tx, sql, values, RECORDING)
 }
 
 /// Takes an item away from a job.
 pub fn remove(tx: &Connection, job: JobId, name: &str) -> Result<(), StoreError> {
-    execute(tx, "DELETE FROM items WHERE job = ?1 AND name = ?2", (job.0, name)).map(drop)
+    execute(tx, "DELETE FROM items WHERE job = ?1 AND name = ?2", (job.0, name), RECORDING)
 }
 
 /// Whether something of one direction is outstanding for a job.
@@ -91,27 +87,27 @@ pub fn is_outstanding(connection: &Connection, job: JobId, direction: Direction)
 pub fn reset(tx: &Connection, job: JobId, direction: Direction, all: bool) -> Result<(), StoreError> {
     let sql = "UPDATE items SET state = 'waiting', attempts = 0, not_before = NULL, error = NULL, bytes = NULL
                WHERE job = ?1 AND direction = ?2 AND (?3 OR state <> 'done')";
-    execute(tx, sql, (job.0, direction.as_str(), all)).map(drop)
+    execute(tx, sql, (job.0, direction.as_str(), all), RECORDING)
 }
 
 /// The turn of a job has come: what waited is to be transferred now.
 pub fn call_up(tx: &Connection, job: JobId, direction: Direction) -> Result<(), StoreError> {
     let sql = "UPDATE items SET state = 'pending' WHERE job = ?1 AND direction = ?2 AND state = 'waiting'";
-    execute(tx, sql, (job.0, direction.as_str())).map(drop)
+    execute(tx, sql, (job.0, direction.as_str()), RECORDING)
 }
 
 /// Records that an attempt at an item begins.
 pub fn begin(tx: &Connection, job: JobId, name: &str) -> Result<(), StoreError> {
     let sql = "UPDATE items SET state = 'active', attempts = attempts + 1, not_before = NULL
                WHERE job = ?1 AND name = ?2 AND state = 'pending'";
-    execute(tx, sql, (job.0, name)).map(drop)
+    execute(tx, sql, (job.0, name), RECORDING)
 }
 
 /// Records that an item is where it is to be.
 pub fn done(tx: &Connection, job: JobId, name: &str, bytes: Option<u64>) -> Result<(), StoreError> {
     let sql =
         "UPDATE items SET state = 'done', error = NULL, bytes = ?3 WHERE job = ?1 AND name = ?2 AND state = 'active'";
-    execute(tx, sql, (job.0, name, bytes)).map(drop)
+    execute(tx, sql, (job.0, name, bytes), RECORDING)
 }
 
 /// Records that an attempt at an item has failed: it is tried again at a moment, or never.
@@ -119,13 +115,13 @@ pub fn fail(tx: &Connection, job: JobId, name: &str, error: &str, again: Option<
     let state = if again.is_some() { ItemState::Pending } else { ItemState::Error };
     let sql =
         "UPDATE items SET state = ?3, error = ?4, not_before = ?5 WHERE job = ?1 AND name = ?2 AND state <> 'done'";
-    execute(tx, sql, (job.0, name, state.as_str(), error, again.map(micros))).map(drop)
+    execute(tx, sql, (job.0, name, state.as_str(), error, again.map(micros)), RECORDING)
 }
 
 /// Lets what was being transferred wait for another attempt, which counts as none.
 pub fn interrupt(tx: &Connection, job: JobId) -> Result<(), StoreError> {
     let sql = "UPDATE items SET state = 'waiting', attempts = max(attempts - 1, 0) WHERE job = ?1 AND state = 'active'";
-    execute(tx, sql, [job.0]).map(drop)
+    execute(tx, sql, [job.0], RECORDING)
 }
 
 /// The jobs whose turn may come, each with the moment from which something is to be transferred for it: those in a

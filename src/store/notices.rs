@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::notice::{Channel, Occasion};
 
-use super::{StoreError, micros, time};
+use super::{StoreError, execute, micros, time};
 
 /// A message that has not been delivered yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,25 +122,31 @@ pub fn create(tx: &Connection, new: &NewNotice<'_>, now: Timestamp) -> Result<()
 
 /// Records that a run is about to deliver a message.
 pub fn attempt(tx: &Connection, notice: i64, run: RunId) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE notices SET attempts = attempts + 1, run = ?2, not_before = NULL WHERE id = ?1")
-        .and_then(|mut statement| statement.execute((notice, run.to_string())))
-        .map(drop)
-        .map_err(StoreError::sql("record an attempt to deliver a message"))
+    execute(
+        tx,
+        "UPDATE notices SET attempts = attempts + 1, run = ?2, not_before = NULL WHERE id = ?1",
+        (notice, run.to_string()),
+        "record an attempt to deliver a message",
+    )
 }
 
 /// Records that a message was tried so often and is to be tried again, not before a moment.
 pub fn postpone(tx: &Connection, notice: i64, attempts: u32, until: Timestamp) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE notices SET attempts = ?2, not_before = ?3 WHERE id = ?1")
-        .and_then(|mut statement| statement.execute((notice, attempts, micros(until))))
-        .map(drop)
-        .map_err(StoreError::sql("postpone a message"))
+    execute(
+        tx,
+        "UPDATE notices SET attempts = ?2, not_before = ?3 WHERE id = ?1",
+        (notice, attempts, micros(until)),
+        "postpone a message",
+    )
 }
 
 /// Records that a message has been delivered, or that it never will be.
 pub fn close(tx: &Connection, notice: i64, delivered: bool, now: Timestamp) -> Result<(), StoreError> {
     let state = if delivered { "delivered" } else { "given_up" };
-    tx.prepare_cached("UPDATE notices SET state = ?2, ended = ?3 WHERE id = ?1")
-        .and_then(|mut statement| statement.execute((notice, state, micros(now))))
-        .map(drop)
-        .map_err(StoreError::sql("record what became of a message"))
+    execute(
+        tx,
+        "UPDATE notices SET state = ?2, ended = ?3 WHERE id = ?1",
+        (notice, state, micros(now)),
+        "record what became of a message",
+    )
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row};
 
 use crate::domain::name::{JobId, TaskName};
 
-use super::{StoreError, micros, time};
+use super::{StoreError, execute, micros, time};
 
 /// What was decided about an occurrence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,10 +104,7 @@ pub fn record(tx: &Connection, task: &TaskName, new: &OccurrenceRow) -> Result<(
         &new.count,
         new.job.map(|job| job.0),
     );
-    tx.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute(values))
-        .map(drop)
-        .map_err(StoreError::sql("record an occurrence"))
+    execute(tx, sql, values, "record an occurrence")
 }
 
 /// Records that an occurrence that waited does so no longer.
@@ -119,18 +116,17 @@ pub fn settle(
     reason: Option<&str>,
 ) -> Result<(), StoreError> {
     let sql = "UPDATE occurrences SET decision = ?3, reason = ?4 WHERE task = ?1 AND due = ?2";
-    tx.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute((task.as_str(), micros(due), decided.as_str(), reason)))
-        .map(drop)
-        .map_err(StoreError::sql("record an occurrence"))
+    execute(tx, sql, (task.as_str(), micros(due), decided.as_str(), reason), "record an occurrence")
 }
 
 /// Records the job of an occurrence.
 pub fn set_job(tx: &Connection, task: &TaskName, due: Timestamp, job: JobId) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE occurrences SET decision = 'run', reason = NULL, job = ?3 WHERE task = ?1 AND due = ?2")
-        .and_then(|mut statement| statement.execute((task.as_str(), micros(due), job.0)))
-        .map(drop)
-        .map_err(StoreError::sql("record an occurrence"))
+    execute(
+        tx,
+        "UPDATE occurrences SET decision = 'run', reason = NULL, job = ?3 WHERE task = ?1 AND due = ?2",
+        (task.as_str(), micros(due), job.0),
+        "record an occurrence",
+    )
 }
 
 /// What waits of a task, oldest first.

@@ -9,7 +9,7 @@ use crate::domain::name::{JobId, TaskName};
 use crate::domain::params::{self, Values};
 
 use super::asked::NewAsked;
-use super::{StoreError, jobs, micros, time};
+use super::{StoreError, changed, execute, jobs, micros, time};
 
 /// A job that is to be queued. What is JSON is given as text and absent where empty.
 #[derive(Debug)]
@@ -183,9 +183,7 @@ pub fn count_before(connection: &Connection, priority: i64, job: JobId) -> Resul
 /// Makes those jobs runnable whose time has come; how many.
 pub fn promote(tx: &Connection, now: Timestamp) -> Result<usize, StoreError> {
     let sql = "UPDATE jobs SET not_before = NULL WHERE door = 'queue' AND not_before <= ?1";
-    tx.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute([micros(now)]))
-        .map_err(StoreError::sql("look at the queue"))
+    changed(tx, sql, [micros(now)], "look at the queue")
 }
 
 /// The first job that waits for a hook to run.
@@ -218,26 +216,17 @@ pub fn decision(connection: &Connection, job: JobId) -> Result<Option<String>, S
 
 /// Records what a hook of a job decides, as JSON.
 pub fn decide(tx: &Connection, job: JobId, decision: Option<&str>) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE jobs SET decision = ?2 WHERE id = ?1")
-        .and_then(|mut statement| statement.execute((job.0, decision)))
-        .map(drop)
-        .map_err(StoreError::sql("record a hook's decision"))
+    execute(tx, "UPDATE jobs SET decision = ?2 WHERE id = ?1", (job.0, decision), "record a hook's decision")
 }
 
 /// Replaces a job's data, as JSON.
 pub fn set_data(tx: &Connection, job: JobId, data: Option<&str>) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE jobs SET data = ?2 WHERE id = ?1")
-        .and_then(|mut statement| statement.execute((job.0, data)))
-        .map(drop)
-        .map_err(StoreError::sql("record a job's data"))
+    execute(tx, "UPDATE jobs SET data = ?2 WHERE id = ?1", (job.0, data), "record a job's data")
 }
 
 /// Replaces a job's tags, as JSON.
 pub fn set_tags(tx: &Connection, job: JobId, tags: Option<&str>) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE jobs SET tags = ?2 WHERE id = ?1")
-        .and_then(|mut statement| statement.execute((job.0, tags)))
-        .map(drop)
-        .map_err(StoreError::sql("record a job's tags"))
+    execute(tx, "UPDATE jobs SET tags = ?2 WHERE id = ?1", (job.0, tags), "record a job's tags")
 }
 
 /// Removes a job with its runs, its events and its dependencies.
@@ -250,9 +239,7 @@ pub fn delete(tx: &Connection, job: JobId) -> Result<(), StoreError> {
         "DELETE FROM events WHERE job = ?1",
         "DELETE FROM jobs WHERE id = ?1",
     ] {
-        tx.prepare_cached(sql)
-            .and_then(|mut statement| statement.execute([job.0]))
-            .map_err(StoreError::sql("delete a job"))?;
+        changed(tx, sql, [job.0], "delete a job")?;
     }
     Ok(())
 }
@@ -268,18 +255,12 @@ pub fn highest_priority(connection: &Connection) -> Result<Option<i64>, StoreErr
 
 /// Lets a job run that waits for a moment.
 pub fn forget_moment(tx: &Connection, job: JobId) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE jobs SET not_before = NULL WHERE id = ?1")
-        .and_then(|mut statement| statement.execute([job.0]))
-        .map(drop)
-        .map_err(StoreError::sql("record a job's moment"))
+    execute(tx, "UPDATE jobs SET not_before = NULL WHERE id = ?1", [job.0], "record a job's moment")
 }
 
 /// Gives a job another priority.
 pub fn set_priority(tx: &Connection, job: JobId, priority: i64) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE jobs SET priority = ?2 WHERE id = ?1")
-        .and_then(|mut statement| statement.execute((job.0, priority)))
-        .map(drop)
-        .map_err(StoreError::sql("record a job's priority"))
+    execute(tx, "UPDATE jobs SET priority = ?2 WHERE id = ?1", (job.0, priority), "record a job's priority")
 }
 
 /// When the next job becomes runnable that waits for a moment.
@@ -338,14 +319,14 @@ pub fn paused_groups(connection: &Connection) -> Result<Vec<(String, String)>, S
 
 /// Pauses a group, or lets it go on; whether that was anything new.
 pub fn pause_group(tx: &Connection, name: &str, paused: bool, by: &str, now: Timestamp) -> Result<bool, StoreError> {
-    let changed = if paused {
-        tx.prepare_cached("INSERT OR IGNORE INTO paused_groups (name, since, paused_by) VALUES (?1, ?2, ?3)")
-            .and_then(|mut statement| statement.execute((name, micros(now), by)))
+    let doing = "pause a group";
+    let count = if paused {
+        let sql = "INSERT OR IGNORE INTO paused_groups (name, since, paused_by) VALUES (?1, ?2, ?3)";
+        changed(tx, sql, (name, micros(now), by), doing)?
     } else {
-        tx.prepare_cached("DELETE FROM paused_groups WHERE name = ?1")
-            .and_then(|mut statement| statement.execute([name]))
+        changed(tx, "DELETE FROM paused_groups WHERE name = ?1", [name], doing)?
     };
-    Ok(changed.map_err(StoreError::sql("pause a group"))? > 0)
+    Ok(count > 0)
 }
 
 /// One edge, seen from its child.
@@ -362,26 +343,27 @@ pub struct EdgeRow {
 /// Records that a job waits for another one.
 pub fn bind(tx: &Connection, child: JobId, edge: EdgeRow) -> Result<(), StoreError> {
     let sql = "INSERT INTO edges (child, parent, kind, met) VALUES (?1, ?2, ?3, ?4)";
-    tx.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute((child.0, edge.job.0, edge.kind.as_str(), edge.met)))
-        .map(drop)
-        .map_err(StoreError::sql("record a dependency"))
+    execute(tx, sql, (child.0, edge.job.0, edge.kind.as_str(), edge.met), "record a dependency")
 }
 
 /// Records whether what a child waits for in a parent has come.
 pub fn set_met(tx: &Connection, child: JobId, parent: JobId, met: bool) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE edges SET met = ?3 WHERE child = ?1 AND parent = ?2")
-        .and_then(|mut statement| statement.execute((child.0, parent.0, met)))
-        .map(drop)
-        .map_err(StoreError::sql("record a dependency"))
+    execute(
+        tx,
+        "UPDATE edges SET met = ?3 WHERE child = ?1 AND parent = ?2",
+        (child.0, parent.0, met),
+        "record a dependency",
+    )
 }
 
 /// Records how many parents a job waits for, and because of whom it cannot run.
 pub fn set_unmet(tx: &Connection, job: JobId, unmet: u32, culprit: Option<JobId>) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE jobs SET unmet = ?2, culprit = ?3 WHERE id = ?1")
-        .and_then(|mut statement| statement.execute((job.0, unmet, culprit.map(|job| job.0))))
-        .map(drop)
-        .map_err(StoreError::sql("record a dependency"))
+    execute(
+        tx,
+        "UPDATE jobs SET unmet = ?2, culprit = ?3 WHERE id = ?1",
+        (job.0, unmet, culprit.map(|job| job.0)),
+        "record a dependency",
+    )
 }
 
 /// The children of a job, each with its edge, in the order of their ids.
@@ -484,8 +466,5 @@ pub fn given(connection: &Connection, job: JobId) -> Result<Given, StoreError> {
 
 /// Holds a job back, or releases it.
 pub fn hold(tx: &Connection, job: JobId, held: bool) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE jobs SET held = ?2 WHERE id = ?1")
-        .and_then(|mut statement| statement.execute((job.0, held)))
-        .map(drop)
-        .map_err(StoreError::sql("hold a job"))
+    execute(tx, "UPDATE jobs SET held = ?2 WHERE id = ?1", (job.0, held), "hold a job")
 }

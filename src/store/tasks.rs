@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::restart::FailedEnds;
 
-use super::{StoreError, micros, time};
+use super::{StoreError, execute, micros, time};
 
 /// One task's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,10 +89,7 @@ pub fn find(connection: &Connection, name: &TaskName) -> Result<Option<TaskRow>,
 /// Makes sure that a task has a row; one that has none is first seen now.
 pub fn see(tx: &Connection, name: &TaskName, now: Timestamp) -> Result<(), StoreError> {
     let sql = "INSERT INTO tasks (name, added, first_seen) VALUES (?1, ?2, ?2) ON CONFLICT DO NOTHING";
-    tx.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute((name.as_str(), micros(now))))
-        .map(drop)
-        .map_err(StoreError::sql("record a task"))
+    execute(tx, sql, (name.as_str(), micros(now)), "record a task")
 }
 
 /// Records that a task was added (again): its time and the spelling of its name are those of now.
@@ -106,18 +103,17 @@ pub fn add(tx: &Connection, name: &TaskName, now: Timestamp) -> Result<(), Store
 pub fn want(tx: &Connection, name: &TaskName, wanted: bool, by: &str, now: Timestamp) -> Result<(), StoreError> {
     let sql = "UPDATE tasks SET wanted = ?2, wanted_by = ?3,
                wanted_since = CASE WHEN wanted AND ?2 THEN coalesce(wanted_since, ?4) ELSE ?4 END WHERE name = ?1";
-    tx.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute((name.as_str(), wanted, by, micros(now))))
-        .map(drop)
-        .map_err(StoreError::sql("record what is wanted of a task"))
+    execute(tx, sql, (name.as_str(), wanted, by, micros(now)), "record what is wanted of a task")
 }
 
 /// Dates a wish anew that was made while the clock was wrong.
 pub fn date_wish(tx: &Connection, name: &TaskName, now: Timestamp) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE tasks SET wanted_since = ?2 WHERE name = ?1")
-        .and_then(|mut statement| statement.execute((name.as_str(), micros(now))))
-        .map(drop)
-        .map_err(StoreError::sql("record what is wanted of a task"))
+    execute(
+        tx,
+        "UPDATE tasks SET wanted_since = ?2 WHERE name = ?1",
+        (name.as_str(), micros(now)),
+        "record what is wanted of a task",
+    )
 }
 
 /// How a task has done lately.
@@ -147,10 +143,7 @@ pub fn set_form(tx: &Connection, name: &TaskName, form: &Form) -> Result<(), Sto
         form.steady_since.map(micros),
         form.told.map(micros),
     );
-    tx.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute(values))
-        .map(drop)
-        .map_err(StoreError::sql("record how a task has done"))
+    execute(tx, sql, values, "record how a task has done")
 }
 
 /// Records what is kept of a task's schedule.
@@ -158,26 +151,17 @@ pub fn set_fires(tx: &Connection, name: &TaskName, fires: &Fires) -> Result<(), 
     let sql = "UPDATE tasks SET schedule_fingerprint = ?2, seen_at = ?3, last_due = ?4, fired_for = ?5 WHERE name = ?1";
     let values =
         (name.as_str(), &fires.fingerprint, fires.seen_at.map(micros), fires.last.map(micros), &fires.fired_for);
-    tx.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute(values))
-        .map(drop)
-        .map_err(StoreError::sql("record how far a schedule has come"))
+    execute(tx, sql, values, "record how far a schedule has come")
 }
 
 /// Records that a crash-looping task runs: what it has to do for long without a failed end.
 pub fn steady(tx: &Connection, name: &TaskName, now: Timestamp) -> Result<(), StoreError> {
     let sql =
         "UPDATE tasks SET steady_since = coalesce(steady_since, ?2) WHERE name = ?1 AND looping_since IS NOT NULL";
-    tx.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute((name.as_str(), micros(now))))
-        .map(drop)
-        .map_err(StoreError::sql("record that a task runs"))
+    execute(tx, sql, (name.as_str(), micros(now)), "record that a task runs")
 }
 
 /// Points a task to its newest job.
 pub fn set_job(tx: &Connection, name: &TaskName, job: JobId) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE tasks SET job = ?2 WHERE name = ?1")
-        .and_then(|mut statement| statement.execute((name.as_str(), job.0)))
-        .map(drop)
-        .map_err(StoreError::sql("record a task's job"))
+    execute(tx, "UPDATE tasks SET job = ?2 WHERE name = ?1", (name.as_str(), job.0), "record a task's job")
 }

@@ -60,6 +60,21 @@ pub(super) fn data(context: &mut Context, id: Option<i64>, set: &[String]) -> Re
     Ok(0)
 }
 
+/// The jobs that something is to be done with; `None` where there are none, or it is not to be done after all.
+fn chosen<'c>(
+    context: &'c mut Context,
+    named: &Named,
+    what: &str,
+) -> Result<Option<(&'c mut Executor, Vec<JobId>)>, Failure> {
+    let Some(executor) = context.existing()? else { return Err(jobs::none(&named.jobs)) };
+    let ids = jobs::named(executor, &named.jobs)?;
+    if ids.is_empty() {
+        told(&format!("0 of {} jobs", executor.count_jobs("")?));
+        return Ok(None);
+    }
+    Ok(may(named, what, ids.len())?.then_some((executor, ids)))
+}
+
 /// What is done to many jobs is asked about first, on a terminal.
 fn may(named: &Named, what: &str, count: usize) -> Result<bool, Failure> {
     if count < 2 || named.yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
@@ -78,15 +93,7 @@ pub(super) fn change(
     verb: impl FnOnce(&mut Executor, &[JobId], &Asker) -> Result<JobAnswers, ExecutorError>,
 ) -> Result<u8, Failure> {
     let asker = context.asker()?;
-    let Some(executor) = context.existing()? else { return Err(jobs::none(&named.jobs)) };
-    let ids = jobs::named(executor, &named.jobs)?;
-    if ids.is_empty() {
-        told(&format!("0 of {} jobs", executor.count_jobs("")?));
-        return Ok(0);
-    }
-    if !may(named, what, ids.len())? {
-        return Ok(0);
-    }
+    let Some((executor, ids)) = chosen(context, named, what)? else { return Ok(0) };
     let mut code = 0;
     for (id, did) in verb(executor, &ids, &asker)? {
         match did {
@@ -103,15 +110,7 @@ pub(super) fn change(
 
 pub(super) fn kill(context: &mut Context, named: &Named) -> Result<u8, Failure> {
     let asker = context.asker()?;
-    let Some(executor) = context.existing()? else { return Err(jobs::none(&named.jobs)) };
-    let ids = jobs::named(executor, &named.jobs)?;
-    if ids.is_empty() {
-        told(&format!("0 of {} jobs", executor.count_jobs("")?));
-        return Ok(0);
-    }
-    if !may(named, "kill", ids.len())? {
-        return Ok(0);
-    }
+    let Some((executor, ids)) = chosen(context, named, "kill")? else { return Ok(0) };
     let mut code = 0;
     for (id, stopped) in executor.kill_jobs(&ids, &asker, &mut |text| told(text))? {
         match stopped {

@@ -72,6 +72,7 @@ pub use staging::{Staging, StagingError};
 pub use start::Started;
 pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};
+pub use submit::Submission;
 pub use supervise::{OpenRun, Upkeep, holder, seen_end};
 pub use upcoming::{LeftOut, Meaning, Obstacle, Plan, Planned, Upcoming};
 pub use wait::Waited;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::domain::params::Given;
 use crate::domain::remote::Remote;
 use crate::domain::task::{Program, Restart, Task};
 use crate::domain::waiting::Until;
-use crate::executor::{Executor, Job, Order};
+use crate::executor::{Executor, Job, Order, Submission};
 use crate::report;
 use crate::report::page::Page;
 
@@ -91,15 +91,13 @@ pub(super) fn submit(context: &mut Context, typed: &SubmitArguments) -> Result<u
         }
         None => (ad_hoc(&typed.command)?, None),
     };
-    let orders = match &typed.each_line {
-        Some(file) => each_line(file, &order)?,
-        None => vec![order],
-    };
+    let lines = typed.each_line.as_deref().map(each_line).transpose()?;
+    let these = Submission { definition: &definition, task: task.as_ref(), order: &order, lines: lines.as_deref() };
     if typed.dry_run {
-        let jobs = executor.foresee_submit(&definition, task.as_ref(), &orders, &asker)?;
+        let jobs = executor.foresee_submit(these, &asker)?;
         return foretell(executor, &definition, jobs, json);
     }
-    let ids = executor.submit(&definition, task.as_ref(), &orders, &asker)?;
+    let ids = executor.submit(these, &asker)?;
     let mut out = Page::default();
     for id in &ids {
         writeln!(out, "{id}")?;
@@ -160,7 +158,6 @@ fn order(typed: &SubmitArguments) -> Result<Order, Failure> {
         typed.not_before.as_deref().map(|text| super::next::moment("--not-before", text, now)).transpose()?;
     Ok(Order {
         params,
-        line: None,
         tags,
         data,
         parents: parents(&typed.after)?,
@@ -216,13 +213,11 @@ fn parent(text: &str) -> Result<(JobId, Edge), Failure> {
     Ok((JobId(id), kind))
 }
 
-fn each_line(file: &std::path::Path, order: &Order) -> Result<Vec<Order>, Failure> {
-    let lines: Vec<String> = if file.as_os_str() == "-" {
-        std::io::stdin().lock().lines().collect::<Result<_, _>>()?
-    } else {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| Failure::input(format!("--each-line: cannot read `{}`: {error}", file.display())))?;
-        text.lines().map(str::to_owned).collect()
-    };
-    Ok(lines.into_iter().map(|line| Order { line: Some(line), ..order.clone() }).collect())
+fn each_line(file: &Path) -> Result<Vec<String>, Failure> {
+    if file.as_os_str() == "-" {
+        return Ok(std::io::stdin().lock().lines().collect::<Result<_, _>>()?);
+    }
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::input(format!("--each-line: cannot read `{}`: {error}", file.display())))?;
+    Ok(text.lines().map(str::to_owned).collect())
 }

@@ -10,16 +10,14 @@ use thiserror::Error;
 use crate::domain::edge::Edge;
 use crate::domain::inside::{self, InsideError};
 use crate::domain::name::JobId;
-use crate::domain::params::{self, Given, ParamError, RenderError, Typed, Values};
+use crate::domain::params::{self, Given, Param, ParamError, RenderError, Typed, Values};
 use crate::domain::task::{Program, Task};
 
-/// What one job is to be.
+/// What one job is to be, or many that differ in a line alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
     /// Its parameters.
     pub params: BTreeMap<String, Given>,
-    /// The line of a file that it is made for: its parameter `line`, or its last argument.
-    pub line: Option<String>,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
     /// Its data.
@@ -46,7 +44,6 @@ impl Default for Order {
     fn default() -> Self {
         Self {
             params: BTreeMap::new(),
-            line: None,
             tags: BTreeMap::new(),
             data: None,
             parents: Vec::new(),
@@ -114,29 +111,51 @@ impl Resolved {
     }
 }
 
-/// Finds out what a job's values are, and makes sure that it can be run with them as far as they matter.
-pub(super) fn resolve(definition: &Task, order: &Order) -> Result<Resolved, OrderError> {
-    let mut task = Cow::Borrowed(definition);
-    let mut given = Cow::Borrowed(&order.params);
-    if order.line.is_some() {
-        task = params::with_line(definition).ok_or(OrderError::NoPlaceForLine)?;
-    }
-    if let Some(workdir) = &order.workdir {
-        task.to_mut().workdir = Some(workdir.clone());
-    }
-    let mut taken = params::taken(&task);
-    if let Some(line) = &order.line {
-        let line = params::line(line, taken.entry(params::LINE.to_owned()).or_default());
-        if given.to_mut().insert(params::LINE.to_owned(), line).is_some() {
-            return Err(OrderError::LineTwice);
+/// What the jobs of an order have in common: the task as they run it, and the parameters that it takes.
+pub(super) struct Form<'a> {
+    task: Cow<'a, Task>,
+    taken: BTreeMap<String, Param>,
+    order: &'a Order,
+}
+
+impl<'a> Form<'a> {
+    /// `lined` is whether each job is made for a line: its parameter `line`, or its last argument.
+    pub(super) fn new(definition: &'a Task, order: &'a Order, lined: bool) -> Result<Self, OrderError> {
+        let mut task = Cow::Borrowed(definition);
+        if lined {
+            task = params::with_line(definition).ok_or(OrderError::NoPlaceForLine)?;
         }
+        if let Some(workdir) = &order.workdir {
+            task.to_mut().workdir = Some(workdir.clone());
+        }
+        let mut taken = params::taken(&task);
+        if lined {
+            if order.params.contains_key(params::LINE) {
+                return Err(OrderError::LineTwice);
+            }
+            taken.entry(params::LINE.to_owned()).or_default();
+        }
+        Ok(Self { task, taken, order })
     }
-    let values = params::resolve(&taken, &given).map_err(OrderError::Values)?;
-    let typed = params::typed(&given, &values);
-    let rendered = params::render(&task, &params::in_words(&values, &typed))?;
-    let workdir = rendered.workdir.as_deref().map(inside::work_directory).transpose()?;
-    let defaults = values.keys().filter(|name| !given.contains_key(*name)).cloned().collect();
-    Ok(Resolved { params: values, typed, defaults, workdir })
+
+    /// Finds out what a job's values are, and makes sure that it can be run with them as far as they matter.
+    pub(super) fn resolve(&self, line: Option<&str>) -> Result<Resolved, OrderError> {
+        let mut given = Cow::Borrowed(&self.order.params);
+        if let Some((line, param)) = line.zip(self.taken.get(params::LINE)) {
+            given.to_mut().insert(params::LINE.to_owned(), params::line(line, param));
+        }
+        let values = params::resolve(&self.taken, &given).map_err(OrderError::Values)?;
+        let typed = params::typed(&given, &values);
+        let rendered = params::render(&self.task, &params::in_words(&values, &typed))?;
+        let workdir = rendered.workdir.as_deref().map(inside::work_directory).transpose()?;
+        let defaults = values.keys().filter(|name| !given.contains_key(*name)).cloned().collect();
+        Ok(Resolved { params: values, typed, defaults, workdir })
+    }
+}
+
+/// The same for a single job without a line.
+pub(super) fn resolve(definition: &Task, order: &Order) -> Result<Resolved, OrderError> {
+    Form::new(definition, order, false)?.resolve(None)
 }
 
 /// Finds out the same for a job that is run again with another definition of its task. The values that were given to it
@@ -185,10 +204,19 @@ mod tests {
 
     #[track_caller]
     fn runs(task: &Task, order: &Order, expected: &[&str]) {
-        let resolved = resolve(task, order).unwrap();
+        runs_with(task, order, None, expected);
+    }
+
+    #[track_caller]
+    fn runs_with(task: &Task, order: &Order, line: Option<&str>, expected: &[&str]) {
+        let resolved = with_line(task, order, line).unwrap();
         let run = params::of_job(task, &resolved.words()).unwrap();
         let Program::Command(words) = &run.program else { panic!("{run:?}") };
         assert_eq!(words.iter().chain(&run.args).collect::<Vec<_>>(), expected);
+    }
+
+    fn with_line(task: &Task, order: &Order, line: Option<&str>) -> Result<Resolved, OrderError> {
+        Form::new(task, order, line.is_some())?.resolve(line)
     }
 
     #[test]
@@ -203,20 +231,20 @@ mod tests {
 
     #[test]
     fn a_line_arrives_to_the_byte_unless_it_has_a_type() {
-        let with = |line: &str| Order { line: Some(line.to_owned()), ..Order::default() };
+        let none = Order::default();
         for line in ["1.50", "true", " a  b", "", "{{x}}", "007"] {
-            runs(&command(&["echo"]), &with(line), &["echo", line]);
-            runs(&command(&["echo", "{{line}}", "z"]), &with(line), &["echo", line, "z"]);
+            runs_with(&command(&["echo"]), &none, Some(line), &["echo", line]);
+            runs_with(&command(&["echo", "{{line}}", "z"]), &none, Some(line), &["echo", line, "z"]);
         }
         let mut typed = command(&["echo"]);
         typed.params.insert("line".to_owned(), Param { kind: Some(Kind::Int), ..Default::default() });
-        assert_eq!(resolve(&typed, &with("7")).unwrap().params["line"], json!(7));
-        runs(&typed, &with("7"), &["echo"]);
-        assert!(matches!(resolve(&typed, &with("x")), Err(OrderError::Values(_))));
-        let twice = Order { line: Some("x".into()), ..order(&[("line", "y")]) };
-        assert!(matches!(resolve(&command(&["echo"]), &twice), Err(OrderError::LineTwice)));
+        assert_eq!(with_line(&typed, &none, Some("7")).unwrap().params["line"], json!(7));
+        runs_with(&typed, &none, Some("7"), &["echo"]);
+        assert!(matches!(with_line(&typed, &none, Some("x")), Err(OrderError::Values(_))));
+        let twice = with_line(&command(&["echo"]), &order(&[("line", "y")]), Some("x"));
+        assert!(matches!(twice, Err(OrderError::LineTwice)));
         let shell = task(Program::Shell("wc -l".into()));
-        assert!(matches!(resolve(&shell, &with("x")), Err(OrderError::NoPlaceForLine)));
+        assert!(matches!(with_line(&shell, &none, Some("x")), Err(OrderError::NoPlaceForLine)));
     }
 
     #[test]
@@ -231,9 +259,9 @@ mod tests {
             assert!(matches!(resolve(&task, &other(wrong)), Err(OrderError::Workdir(_))), "{wrong}");
         }
         runs(&task, &other("a"), &["echo"]);
-        let lined = Order { line: Some("b".to_owned()), ..other("w/{{line}}") };
-        assert_eq!(resolve(&task, &lined).unwrap().workdir.as_deref(), Some("w/b"));
-        runs(&task, &lined, &["echo", "b"]);
+        let lined = other("w/{{line}}");
+        assert_eq!(with_line(&task, &lined, Some("b")).unwrap().workdir.as_deref(), Some("w/b"));
+        runs_with(&task, &lined, Some("b"), &["echo", "b"]);
     }
 
     #[test]

@@ -75,6 +75,9 @@ pub(super) fn items(
     given: &BTreeMap<String, String>,
     values: &Values,
 ) -> Result<Vec<Item>, StagingError> {
+    if definition.transfers.is_empty() && given.is_empty() {
+        return Ok(Vec::new());
+    }
     let own = definition.transfers.iter().filter(|(name, _)| !given.contains_key(*name));
     let bare = Task::new(definition.name.clone(), Program::Command(Vec::new()), definition.wd.clone());
     let bare = Task { transfers: own.map(|(name, slot)| (name.clone(), slot.clone())).collect(), ..bare };

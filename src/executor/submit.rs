@@ -7,7 +7,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::domain::group::Label;
-use crate::domain::item::Item;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::params::{RenderError, Typed, Values};
@@ -20,76 +19,66 @@ use crate::store::asked::{self, NewAsked, Renewed};
 use crate::store::queue::{self, NewQueued};
 use crate::store::{Durability, StoreError, jobs, selection};
 
-use super::order::{Order, Resolved, resolve, resolve_again};
+use super::order::{Form, Order, Resolved, resolve_again};
 use super::staging::items;
 use super::{Asker, Executor, ExecutorError, Job};
 
+/// Jobs of one definition.
+#[derive(Debug, Clone, Copy)]
+pub struct Submission<'a> {
+    /// What they run.
+    pub definition: &'a Task,
+    /// Its task; none for a command of its own.
+    pub task: Option<&'a TaskName>,
+    /// What each is to be.
+    pub order: &'a Order,
+    /// One job is made for each line; without lines one alone.
+    pub lines: Option<&'a [String]>,
+}
+
 impl Executor {
-    /// Queues jobs of one definition, all or none; their ids, in order. `task` is none for a command of its own.
-    pub fn submit(
-        &mut self,
-        definition: &Task,
-        task: Option<&TaskName>,
-        orders: &[Order],
-        asker: &Asker,
-    ) -> Result<Vec<JobId>, ExecutorError> {
-        let batch = Batch::prepare(definition, task, orders)?;
+    /// Queues jobs, all or none; their ids, in order.
+    pub fn submit(&mut self, these: Submission<'_>, asker: &Asker) -> Result<Vec<JobId>, ExecutorError> {
+        let inherited = Inherited::capture().encode()?;
         let (home, now) = (&self.home, clock::now());
-        self.store.write(Durability::Flushed, |tx| batch.queue(&Ledger { tx, home, now }, asker))
+        self.store.write(Durability::Flushed, |tx| these.queue(&Ledger { tx, home, now }, &inherited, asker))
     }
 
     /// The jobs that [`Executor::submit`] would make, which refuses what that does; nothing is recorded.
-    pub fn foresee_submit(
-        &mut self,
-        definition: &Task,
-        task: Option<&TaskName>,
-        orders: &[Order],
-        asker: &Asker,
-    ) -> Result<Vec<Job>, ExecutorError> {
-        let batch = Batch::prepare(definition, task, orders)?;
+    pub fn foresee_submit(&mut self, these: Submission<'_>, asker: &Asker) -> Result<Vec<Job>, ExecutorError> {
+        let inherited = Inherited::capture().encode()?;
         let (home, now) = (&self.home, clock::now());
         self.store.rehearse(|tx| {
-            let ids = batch.queue(&Ledger { tx, home, now }, asker)?;
+            let ids = these.queue(&Ledger { tx, home, now }, &inherited, asker)?;
             ids.into_iter().map(|id| Job::find(tx, id)).collect()
         })
     }
 }
 
-/// Jobs of one definition, with all that can be found out before anything is written.
-struct Batch<'a> {
-    definition: &'a Task,
-    task: Option<&'a TaskName>,
-    /// What each is to be, what comes of that, and what is transferred for it.
-    jobs: Vec<(&'a Order, Resolved, Vec<Item>)>,
-    inherited: Vec<u8>,
-}
-
-impl<'a> Batch<'a> {
-    fn prepare(definition: &'a Task, task: Option<&'a TaskName>, orders: &'a [Order]) -> Result<Self, ExecutorError> {
+impl Submission<'_> {
+    /// Queues them one after another, however many there are: nothing is kept of each but its id.
+    fn queue(&self, ledger: &Ledger<'_>, inherited: &[u8], asker: &Asker) -> Result<Vec<JobId>, ExecutorError> {
+        let Self { definition, task, order, lines } = *self;
         let refused = |source| ExecutorError::Order { task: task.cloned(), source: Box::new(source) };
-        let resolved: Vec<Resolved> =
-            orders.iter().map(|order| resolve(definition, order)).collect::<Result<_, _>>().map_err(refused)?;
-        let job = |(order, resolved): (&'a Order, Resolved)| -> Result<_, ExecutorError> {
+        let form = Form::new(definition, order, lines.is_some()).map_err(refused)?;
+        let origin = Origin::new(ledger, inherited, asker)?;
+        let place = Place::find(ledger, definition, machine::detect())?;
+        let mut is_first = true;
+        let mut submit = |line: Option<&str>| -> Result<JobId, ExecutorError> {
+            let resolved = form.resolve(line).map_err(refused)?;
+            if std::mem::take(&mut is_first) {
+                // They are the same for each.
+                selection::know_params(ledger.tx, resolved.params.keys().map(String::as_str))?;
+            }
             let items = items(definition, &order.transfers, &resolved.words())?;
-            Ok((order, resolved, items))
+            let texts = Texts::of(order, &resolved)?;
+            let new = origin.job(task, definition, place, order, &resolved, &texts);
+            Ok(ledger.submit(&new, definition, &order.parents, &items)?)
         };
-        let jobs = orders.iter().zip(resolved).map(job).collect::<Result<_, _>>()?;
-        Ok(Self { definition, task, jobs, inherited: Inherited::capture().encode()? })
-    }
-
-    /// Queues them; their ids, in order.
-    fn queue(&self, ledger: &Ledger<'_>, asker: &Asker) -> Result<Vec<JobId>, ExecutorError> {
-        let origin = Origin::new(ledger, &self.inherited, asker)?;
-        let place = Place::find(ledger, self.definition, machine::detect())?;
-        let names: BTreeSet<&str> =
-            self.jobs.iter().flat_map(|(_, resolved, _)| resolved.params.keys().map(String::as_str)).collect();
-        selection::know_params(ledger.tx, names.into_iter())?;
-        let submit = |(order, resolved, items): &(&Order, Resolved, Vec<Item>)| -> Result<JobId, ExecutorError> {
-            let texts = Texts::of(order, resolved)?;
-            let new = origin.job(self.task, self.definition, place, order, resolved, &texts);
-            Ok(ledger.submit(&new, self.definition, &order.parents, items)?)
-        };
-        self.jobs.iter().map(submit).collect()
+        match lines {
+            Some(lines) => lines.iter().map(|line| submit(Some(line))).collect(),
+            None => Ok(vec![submit(None)?]),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod show;
 use std::ffi::OsString;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::domain::name::JobId;
 use crate::executor::{Executor, ExecutorError, Rerun, Update};
@@ -94,6 +94,9 @@ pub(super) enum JobVerb {
         /// The data, replaced as a whole
         #[arg(long, value_name = "JSON")]
         data: Option<String>,
+        /// Set a key of the data (repeatable)
+        #[arg(long, value_name = "KEY=JSON")]
+        set: Vec<String>,
         /// A label (repeatable)
         #[arg(long, value_name = "K=V")]
         tag: Vec<String>,
@@ -153,9 +156,10 @@ pub(super) fn job(context: &mut Context, verb: &JobVerb) -> Result<u8, Failure> 
         JobVerb::Shell { id, command } => shell::shell(context, JobId(*id), command),
         JobVerb::Data { id, set } => data(context, *id, set),
         JobVerb::SetState { state, id, message } => set_state(context, state, *id, message.as_deref()),
-        JobVerb::Update { named, data, tag, priority } => {
+        JobVerb::Update { named, data, set, tag, priority } => {
             let mut update = Update { priority: *priority, ..Update::default() };
             update.data = data.as_deref().map(|text| json_of("--data", text)).transpose()?;
+            update.set = keys(set)?;
             for given in tag {
                 let (key, value) = super::submit::pair("--tag", given)?;
                 update.tags.insert(key.to_owned(), value.to_owned());
@@ -191,6 +195,15 @@ fn look(context: &mut Context, id: JobId) -> Result<&mut Executor, Failure> {
 fn own(context: &Context, id: Option<i64>) -> Result<JobId, Failure> {
     let own = id.map(JobId).or(context.asker()?.job);
     own.ok_or_else(|| Failure::input("name a job: only in a script of a job it is clear which is meant".to_owned()))
+}
+
+/// Keys with their values, as they are to be set.
+fn keys(typed: &[String]) -> Result<Map<String, Value>, Failure> {
+    let key = |given: &String| {
+        let (key, value) = super::submit::pair("--set", given)?;
+        Ok((key.to_owned(), json_of("--set", value)?))
+    };
+    typed.iter().map(key).collect()
 }
 
 fn json_of(flag: &str, text: &str) -> Result<Value, Failure> {

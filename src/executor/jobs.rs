@@ -43,6 +43,15 @@ pub struct Update {
     pub priority: Option<i64>,
 }
 
+/// The keys of a job's data; `None` where that is something that has none.
+fn keys_of(data: Value) -> Option<Map<String, Value>> {
+    match data {
+        Value::Object(map) => Some(map),
+        Value::Null => Some(Map::new()),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+    }
+}
+
 /// The answer for each job.
 pub type JobAnswers = Vec<(JobId, Did)>;
 
@@ -253,24 +262,22 @@ impl Executor {
     pub fn update(&mut self, ids: &[JobId], update: &Update, asker: &Asker) -> Result<JobAnswers, ExecutorError> {
         self.change_each(ids, |ledger, job| {
             let tx = ledger.tx;
-            if let Some(data) = &update.data {
+            let given = queue::given(tx, job.id)?;
+            let mut data = update.data.clone();
+            if !update.set.is_empty() {
+                let before = given.data.as_deref().map_or(Ok(Value::Null), serde_json::from_str);
+                let before = before.map_err(|error| StoreError::Impossible(error.to_string()))?;
+                let Some(mut keys) = keys_of(data.unwrap_or(before)) else {
+                    return Ok(Did::Refused(job.state, "its data would be no object, so it has no keys"));
+                };
+                keys.extend(update.set.clone());
+                data = Some(Value::Object(keys));
+            }
+            if let Some(data) = data {
                 queue::set_data(tx, job.id, Some(&data.to_string()))?;
             }
-            if !update.set.is_empty() {
-                let data = queue::given(tx, job.id)?.data;
-                let data = data.map_or(Ok(Value::Null), |text| serde_json::from_str(&text));
-                let mut map = match data.map_err(|error| StoreError::Impossible(error.to_string()))? {
-                    Value::Object(map) => map,
-                    Value::Null => Map::new(),
-                    Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                        return Ok(Did::Refused(job.state, "its data is no object, so it has no keys"));
-                    }
-                };
-                map.extend(update.set.clone());
-                queue::set_data(tx, job.id, Some(&Value::Object(map).to_string()))?;
-            }
             if !update.tags.is_empty() {
-                let tags = queue::given(tx, job.id)?.tags;
+                let tags = given.tags;
                 let mut tags: Map<String, Value> =
                     tags.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
                 tags.extend(update.tags.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))));

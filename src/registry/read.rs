@@ -105,22 +105,39 @@ fn top(root: &DeTable<'_>, base: &Path, reader: &mut Reader<'_>) -> Option<Regis
         }
     }
     let exec_id = exec_id(root, reader);
-    let mut defaults = Draft::default();
-    if let Some((_, value)) = root.get_key_value("defaults") {
-        let entry = Entry { key: "defaults".to_owned(), value };
-        if let Some(table) = table(&entry, reader) {
-            defaults = draft(table, "[defaults]", true, reader);
-            defaults.check("[defaults]", &mut reader.sink);
-        }
-    }
+    let defaults = defaults(root, reader);
     let mut found = Vec::new();
     if let Some((_, value)) = root.get_key_value("task")
         && let Some(table) = table(&Entry { key: "task".to_owned(), value }, reader)
     {
-        found = tasks(table, &defaults, base, reader);
+        found = tasks(table, Below { judged: &defaults, filled: &defaults }, base, reader);
     }
     let settings = settings(root, reader);
     Some(Registry { exec_id: exec_id?, tz: defaults.tz, tasks: found, settings })
+}
+
+fn defaults(root: &DeTable<'_>, reader: &mut Reader<'_>) -> Draft {
+    let Some((_, value)) = root.get_key_value("defaults") else { return Draft::default() };
+    let Some(table) = table(&Entry { key: "defaults".to_owned(), value }, reader) else { return Draft::default() };
+    let defaults = draft(table, "[defaults]", true, reader);
+    defaults.check("[defaults]", &mut reader.sink);
+    defaults
+}
+
+/// The defaults of a registry without a mistake.
+pub(super) fn defaults_of(text: &str) -> Draft {
+    let mut reader = Reader { sink: Sink::new(text) };
+    DeTable::parse(text).map(|root| defaults(root.get_ref(), &mut reader)).unwrap_or_default()
+}
+
+/// The defaults below a task.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Below<'a> {
+    /// Those beside which its fields must make sense.
+    pub(super) judged: &'a Draft,
+    /// Those that fill in what it does not say. In a file that is only put into a registry these are none: what is not
+    /// said there is not said in the registry either.
+    pub(super) filled: &'a Draft,
 }
 
 /// What stands in the tables beside the tasks.
@@ -161,12 +178,12 @@ fn exec_id(root: &DeTable<'_>, reader: &mut Reader<'_>) -> Option<ExecId> {
 }
 
 /// The tasks in the order of the text.
-pub(super) fn tasks(table: &DeTable<'_>, defaults: &Draft, base: &Path, reader: &mut Reader<'_>) -> Vec<Task> {
+pub(super) fn tasks(table: &DeTable<'_>, below: Below<'_>, base: &Path, reader: &mut Reader<'_>) -> Vec<Task> {
     let mut found = Vec::with_capacity(table.len());
     let mut names: HashMap<String, (String, usize)> = HashMap::with_capacity(table.len());
     for (key, value) in in_order(table) {
         let name = name(key, &mut names, reader);
-        found.extend(task((key, value), name, defaults, base, reader));
+        found.extend(task((key, value), name, below, base, reader));
     }
     found
 }
@@ -192,16 +209,16 @@ fn name(
 fn task(
     (key, value): Pair<'_, '_>,
     name: Option<TaskName>,
-    defaults: &Draft,
+    below: Below<'_>,
     base: &Path,
     reader: &mut Reader<'_>,
 ) -> Option<Task> {
     let path = format!("task.{}", toml_edit::Key::new(key.get_ref().as_ref()).display_repr());
     let place = format!("[{path}]");
     let draft = draft(table(&Entry { key: path, value }, reader)?, &place, false, reader);
-    draft.check_task(&key.span(), defaults, &place, &mut reader.sink);
+    draft.check_task(&key.span(), below.judged, &place, &mut reader.sink);
     let fires = ["period", "cron"].into_iter().find_map(|key| Some((key, draft.seen.get(key)?.clone())));
-    let task = draft.finish(name?, defaults, base)?;
+    let task = draft.finish(name?, below.filled, base)?;
     if let Some((key, at)) = fires
         && let Some(param) = params::required(&task).into_iter().next()
     {

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 
 use super::draft::Draft;
 use super::mistake::{Mistakes, Problem, Sink};
-use super::read::{table, tasks, unreadable};
+use super::read::{Below, defaults_of, table, tasks, unreadable};
 use super::value::{Entry, Reader, in_order};
 use crate::domain::edge::Edge;
 use crate::domain::group::Label;
@@ -93,8 +93,9 @@ pub fn mistakes(text: &str, found: Vec<(Range<usize>, Problem, Option<String>)>)
     Mistakes::from(sink)
 }
 
-/// Reads such a file; relative directories are found from `base`, which is absolute.
-pub fn read(text: &str, base: &Path) -> Result<Workflow, Mistakes> {
+/// Reads such a file, whose tasks are to stand in this registry, which has no mistake; relative directories are found from
+/// `base`, which is absolute.
+pub fn read(text: &str, base: &Path, registry: &str) -> Result<Workflow, Mistakes> {
     let root = DeTable::parse(text).map_err(|error| unreadable(text, 0, &error))?.into_inner();
     let mut reader = Reader { sink: Sink::new(text) };
     for (key, _) in in_order(&root) {
@@ -110,7 +111,8 @@ pub fn read(text: &str, base: &Path) -> Result<Workflow, Mistakes> {
         let (_, value) = root.get_key_value(key)?;
         table(&Entry { key: key.to_owned(), value }, reader).cloned()
     };
-    let tasks = below("task", &mut reader).map(|table| tasks(&table, &Draft::default(), base, &mut reader));
+    let (judged, filled) = (&defaults_of(registry), &Draft::default());
+    let tasks = below("task", &mut reader).map(|table| tasks(&table, Below { judged, filled }, base, &mut reader));
     let jobs = below("job", &mut reader).map(|table| jobs(&table, base, &mut reader)).unwrap_or_default();
     let jobs = bound(jobs, &mut reader);
     let named = |task: Task| {

@@ -12,8 +12,8 @@ use crate::report::page::Page;
 
 use super::super::context::{Context, told, warn};
 use super::super::failure::Failure;
-use super::super::{jobs, submit};
-use super::{Named, json_of, look, own};
+use super::super::jobs;
+use super::{Named, keys, look, own};
 
 /// The exit code of what is refused in this state.
 const REFUSED: u8 = 5;
@@ -30,11 +30,16 @@ pub(super) fn set_state(
     let wanted =
         wanted.ok_or_else(|| Failure::input(format!("`{state}` is not one of RESTART_READY, FAILED and CANCELLED")))?;
     let asker = context.asker()?;
-    match context.executor()?.set_state(id, wanted, message, &asker)? {
-        Did::Done(_) | Did::Already(_) => Ok(0),
+    Ok(refusal(id, &context.executor()?.set_state(id, wanted, message, &asker)?))
+}
+
+/// Says what was refused, and nothing else; the exit code.
+fn refusal(id: JobId, did: &Did) -> u8 {
+    match did {
+        Did::Done(_) | Did::Already(_) => 0,
         Did::Refused(state, why) => {
             warn(&format!("{id} is {state}: {why}"));
-            Ok(REFUSED)
+            REFUSED
         }
     }
 }
@@ -42,14 +47,10 @@ pub(super) fn set_state(
 pub(super) fn data(context: &mut Context, id: Option<i64>, set: &[String]) -> Result<u8, Failure> {
     let id = own(context, id)?;
     if !set.is_empty() {
-        let mut update = Update::default();
-        for given in set {
-            let (key, value) = submit::pair("--set", given)?;
-            update.set.insert(key.to_owned(), json_of("--set", value)?);
-        }
+        let update = Update { set: keys(set)?, ..Update::default() };
         let asker = context.asker()?;
-        context.executor()?.update(&[id], &update, &asker)?;
-        return Ok(0);
+        let answers = context.executor()?.update(&[id], &update, &asker)?;
+        return Ok(answers.into_iter().map(|(id, did)| refusal(id, &did)).max().unwrap_or(0));
     }
     let executor = look(context, id)?;
     let data = executor.job(id)?.given.data;

@@ -79,7 +79,7 @@ impl<'a> Draft<'a> {
     /// Reads the file, and compares its tasks with those of the registry.
     pub(super) fn new(given: Given<'a>, current: (&str, &Registry), root: &Path) -> Result<Self, ExecutorError> {
         let mistaken = |mistakes| ExecutorError::Registry { path: given.path.to_owned(), mistakes };
-        let workflow = workflow::read(given.text, given.base).map_err(mistaken)?;
+        let workflow = workflow::read(given.text, given.base, current.0).map_err(mistaken)?;
         let (text, registry, tasks) = with_tasks(&workflow, current, root)?;
         let (jobs, wrong) = drafted(&workflow, &registry);
         if !wrong.is_empty() {

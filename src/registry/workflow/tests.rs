@@ -3,7 +3,7 @@
 use super::*;
 
 fn at(text: &str) -> Result<Workflow, Mistakes> {
-    read(text, Path::new("/here"))
+    read(text, Path::new("/here"), "")
 }
 
 #[track_caller]

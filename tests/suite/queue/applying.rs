@@ -270,6 +270,33 @@ fn a_task_takes_the_registrys_defaults_and_is_then_the_same() {
 }
 
 #[test]
+fn what_a_field_needs_may_stand_in_the_registrys_defaults() {
+    let env = with(
+        "name = \"p\"\n[task.t]\ncommand = [\"true\"]\nstall_file = \"beat\"\ngive_up.within = \"3m\"\nmissed = \"all\"\n\
+         max_running = 2\n",
+    );
+    env.ok(&["init"]);
+    let said = env.fails(2, &["apply", "flow.toml"]).err;
+    for needed in
+        ["`stall_file` needs `stall_after`", "`give_up.within` needs `give_up.failures`", "`missed` needs `period`"]
+    {
+        assert!(said.contains(needed), "{said}");
+    }
+    let text = env.read("jobexec.toml");
+    let defaults =
+        "[defaults]\nstall_after = \"1h\"\ngive_up.failures = 4\nperiod = \"day\"\noverlap = \"allow\"\nwd = \"/\"\n";
+    std::fs::write(env.file("jobexec.toml"), format!("{text}\n{defaults}")).unwrap();
+    apply(&env, &["--dry-run"]);
+    apply(&env, &[]);
+    let task = env.json(&["show", "t"]);
+    assert_eq!((&task["stall"]["after"], &task["stall"]["file"]), (&json!(3600.0), &json!("beat")));
+    assert_eq!(task["give_up"], json!({ "failures": 4, "within": 180.0 }));
+    assert_eq!(task["period"], "day");
+    // Of the defaults, only what belongs to what the file says is looked at there: the directory is still the file's.
+    assert_eq!(task["wd"], env.dir().to_str().unwrap());
+}
+
+#[test]
 fn the_example_of_a_file_is_one() {
     let document = crate::suite::docs::document("docs/jobs.md");
     let example = document.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();

@@ -473,6 +473,31 @@ fn run_again_is_what_was_asked_for_with_what_its_task_says_now() {
     assert_eq!(job(&env, plain), before);
 }
 
+#[test]
+fn an_update_that_is_refused_changes_nothing() {
+    let env = TestEnv::new();
+    let id = submit(&env, &["--hold", "--data", r#"{"a":1}"#, "--", "true"]);
+    let list = submit(&env, &["--hold", "--data", "[1]", "--", "true"]);
+    let [one, other] = [id, list].map(|id| id.to_string());
+    env.ok(&["job", "update", &one, "--set", "b=2", "--tag", "t=1"]);
+    assert_eq!(env.json(&["job", "data", &one]), json!({ "a": 1, "b": 2 }));
+    env.ok(&["job", "update", &one, "--data", r#"{"c":3}"#, "--set", "b=[]"]);
+    assert_eq!(env.json(&["job", "data", &one]), json!({ "c": 3, "b": [] }));
+    let before = [id, list].map(|id| (job(&env, id), events(&env, id)));
+    let refused: [&[&str]; 3] = [
+        &["update", &one, "--data", "[1]", "--set", "k=1", "--tag", "t=2", "--priority", "9"],
+        &["update", &other, "--set", "k=1", "--tag", "t=2"],
+        &["data", &other, "--set", "k=1"],
+    ];
+    for args in refused {
+        let said = env.fails(5, &[&["job"], args].concat());
+        assert!(said.err.contains("no object"), "{said:?}");
+    }
+    env.fails(2, &["job", "update", &one, "--data", "{}", "--set", "k=word"]);
+    env.fails(2, &["job", "update", &one, "--data", "{}", "--set", "k"]);
+    assert_eq!([id, list].map(|id| (job(&env, id), events(&env, id))), before);
+}
+
 fn keys(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }

@@ -57,9 +57,9 @@ impl Context {
 
     /// The executor, for foreseeing what would be made: nothing is, not even a folder.
     pub(super) fn foreseeing(&mut self) -> Result<&mut Executor, Failure> {
-        let root = self.root()?;
-        if self.existing()?.is_none() {
-            return Ok(self.adopt(Executor::unmade(&root)?));
+        if self.look()?.is_none() {
+            let unmade = Executor::unmade(&self.root()?)?;
+            return Ok(self.adopt(unmade));
         }
         self.executor()
     }

@@ -150,8 +150,12 @@ impl Executor {
             Due::Start(Some(_)) => runs::last_ended(reader, name)?,
             Due::Start(None) | Due::Nothing => None,
         };
-        let waits = run.is_none() && (due != Due::Nothing || !occurrences::waiting(reader, name)?.is_empty());
-        let lock = task.filter(|_| waits).map(|task| self.lock_in_the_way(task)).transpose()?.flatten();
+        let lock = match task.filter(|task| !task.locks.is_empty() && run.is_none()) {
+            Some(task) if due != Due::Nothing || !occurrences::waiting(reader, name)?.is_empty() => {
+                self.lock_in_the_way(task)?
+            }
+            Some(_) | None => None,
+        };
         Ok(Some(Upkeep {
             due,
             lock,

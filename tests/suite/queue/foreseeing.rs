@@ -88,6 +88,10 @@ fn each_line_and_commands_of_their_own_are_foreseen_too() {
     assert!(said.out.contains("echo x 'a b'") && said.out.contains("echo x c"), "{said:?}");
     assert!(said.out.contains(&format!("directory  {}", env.dir().display())), "{said:?}");
     assert!(!env.folder().exists(), "not even a folder is made");
+    let private = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(env.folder());
+    private.unwrap();
+    env.ok(&["submit", "--dry-run", "--", "true"]);
+    assert_eq!(std::fs::read_dir(env.folder()).unwrap().count(), 0, "nor anything in one");
     let all = env.ok(&["submit", "--each-line", "names", "--dry-run", "--json", "--", "echo", "x"]).out;
     let all: Value = serde_json::from_str(&all).unwrap();
     let lines: Vec<&Value> = all.as_array().unwrap().iter().map(|job| &job["params"]["line"]).collect();

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::suite::env::{TestEnv, kill, until};
-use crate::suite::supervisor::{KILL, Night, TERMINATE, pid_of, query, touch};
+use crate::suite::supervisor::{KILL, Night, TERMINATE, pid_of, query, runs_ended, touch};
 
 use super::{GATED, does, open, shell, slots, state, submit, until_idle, until_state};
 
@@ -223,6 +223,21 @@ fn what_fires_with_a_supervisor_waits_for_a_lock_where_it_may() {
     env.ok(&["stop", "a"]);
     until("it to run", || decided(&env, "queue") == [("run".into(), String::new())]);
     night.end(TERMINATE);
+}
+
+#[test]
+fn a_restart_that_waits_for_a_lock_is_work_that_is_left() {
+    let broken = "script = 'breaks.sh'\nrestart = 'on-failure'\nbackoff.first = '0s'";
+    let env = with(&[task("a", "script = 'until.sh'\nrestart = 'never'"), task("b", broken)].concat());
+    env.script("breaks.sh", "#!/bin/sh\n[ $JOBEXEC_ATTEMPT -gt 1 ]\n");
+    env.ok(&["start", "b"]);
+    runs_ended(&env, "b", 1);
+    env.ok(&["start", "a"]);
+    let night = Night::with(&env, &["--until-idle"]);
+    night.says("b waits: lock `gpu` is held by task `a`");
+    touch(&env, "go-a");
+    assert_eq!(night.ended().0, Some(0));
+    assert_eq!((env.history("b").len(), env.state("b")), (2, "finished".to_owned()));
 }
 
 #[test]

@@ -84,7 +84,8 @@ pub(super) fn jobs(context: &mut Context, typed: &JobsArguments) -> Result<u8, F
     let hidden = report::jobs::table(&shown, executor.now(), Context::width(), &mut out)?;
     out.print()?;
     told_hidden(&hidden);
-    if limit.is_some_and(|limit| ids.len() >= usize::try_from(limit).unwrap_or(usize::MAX)) {
+    // Whoever has said how many does not want the others counted, which takes a while among a million.
+    if typed.limit.is_none() && limit.is_some_and(|limit| ids.len() >= usize::try_from(limit).unwrap_or(usize::MAX)) {
         let all = usize::try_from(executor.count_jobs(&selection)?).unwrap_or(usize::MAX);
         if all > ids.len() {
             told(&format!("# {} more: `--limit {all}` shows them", all - ids.len()));

@@ -128,7 +128,9 @@ impl Slot {
                 Ok(Turn::Leave) => break,
                 Ok(Turn::Nothing) => {
                     let left = IDLE.saturating_sub(since(idle_since));
-                    if left.is_zero() || !self.rest(left) {
+                    // Where something waits for what others hold, the next worker would be spawned at once.
+                    let leaves = left.is_zero() && !self.has_work().unwrap_or(false);
+                    if leaves || !self.rest(if left.is_zero() { IDLE } else { left }) {
                         break;
                     }
                 }
@@ -171,7 +173,7 @@ impl Slot {
                 return Ok(Turn::Leave);
             }
             // Only a look: whoever writes rings the bell.
-            if !queue::has_work(self.store.reader(), clock::now())? {
+            if !self.has_work()? {
                 return Ok(Turn::Nothing);
             }
         }
@@ -192,6 +194,11 @@ impl Slot {
             None if wanted => Turn::Nothing,
             None => Turn::Leave,
         })
+    }
+
+    /// Whether there is anything to claim, as far as a slot is all that it waits for.
+    fn has_work(&self) -> Result<bool, StoreError> {
+        queue::has_work(self.store.reader(), clock::now())
     }
 
     /// Without a supervisor nothing new is started, nor in a slot that it no longer has.

@@ -2,6 +2,7 @@
 //! command, the supervisor or a queue's worker, makes it through a [`Ledger`].
 
 pub mod followers;
+mod front;
 pub mod hooks;
 pub mod notice;
 pub mod output;
@@ -74,7 +75,7 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    /// Cancels a job that waits to run again.
+    /// Cancels a job of a task of which nothing runs.
     pub fn cancel(&self, job: &JobRow, task: &TaskName, reason: &str) -> Result<(), LedgerError> {
         let policy = Policy::default();
         let path = step(job.state, Input::Cancelled, policy)?;
@@ -97,6 +98,7 @@ impl Ledger<'_> {
             cause: "cancelled",
             data: json!({ "reason": reason }),
         };
-        Ok(events::record(self.tx, &event, self.now)?)
+        events::record(self.tx, &event, self.now)?;
+        self.tell_children(job.id, state)
     }
 }

@@ -7,6 +7,7 @@ mod agenda;
 mod delivery;
 mod detach;
 mod diary;
+mod front;
 mod keeper;
 mod post;
 mod schedules;

@@ -176,7 +176,7 @@ fn kind(error: &ExecutorError) -> Kind {
             | StartError::Stopping
             | StartError::Locked(_)
             | StartError::Orphaned { .. } => Kind::Refused,
-            StartError::Values(_) | StartError::Fill(_) => Kind::Input,
+            StartError::Values(_) | StartError::Fill(_) | StartError::Staging(_) => Kind::Input,
             StartError::Refused(_)
             | StartError::EnvFile(_)
             | StartError::CouldNotStart(_)

@@ -77,12 +77,21 @@ fn start_and_tell(context: &mut Context, tasks: &[Arc<Task>], now: bool, timed: 
     Ok(code)
 }
 
+/// Whether it is a supervisor that goes on with what was started.
+fn is_on_its_way(started: &Started) -> bool {
+    match started {
+        Started::Busy { .. } | Started::Underway { .. } | Started::Begun { .. } => true,
+        Started::Scheduled | Started::Already { .. } | Started::Running { .. } => false,
+    }
+}
+
 fn tell_started(
     executor: &Executor,
     answers: Vec<(TaskName, Result<Started, ExecutorError>)>,
     timed: &[Arc<Task>],
 ) -> Result<u8, Failure> {
     let mut code = 0;
+    let on_its_way = answers.iter().any(|(_, answer)| matches!(answer, Ok(answer) if is_on_its_way(answer)));
     for (name, answer) in answers {
         match answer {
             Ok(Started::Scheduled) => {
@@ -93,9 +102,20 @@ fn tell_started(
             }
             Ok(Started::Already { pid: Some(pid) }) => told(&format!("Already running: {name} (pid {pid})")),
             Ok(Started::Already { pid: None }) => told(&format!("Already running: {name}")),
+            Ok(Started::Busy { what, pid: Some(pid) }) => told(&format!("Already running: {name} ({what}, pid {pid})")),
+            Ok(Started::Busy { what, pid: None }) => told(&format!("Already running: {name} ({what})")),
+            Ok(Started::Underway { job, what }) => {
+                told(&format!("Already started: {name} (job {job}); next: {what}"));
+            }
+            Ok(Started::Begun { job, what }) => told(&format!("Starting {name} (job {job}): first {what}")),
             Ok(Started::Running { pid, .. }) => told(&format!("Starting {name} (pid {pid})")),
             Err(error) => code = Failure::from(error).tell().max(code),
         }
+    }
+    if on_its_way && !executor.is_supervised() {
+        told(
+            "note: no supervisor is running, so it does not go on by itself: start one with `jobexec keep-restarting`",
+        );
     }
     Ok(code)
 }

@@ -177,6 +177,30 @@ impl State {
     pub fn is_end(self) -> bool {
         matches!(self, Self::JobFinished | Self::Failed | Self::Cancelled)
     }
+
+    /// What is done next for a job of `start` or of a schedule in this state, where it neither runs, nor waits to run
+    /// again, nor has ended.
+    pub fn underway(self) -> Option<&'static str> {
+        match self {
+            Self::Ready => Some("its inputs"),
+            Self::StagedIn => Some("its hook preprocess"),
+            Self::Preprocessed => Some("its run"),
+            Self::RunDone => Some("its hook postprocess"),
+            Self::Postprocessed => Some("its outputs"),
+            Self::RunError => Some("its hook handle_error"),
+            Self::RunTimeout => Some("its hook handle_timeout"),
+            Self::Created
+            | Self::AwaitingParents
+            | Self::Blocked
+            | Self::Running
+            | Self::StagedOut
+            | Self::JobFinished
+            | Self::RestartReady
+            | Self::Failed
+            | Self::Cancelled
+            | Self::Reset => None,
+        }
+    }
 }
 
 impl fmt::Display for State {

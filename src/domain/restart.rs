@@ -264,6 +264,28 @@ pub fn due(task: &Standing) -> Due {
     }
 }
 
+/// Whether the supervisor goes on with a job of `start` or of a schedule of which nothing runs: with its hook, or with its
+/// run once it is prepared. The newest job of a task that is to be run again is for [`due`] to judge; an older one, beside
+/// which its schedule has fired, goes on at once.
+pub fn goes_on(state: State, is_newest: bool) -> bool {
+    match state {
+        State::StagedIn | State::Preprocessed | State::RunDone | State::RunError | State::RunTimeout => true,
+        State::RestartReady => !is_newest,
+        State::Created
+        | State::AwaitingParents
+        | State::Blocked
+        // Transfers have a line of their own.
+        | State::Ready
+        | State::Postprocessed
+        | State::Running
+        | State::StagedOut
+        | State::JobFinished
+        | State::Failed
+        | State::Cancelled
+        | State::Reset => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,6 +381,17 @@ mod tests {
         // Who stops it in order to start it again is left the time to do that.
         let cancelled = Standing { job: Some(State::Cancelled), ended: Some(at(7)), ..CRASHED };
         check(cancelled, Due::Start(Some(at(12))));
+    }
+
+    #[test]
+    fn what_is_on_its_way_goes_on_and_nothing_is_begun_twice() {
+        for state in State::ALL {
+            // What is gone on with is not started besides, and the other way round.
+            let started = due(&Standing { job: Some(state), ..CRASHED }) != Due::Nothing;
+            assert!(!(goes_on(state, true) && started), "{state}");
+            assert!(!goes_on(state, true) || state.underway().is_some(), "{state}");
+        }
+        assert!(!goes_on(State::RestartReady, true) && goes_on(State::RestartReady, false));
     }
 
     #[test]

@@ -12,9 +12,9 @@ pub enum TaskState {
     Stopping,
     /// It runs.
     Running,
-    /// It is wanted and does not run, and no supervisor is there to change that.
+    /// It is wanted and does not run, or not on, and no supervisor is there to change that.
     Unsupervised,
-    /// It waits for its next attempt.
+    /// It waits for its next attempt, or for what comes before or after its run.
     Waiting,
     /// It waits for its next occurrence.
     Scheduled,
@@ -93,11 +93,11 @@ pub fn task_state(facts: Facts) -> TaskState {
     }
     let will_run = facts.scheduled || facts.job.is_none_or(|state| !state.is_end()) || facts.restart != Restart::Never;
     if facts.wanted && will_run {
-        return match (facts.supervised, facts.job) {
-            (false, _) => TaskState::Unsupervised,
-            (true, Some(State::RestartReady)) => TaskState::Waiting,
-            (true, _) if facts.scheduled => TaskState::Scheduled,
-            (true, _) => TaskState::Waiting,
+        let is_on_its_way = facts.job.is_some_and(|job| job == State::RestartReady || job.underway().is_some());
+        return match facts.supervised {
+            false => TaskState::Unsupervised,
+            true if facts.scheduled && !is_on_its_way => TaskState::Scheduled,
+            true => TaskState::Waiting,
         };
     }
     match facts.job {
@@ -158,6 +158,9 @@ mod tests {
         let scheduled = Facts { wanted: true, scheduled: true, restart: Restart::Never, ..STOPPED };
         check(scheduled, TaskState::Unsupervised);
         check(Facts { supervised: true, ..scheduled }, TaskState::Scheduled);
+        let between = Facts { job: Some(State::StagedIn), ..scheduled };
+        check(between, TaskState::Unsupervised);
+        check(Facts { supervised: true, ..between }, TaskState::Waiting);
         assert!(TaskState::Unsupervised.is_up(true) && !TaskState::Unsupervised.is_up(false));
     }
 

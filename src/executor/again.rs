@@ -16,7 +16,8 @@ use crate::process::{clock, random, spawn};
 use crate::store::{Durability, StoreError, jobs, runs};
 
 use super::claim::{Candidate, Claim, Why};
-use super::start::{Ready, batch_size, look};
+use super::look::look_at_all;
+use super::start::{Ready, batch_size};
 use super::{Asker, Executor, ExecutorError};
 use crate::ledger::{EndedRun, Ledger};
 
@@ -30,6 +31,8 @@ pub enum Again {
         /// The worker's pid.
         worker: i32,
     },
+    /// It has a new job, for which something else comes first.
+    Begun(JobId),
     /// It runs already, or is no longer to be started.
     NotDue,
     /// It could not be started, which is on record.
@@ -92,7 +95,7 @@ impl Executor {
         }
     }
 
-    fn prepare_run(&self) -> Result<(RunId, RecordFile), ExecutorError> {
+    pub(super) fn prepare_run(&self) -> Result<(RunId, RecordFile), ExecutorError> {
         let run = RunId::from_random(random::bytes()?);
         let first = Entry::Prepared { run, place: self.here.clone() };
         Ok((run, RecordFile::create(&self.home.record(run), &first)?))
@@ -199,18 +202,19 @@ impl Executor {
         spare: &mut Option<Spare>,
     ) -> Result<Looked<'a>, ExecutorError> {
         let stored = inherited.encode()?;
-        let (plan, variables) = match look(task, &inherited) {
+        let (plan, variables, items) = match look_at_all(task, &inherited) {
             Ok(looked) => looked,
             Err(error) => {
                 let run = RunId::from_random(random::bytes()?);
-                return Ok(Looked::Refused(Candidate { task, stored, goes_on, run }, error.to_string()));
+                let candidate = Candidate { task, stored, goes_on, items: Vec::new(), run };
+                return Ok(Looked::Refused(candidate, error.to_string()));
             }
         };
         let (run, record, spare) = match spare.take() {
             Some(Spare { run, record, worker }) => (run, record, Some(worker)),
             None => self.prepare_run().map(|(run, record)| (run, record, None))?,
         };
-        let candidate = Candidate { task, stored, goes_on, run };
+        let candidate = Candidate { task, stored, goes_on, items, run };
         Ok(Looked::Ready(Box::new(Ready { candidate, plan, variables, inherited, record, spare })))
     }
 
@@ -238,6 +242,11 @@ impl Executor {
                 Again::Locked(held)
             }
             (Looked::Refused(_, _), Some(Claim::Locked(held))) => Again::Locked(held),
+            (Looked::Ready(ready), Some(Claim::Begun(job, _))) => {
+                unneeded(ready.record.path());
+                Again::Begun(job)
+            }
+            (Looked::Refused(_, _), Some(Claim::Begun(job, _))) => Again::Begun(job),
             (Looked::Refused(_, error), Some(Claim::Claimed { .. })) => Again::Refused(error),
             (Looked::Refused(_, _), Some(Claim::Already) | None) => Again::NotDue,
             (Looked::Answered(answer), _) => answer,

@@ -4,19 +4,22 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::domain::group::Label;
+use crate::domain::item::Item;
 use crate::domain::lifecycle::{Input, Policy, State, step};
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::notice::Occasion;
 use crate::domain::resources::{HeldLock, Holds};
-use crate::domain::restart::{Due, Standing, due};
+use crate::domain::restart::{Due, Standing, due, goes_on};
 use crate::domain::task::{Restart, Task};
+use crate::domain::transfer::Direction;
 use crate::store::jobs::{self, Change, Door, JobRow, NewJob};
 use crate::store::runs::{self, Kind, NewRun};
 use crate::store::tasks::{Form, TaskRow};
-use crate::store::{events, tasks};
+use crate::store::{events, items, queue, tasks};
 
 use super::{Asker, ExecutorError, output};
 use crate::ledger::Ledger;
+use crate::ledger::hooks::{hook_of, hooked};
 use crate::ledger::notice::Message;
 use crate::ledger::queue::held_as_text;
 
@@ -27,6 +30,8 @@ pub(super) struct Candidate<'a> {
     pub(super) stored: Vec<u8>,
     /// The job that goes on, if it is still to go on when it is claimed.
     pub(super) goes_on: Option<JobId>,
+    /// What is transferred for a new job.
+    pub(super) items: Vec<Item>,
     pub(super) run: RunId,
 }
 
@@ -39,6 +44,8 @@ pub(super) enum Why {
     Due,
     /// As [`Why::Due`], if it is due without a wait.
     DueNow,
+    /// This job of it has been prepared, or is run again beside a newer one; whether that still holds is looked at too.
+    Prepared(JobId),
     /// Its schedule has fired.
     Fired {
         /// The occurrence.
@@ -61,6 +68,8 @@ pub(super) enum Claim {
         /// The name under which what lies in the output's place is set aside.
         former: String,
     },
+    /// It has this new job, for which something else comes first.
+    Begun(JobId, State),
 }
 
 impl Ledger<'_> {
@@ -68,9 +77,14 @@ impl Ledger<'_> {
     pub(super) fn claim(&self, one: &Candidate<'_>, why: Why, asker: &Asker) -> Result<Claim, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
         let name = &one.task.name;
-        let beside = matches!(why, Why::Fired { beside: true, .. });
-        let is_free = beside || runs::unfinished_of(tx, name)?.is_none();
-        if matches!(why, Why::Due | Why::DueNow) && !self.is_due(one.task, why)? {
+        let beside = matches!(why, Why::Prepared(_) | Why::Fired { beside: true, .. });
+        let is_free = beside || runs::unfinished_of(tx, name)?.is_none() && self.underway(name)?.is_none();
+        let is_due = match why {
+            Why::Due | Why::DueNow => self.is_due(one.task, why)?,
+            Why::Prepared(job) => self.is_still_to_run(name, job)?,
+            Why::Asked | Why::Fired { .. } => true,
+        };
+        if !is_due {
             return Ok(Claim::Already);
         }
         if let Some(held) = self.lock_in_the_way(one.task)?.filter(|_| is_free) {
@@ -83,23 +97,29 @@ impl Ledger<'_> {
                 self.begin_anew(name, &format!("started by {}", asker.name))?;
             }
             Why::Due | Why::DueNow => tasks::steady(tx, name, now)?,
-            Why::Fired { .. } => {}
+            Why::Prepared(_) | Why::Fired { .. } => {}
         }
         if !is_free {
             return Ok(Claim::Already);
         }
         let locks = held_as_text(&Holds::only_locks(one.task.locks.iter().map(Label::key)))?;
         let job = self.job(one, why, asker)?;
-        let archive = output::free_archive(tx, self.home, name, now)?;
-        let policy = Policy::default();
         let mut path = Vec::new();
         let mut state = job.state;
-        let inputs: &[Input] =
-            if state == State::Created { &[Input::Settled, Input::Claimed] } else { &[Input::Claimed] };
-        for input in inputs {
-            path.extend(step(state, *input, policy)?);
+        if state == State::Created {
+            path = self.settle_new(&job, one)?;
             state = path.last().copied().unwrap_or(state);
+            if state != State::Preprocessed {
+                return self.begin_job(&job, one, asker, &path).map(|()| Claim::Begun(job.id, state));
+            }
         }
+        let archive = output::free_archive(tx, self.home, name, now)?;
+        path.extend(step(state, Input::Claimed, Policy::default())?);
+        state = path.last().copied().unwrap_or(state);
+        let asked_by = match why {
+            Why::Prepared(job) => queue::given(tx, job)?.made_by,
+            Why::Asked | Why::Due | Why::DueNow | Why::Fired { .. } => asker.name.clone(),
+        };
         let attempt = job.attempt + 1;
         // Retries are counted between starts that somebody asked for.
         let retries_used = if why == Why::Asked { 0 } else { job.retries_used };
@@ -111,7 +131,7 @@ impl Ledger<'_> {
             task: Some(name),
             kind: Kind::Main,
             attempt,
-            asked_by: &asker.name,
+            asked_by: &asked_by,
             archive: &archive,
             scheduled: job.scheduled,
             slot: None,
@@ -126,7 +146,7 @@ impl Ledger<'_> {
             states: Some((job.state, state)),
             cause: "started",
             data: json!({
-                "by": asker.name,
+                "by": asked_by,
                 "scheduled": job.scheduled.map(|due| due.to_string()),
                 "run": one.run.to_string(),
                 "what": one.task.program_text(),
@@ -146,6 +166,51 @@ impl Ledger<'_> {
             Due::Start(not_before) => why == Why::Due || not_before.is_none_or(|moment| moment <= self.now),
             Due::Nothing => false,
         })
+    }
+
+    /// Whether a job that is prepared, or an older one that is run again, is still to run now.
+    fn is_still_to_run(&self, name: &TaskName, job: JobId) -> Result<bool, ExecutorError> {
+        let row = tasks::find(self.tx, name)?.filter(|row| row.wanted);
+        let (Some(row), Some(job)) = (row, jobs::find(self.tx, job)?) else { return Ok(false) };
+        let goes_on = goes_on(job.state, row.job == Some(job.id)) && hook_of(job.state).is_none();
+        Ok(goes_on && runs::unfinished_of_job(self.tx, job.id)?.is_none())
+    }
+
+    /// The job of a task that neither runs, nor waits to run again, nor is over; with what comes next for it.
+    pub(super) fn underway(&self, name: &TaskName) -> Result<Option<(JobId, &'static str)>, ExecutorError> {
+        let active = jobs::active_of(self.tx, name)?;
+        Ok(active.into_iter().find_map(|job| Some((job.id, job.state.underway()?))))
+    }
+
+    /// How a new job settles, with what is transferred for it.
+    fn settle_new(&self, job: &JobRow, one: &Candidate<'_>) -> Result<Vec<State>, ExecutorError> {
+        for item in &one.items {
+            items::put(self.tx, job.id, item)?;
+        }
+        let stage_in = one.items.iter().any(|item| item.direction == Direction::In);
+        let policy = Policy { hooks: hooked(one.task), stage_in, ..Policy::default() };
+        Ok(step(job.state, Input::Settled, policy)?)
+    }
+
+    /// Records a new job for which something else comes before its run.
+    fn begin_job(&self, job: &JobRow, one: &Candidate<'_>, asker: &Asker, path: &[State]) -> Result<(), ExecutorError> {
+        let state = path.last().copied().unwrap_or(job.state);
+        let (attempt, retries_used) = (job.attempt, job.retries_used);
+        let change = Change { state, code: None, reason: None, attempt, retries_used, not_before: None, exit: None };
+        jobs::change(self.tx, job.id, &change, self.now)?;
+        let event = events::NewEvent {
+            job: Some(job.id),
+            task: Some(one.task.name.as_str()),
+            states: Some((job.state, state)),
+            cause: "begun",
+            data: json!({
+                "by": asker.name,
+                "scheduled": job.scheduled.map(|due| due.to_string()),
+                "what": one.task.program_text(),
+                "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
+            }),
+        };
+        Ok(events::record(self.tx, &event, self.now)?)
     }
 
     /// Somebody has taken a task in hand: what it did before no longer counts against it.
@@ -176,20 +241,24 @@ impl Ledger<'_> {
         Ok(tasks::set_form(self.tx, &row.name, &form)?)
     }
 
-    /// The job that is run: the one that waits to run again, with the newest definition, or a new one.
+    /// The job that is run: the one that is prepared, or that waits to run again, with the newest definition, or a new one.
     fn job(&self, one: &Candidate<'_>, why: Why, asker: &Asker) -> Result<JobRow, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
         let name = &one.task.name;
+        if let Why::Prepared(job) = why {
+            return Ok(self.job_row(job)?);
+        }
         let waiting = self.newest_job(name)?.filter(|job| job.state == State::RestartReady);
         if let Some(job) = &waiting {
             if one.goes_on == Some(job.id) {
                 jobs::redefine(tx, job.id, one.task)?;
+                self.renew_items(job.id, one.task)?;
                 return Ok(job.clone());
             }
             self.cancel(job, name, &format!("replaced by {}", asker.name))?;
         }
         let (door, scheduled) = match why {
-            Why::Asked | Why::Due | Why::DueNow => (Door::Start, None),
+            Why::Asked | Why::Due | Why::DueNow | Why::Prepared(_) => (Door::Start, None),
             Why::Fired { due, .. } => (Door::Schedule, Some(due)),
         };
         let new = NewJob {

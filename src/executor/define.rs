@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::domain::lifecycle::State;
 use crate::domain::name::TaskName;
 use crate::domain::task::Task;
 use crate::domain::url;
 use crate::process::clock;
 use crate::registry::{self, EditError, Setting};
-use crate::store::{Durability, events, runs, tasks};
+use crate::store::{Durability, events, jobs, runs, tasks};
 
 use super::{Asker, Executor, ExecutorError};
 use crate::ledger::Ledger;
@@ -134,10 +133,12 @@ impl Executor {
         self.record_change(&name, "removed", None, asker, |tx| {
             let ledger = Ledger { tx, home: &home, now: clock::now() };
             ledger.stop_waiting(&name, &format!("removed by {}", asker.name))?;
-            match ledger.newest_job(&name)?.filter(|job| job.state == State::RestartReady) {
-                Some(job) => Ok(ledger.cancel(&job, &name, &format!("removed by {}", asker.name))?),
-                None => Ok(()),
+            for job in jobs::active_of(tx, &name)? {
+                if runs::unfinished_of_job(tx, job.id)?.is_none() {
+                    ledger.cancel(&job, &name, &format!("removed by {}", asker.name))?;
+                }
             }
+            Ok(())
         })?;
         drop(edited);
         let purged = if purge { self.purge_output(&name)? } else { 0 };

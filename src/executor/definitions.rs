@@ -200,13 +200,13 @@ impl Executor {
     pub fn check(&mut self) -> Result<Vec<(TaskName, super::StartError)>, ExecutorError> {
         let (_, registry) = self.read_registry()?;
         let inherited = crate::process::environment::Inherited::capture();
-        let troubles = registry.tasks.iter().map(|task| (task, super::start::foresee(task, &inherited)));
+        let troubles = registry.tasks.iter().map(|task| (task, super::look::foresee(task, &inherited)));
         Ok(troubles.filter_map(|(task, trouble)| Some((task.name.clone(), trouble?))).collect())
     }
 
     /// What would keep a task from being started now, if anything. That it must be given values is no trouble.
     pub fn foresee(&self, task: &Task) -> Option<super::StartError> {
-        super::start::foresee(task, &crate::process::environment::Inherited::capture())
+        super::look::foresee(task, &crate::process::environment::Inherited::capture())
     }
 
     /// What tells one state of the registry's file from another; `None` where there is no file.

@@ -23,7 +23,7 @@ use crate::store::notices::{self, Notice};
 use crate::store::runs::{self, Kind, NewRun};
 use crate::store::{Durability, StoreError};
 
-use super::start::look_as_it_is;
+use super::look::look_as_it_is;
 use super::{Asker, Executor, ExecutorError};
 use crate::ledger::Ledger;
 

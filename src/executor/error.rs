@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::domain::item::SlotError;
 use crate::domain::lifecycle::IllegalMove;
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::params::{self, ParamError, RenderError};
@@ -176,6 +177,9 @@ pub enum StartError {
     /// Its placeholders cannot be filled in; nothing was recorded.
     #[error(transparent)]
     Fill(#[from] RenderError),
+    /// What is to be transferred for it cannot be; nothing was recorded.
+    #[error(transparent)]
+    Staging(#[from] StagingError),
     /// It was tried; that is on record as a run that could not start.
     #[error("{0}")]
     CouldNotStart(String),
@@ -275,6 +279,10 @@ impl ExecutorError {
                 StartError::Itself => vec!["let the script end: a kept-alive task is started again".to_owned()],
                 StartError::Values(errors) => errors.iter().map(ParamError::hint).collect(),
                 StartError::Fill(error) => vec![error.hint()],
+                StartError::Staging(StagingError::Slot(SlotError::Missing { name, .. })) => vec![format!(
+                    "set it with `transfers.{name}.remote` in the registry, or give it to a queued job with `jobexec submit {task} --transfer {name}=REMOTE`"
+                )],
+                StartError::Staging(error) => vec![error.hint()],
                 StartError::EnvFile(_)
                 | StartError::CouldNotStart(_)
                 | StartError::Worker(_)

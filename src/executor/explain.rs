@@ -12,7 +12,7 @@ use crate::domain::restart::{CRASH_LOOP, PERMANENT};
 use crate::domain::schedule::Overlap;
 use crate::domain::status::TaskState;
 use crate::store::occurrences::Decided;
-use crate::store::runs::RunRow;
+use crate::store::runs::{Kind, RunRow};
 
 use super::{Executor, ExecutorError, TaskStatus, Upcoming};
 
@@ -43,6 +43,9 @@ impl Executor {
                     "{name} still runs (pid {}), but the worker that watched it was killed: its exit may be lost",
                     pids.join(", ")
                 )
+            }
+            TaskState::Unsupervised | TaskState::Waiting if status.is_on_its_way() => {
+                self.goes_on(status, &mut hints)?
             }
             TaskState::Unsupervised | TaskState::Scheduled if is_switched_off(status) => {
                 hints.push(format!("switch it on with `jobexec edit {name} --enabled true`"));
@@ -82,9 +85,17 @@ impl Executor {
                 } else {
                     format!("run it again with `jobexec start {name}`")
                 });
-                match &status.last_ended {
-                    Some(run) => format!("{name} does not run: {}, and it is not to be started again", ended(run, now)),
-                    None => format!("{name} does not run"),
+                match (status.besides(), &status.last_ended) {
+                    (Some(why), _) => {
+                        hints.extend(
+                            status.job.iter().map(|job| format!("see its runs with `jobexec job show {}`", job.id)),
+                        );
+                        format!("{name} does not run: {why}, and it is not to be started again")
+                    }
+                    (None, Some(run)) => {
+                        format!("{name} does not run: {}, and it is not to be started again", ended(run, now))
+                    }
+                    (None, None) => format!("{name} does not run"),
                 }
             }
             TaskState::Stopped => stopped(status, now, &mut hints),
@@ -105,6 +116,15 @@ impl Executor {
             hints.push(format!("`{name}` is no longer in the registry"));
         }
         Ok(Explanation { sentence, hints })
+    }
+
+    /// What comes next for a job that is on its way, and what that waits for.
+    fn goes_on(&self, status: &TaskStatus, hints: &mut Vec<String>) -> Result<String, ExecutorError> {
+        let name = &status.name;
+        let Some(job) = &status.job else { return Ok(format!("{name} is about to go on")) };
+        let (_, why) = self.explain_job(job.id)?;
+        hints.extend(why.hints);
+        Ok(format!("{name} goes on: {}", why.sentence))
     }
 
     /// When and how a task fires next: `fires in 2 h 5 min, on Mon 2026-11-23 at 03:00 UTC (every day at 03:00 UTC)`.
@@ -162,6 +182,9 @@ fn running(status: &TaskStatus, now: Timestamp) -> String {
     {
         return format!("{name}{pid} is being stopped: {by} asked for it {} ago", age(time, now));
     }
+    if let Some(what) = run.and_then(|run| besides(run, status)) {
+        return format!("{name} has {what}{since}{pid}");
+    }
     let by = run.map(|run| format!(", started by {}", run.asked_by)).unwrap_or_default();
     let mut sentence = format!("{name} has been running{since}{pid}{by}");
     if let Some(time) = status.stalled() {
@@ -175,6 +198,17 @@ fn running(status: &TaskStatus, now: Timestamp) -> String {
         );
     }
     sentence
+}
+
+/// What is run for a task's job besides its own run, and what is done with that.
+fn besides(run: &RunRow, status: &TaskStatus) -> Option<String> {
+    let what = status.job.as_ref()?.state.underway()?;
+    let done = match (run.kind == Kind::Transfer.as_str(), what) {
+        (false, _) => "run",
+        (true, "its inputs") => "brought",
+        (true, _) => "stored",
+    };
+    Some(format!("{what} {done}"))
 }
 
 /// Why it waits and for what.

@@ -408,14 +408,14 @@ impl Ledger<'_> {
             // It came into the way of somebody else, and is looked at again at once.
             Looked::Answered(_) => Claim::Already,
         };
-        if matches!(claim, Claim::Claimed { .. }) {
+        if matches!(claim, Claim::Claimed { .. } | Claim::Begun(_, _)) {
             if let Some(job) = tasks::find(self.tx, &task.name)?.and_then(|row| row.job) {
                 occurrences::set_job(self.tx, &task.name, due, job)?;
             }
         } else {
             let why = match &claim {
                 Claim::Locked(held) => format!("waits: {held}"),
-                Claim::Already | Claim::Claimed { .. } => "is about to run".to_owned(),
+                Claim::Already | Claim::Claimed { .. } | Claim::Begun(_, _) => "is about to run".to_owned(),
             };
             occurrences::settle(self.tx, &task.name, due, Decided::Waiting, Some(&why))?;
         }
@@ -529,13 +529,12 @@ impl Ledger<'_> {
     /// Records that what runs of a task is to end, because its next run is due; the runs that are to be asked.
     fn make_room(&self, task: &Task, jobs: &[&JobRow]) -> Result<Vec<RunId>, ExecutorError> {
         let mut asked = Vec::new();
-        for job in jobs.iter().filter(|job| job.state == State::RestartReady) {
-            self.cancel(job, &task.name, "replaced by its next run")?;
-        }
-        for run in runs::all_unfinished_of(self.tx, &task.name)? {
-            if jobs.iter().any(|job| job.id == run.job) {
+        for job in jobs {
+            if let Some(run) = runs::unfinished_of_job(self.tx, job.id)? {
                 runs::ask_stop(self.tx, run.id, "its next run", self.now)?;
                 asked.push(run.id);
+            } else {
+                self.cancel(job, &task.name, "replaced by its next run")?;
             }
         }
         Ok(asked)

@@ -52,6 +52,9 @@ fn keys_of(data: Value) -> Option<Map<String, Value>> {
     }
 }
 
+/// Why what is a task's is not the queue's to change.
+const OF_A_TASK: &str = "it is the run of a task, not of the queue";
+
 /// The answer for each job.
 pub type JobAnswers = Vec<(JobId, Did)>;
 
@@ -159,12 +162,15 @@ impl Executor {
     ) -> Result<Did, ExecutorError> {
         let decided = Decision { state, message: message.map(str::to_owned) };
         let decided = serde_json::to_string(&decided).map_err(|error| StoreError::Impossible(error.to_string()))?;
-        let answers = self.change_each(&[id], |ledger, job| {
+        let answers = self.change_any(&[id], |ledger, job| {
             let runs = runs::unfinished_of_job(ledger.tx, job.id)?;
             if hook_of(job.state).is_some() && matches!(state, State::RestartReady | State::Failed) {
                 queue::decide(ledger.tx, job.id, Some(&decided))?;
                 ledger.note(job, "hook_decided", asker)?;
                 return Ok(Did::Done(job.state));
+            }
+            if job.door != Door::Queue {
+                return Ok(Did::Refused(job.state, OF_A_TASK));
             }
             if state == State::RestartReady && job.state.is_end() {
                 let how = Again { only: true, clean: false };
@@ -260,7 +266,7 @@ impl Executor {
     /// Changes what jobs carry with them. Those that do not wait any more take another priority all the same, for the
     /// next time.
     pub fn update(&mut self, ids: &[JobId], update: &Update, asker: &Asker) -> Result<JobAnswers, ExecutorError> {
-        self.change_each(ids, |ledger, job| {
+        self.change_any(ids, |ledger, job| {
             let tx = ledger.tx;
             let given = queue::given(tx, job.id)?;
             let mut data = update.data.clone();
@@ -346,8 +352,20 @@ impl Executor {
         Ok(answers)
     }
 
-    /// Does the same with each job, all in one transaction.
+    /// Does the same with each queued job, all in one transaction.
     fn change_each(
+        &mut self,
+        ids: &[JobId],
+        change: impl Fn(&Ledger<'_>, &JobRow) -> Result<Did, ExecutorError>,
+    ) -> Result<JobAnswers, ExecutorError> {
+        self.change_any(ids, |ledger, job| match job.door {
+            Door::Queue => change(ledger, job),
+            Door::Start | Door::Schedule => Ok(Did::Refused(job.state, OF_A_TASK)),
+        })
+    }
+
+    /// Does the same with each job, from wherever it comes.
+    fn change_any(
         &mut self,
         ids: &[JobId],
         change: impl Fn(&Ledger<'_>, &JobRow) -> Result<Did, ExecutorError>,
@@ -358,13 +376,7 @@ impl Executor {
             let mut answers = Vec::with_capacity(ids.len());
             for id in ids {
                 let job = jobs::find(tx, *id)?.ok_or(ExecutorError::NoSuchJob(*id))?;
-                let did = match job.door {
-                    Door::Queue => change(&ledger, &job)?,
-                    Door::Start | Door::Schedule => {
-                        Did::Refused(job.state, "it is the run of a task, not of the queue")
-                    }
-                };
-                answers.push((*id, did));
+                answers.push((*id, change(&ledger, &job)?));
             }
             Ok(answers)
         })

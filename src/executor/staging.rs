@@ -8,26 +8,26 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::domain::evidence::Entry;
 use crate::domain::item::{Item, SlotError, direction_in, plan};
 use crate::domain::name::{JobId, RunId};
 use crate::domain::params::{self, RenderError, Values};
 use crate::domain::task::{Program, StopSequence, Task};
 use crate::domain::transfer::Direction;
 use crate::ledger::{Ledger, LedgerError};
-use crate::process::environment::{self, Inherited, RunTags};
+use crate::process::environment::{self, Inherited, RunTags, Variables};
 use crate::process::record::RecordFile;
 use crate::process::spec::RunSpec;
-use crate::process::{clock, random, spawn};
+use crate::process::{clock, spawn};
 use crate::store::jobs::JobRow;
 use crate::store::runs::{self, Kind, NewRun};
 use crate::store::{Durability, items as stored, jobs, queue};
 
-use super::{Asker, Executor, ExecutorError};
+use super::{Asker, Executor, ExecutorError, Job};
 
 /// For how many jobs something is transferred at a time.
 const AT_ONCE: usize = 4;
@@ -60,6 +60,29 @@ pub struct Staging {
     pub now: Vec<JobId>,
     /// The next moment, where there is nothing now.
     pub next: Option<Timestamp>,
+}
+
+/// A run for a job besides its own: a transfer, a hook.
+pub(super) struct Beside<'a> {
+    pub(super) job: &'a Job,
+    pub(super) run: RunId,
+    /// The attempt at the job that it belongs to.
+    pub(super) attempt: u32,
+    /// The name of its output in the job's directory.
+    pub(super) output: &'a str,
+    /// Where it runs: the job's work directory.
+    pub(super) wd: &'a Path,
+    pub(super) program: Vec<u8>,
+    pub(super) argv: Vec<Vec<u8>>,
+    pub(super) variables: Variables,
+    pub(super) timeout: Option<Duration>,
+    pub(super) stop: StopSequence,
+}
+
+/// Makes a directory of a job, for nobody else.
+pub(super) fn make_directory(path: &Path) -> Result<(), ExecutorError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| ExecutorError::Directory { path: path.to_path_buf(), source })
 }
 
 /// The values that a job has: those that were given to it, and the defaults of the others.
@@ -110,49 +133,69 @@ impl Executor {
     pub fn stage(&mut self, job: JobId, exec_id: &str, asker: &Asker) -> Result<Option<(RunId, i32)>, ExecutorError> {
         let job = self.job(job)?;
         let Some(direction) = direction_in(job.row.state) else { return Ok(None) };
-        let (workdir, directory) = (self.workdir_of(&job), self.home.job_directory(job.row.id));
-        for path in [&workdir, &directory] {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-            made.map_err(|source| ExecutorError::Directory { path: path.clone(), source })?;
+        let workdir = self.workdir_of(&job);
+        for path in [&workdir, &self.home.job_directory(job.row.id)] {
+            make_directory(path)?;
         }
-        let run = RunId::from_random(random::bytes()?);
-        let first = Entry::Prepared { run, place: self.here.clone() };
-        let record = RecordFile::create(&self.home.record(run), &first)?;
+        let (run, record) = self.prepare_run()?;
         let claimed = self.claim_transfer(&job.row, direction, run, asker);
         if !matches!(claimed, Ok(Some(_))) {
             let _ = std::fs::remove_file(record.path());
         }
         let Some(name) = claimed? else { return Ok(None) };
         let inherited = Inherited::decode(&jobs::environment_of(self.store.reader(), &job.row)?)?;
-        let mut variables = inherited.variables();
+        let beside = Beside {
+            job: &job,
+            run,
+            attempt: job.row.attempt,
+            output: &name,
+            wd: &workdir,
+            program: spawn::OURSELVES.to_bytes().to_vec(),
+            argv: self.command_line(job.row.id, direction),
+            variables: inherited.variables(),
+            timeout: None,
+            stop: StopSequence::default(),
+        };
+        Ok(Some((run, self.spawn_beside(beside, &inherited, &record, exec_id)?)))
+    }
+
+    /// Spawns the worker of a run for a job besides its own run; its pid. The output goes to the job's directory.
+    pub(super) fn spawn_beside(
+        &self,
+        beside: Beside<'_>,
+        inherited: &Inherited,
+        record: &RecordFile,
+        exec_id: &str,
+    ) -> Result<i32, ExecutorError> {
+        let Beside { job, run, attempt, output, wd, program, argv, mut variables, timeout, stop } = beside;
         let tags = RunTags {
             exec_id,
             folder: self.home.root(),
             task: job.given.task.as_deref().unwrap_or_default(),
             job: job.row.id,
-            attempt: job.row.attempt,
+            attempt,
             run: Some(run),
             run_name: job.given.run_name.as_deref().unwrap_or_default(),
-            workdir: &workdir,
+            workdir: wd,
         };
         tags.lay_over(&mut variables);
+        let directory = self.home.job_directory(job.row.id);
         let spec = RunSpec {
             run,
-            program: spawn::OURSELVES.to_bytes().to_vec(),
-            argv: self.command_line(job.row.id, direction),
+            program,
+            argv,
             env: environment::assignments(&variables),
-            wd: workdir.clone(),
+            wd: wd.to_path_buf(),
             umask: inherited.umask,
             limits: inherited.limits.clone(),
-            output: directory.join(&name),
-            former: directory.join(format!("{name}.former")),
+            output: directory.join(output),
+            former: directory.join(format!("{output}.former")),
             bell: self.home.bell(),
-            timeout: None,
-            stop: StopSequence::default(),
+            timeout,
+            stop,
         };
         let sealed = spec.seal()?;
-        let (worker, _) = spawn::worker(record.as_fd(), record.path(), sealed.as_fd())?;
-        Ok(Some((run, worker)))
+        Ok(spawn::worker(record.as_fd(), record.path(), sealed.as_fd())?.0)
     }
 
     fn command_line(&self, job: JobId, direction: Direction) -> Vec<Vec<u8>> {

@@ -3,7 +3,6 @@
 //! The order of a start is what makes it happen at most once: the run's record with its lock, then one transaction
 //! that claims the task, then the worker, which inherits the lock.
 
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -15,10 +14,9 @@ use crate::domain::evidence::Entry;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::outcome::Outcome;
-use crate::domain::params;
 use crate::domain::task::Task;
 use crate::process::environment::{self, Inherited, RunTags, Variables};
-use crate::process::launch::{self, Plan, UnfitError};
+use crate::process::launch::Plan;
 use crate::process::record::RecordFile;
 use crate::process::spawn::Spare;
 use crate::process::spec::{Answer, RunSpec};
@@ -30,9 +28,11 @@ use crate::store::{Durability, Store, events, tasks};
 
 use super::again::unneeded;
 use super::claim::{Candidate, Claim, Why};
-use super::error::{LaunchErrorWithHint, StartError};
+use super::error::StartError;
 use super::fire::fingerprint;
 use super::import::Found;
+use super::look::{has_use_for, look_at_all};
+use super::staging::make_directory;
 use super::{Asker, Executor, ExecutorError};
 use crate::ledger::Ledger;
 
@@ -60,6 +60,27 @@ pub enum Started {
     Already {
         /// The script's pid, where that is known.
         pid: Option<i32>,
+    },
+    /// A job of it runs, or is about to: a hook or a transfer of it does.
+    Busy {
+        /// What.
+        what: &'static str,
+        /// The pid of that, where it is known.
+        pid: Option<i32>,
+    },
+    /// A job of it is on its way already.
+    Underway {
+        /// The job.
+        job: JobId,
+        /// What comes next.
+        what: &'static str,
+    },
+    /// It has a new job, for which something else comes first.
+    Begun {
+        /// The job.
+        job: JobId,
+        /// What.
+        what: &'static str,
     },
     /// It runs.
     Running {
@@ -97,33 +118,6 @@ pub(super) struct Ready<'a> {
 enum Look<'a> {
     Ready(Box<Ready<'a>>),
     Answered(Result<Started, ExecutorError>),
-}
-
-/// Checks a task and says what it would execute and with which variables. Its parameters have their defaults.
-pub(super) fn look(task: &Task, inherited: &Inherited) -> Result<(Plan, Variables), StartError> {
-    let values = params::resolve(&params::taken(task), &BTreeMap::new()).map_err(StartError::Values)?;
-    look_as_it_is(params::render(task, &values)?.as_ref(), inherited)
-}
-
-/// What would keep a task from being started, if anything. One that must be given values is looked at as far as they
-/// do not matter.
-pub(super) fn foresee(task: &Task, inherited: &Inherited) -> Option<StartError> {
-    match look(task, inherited) {
-        Err(StartError::Values(_)) if params::is_open(task) => None,
-        Err(StartError::Values(_)) => look_as_it_is(task, inherited).err(),
-        other => other.err(),
-    }
-}
-
-/// The same for a task in which nothing is left to be filled in.
-pub(super) fn look_as_it_is(task: &Task, inherited: &Inherited) -> Result<(Plan, Variables), StartError> {
-    launch::prepare(task, inherited).map_err(|error| match error {
-        UnfitError::EnvFile(error) => StartError::EnvFile(error),
-        UnfitError::Launch(error) => {
-            let hint = error.hint(task);
-            StartError::Refused(LaunchErrorWithHint { error, hint })
-        }
-    })
 }
 
 impl Executor {
@@ -176,6 +170,12 @@ impl Executor {
                     unneeded(ready.record.path());
                     locked.push((at, held));
                 }
+                Claim::Begun(job, state) => {
+                    unneeded(ready.record.path());
+                    if let (Some(slot), Some(what)) = (answers.get_mut(at), state.underway()) {
+                        *slot = Some(Ok(Started::Begun { job, what }));
+                    }
+                }
                 Claim::Claimed { job, former } => {
                     let run = ready.candidate.run;
                     // From here on only the worker holds the lock.
@@ -220,18 +220,22 @@ impl Executor {
             (job, run) = self.current(&task.name)?;
         }
         if let Some(run) = run {
-            return match self.already(&run) {
+            return match self.already(&task.name, &run) {
                 Some(answer) => Ok(Look::Answered(answer)),
                 // It ended while we looked.
                 None => self.make_ready(task, how, inherited),
             };
+        }
+        let ledger = Ledger { tx: self.store.reader(), home: &self.home, now: clock::now() };
+        if let Some((job, what)) = ledger.underway(&task.name)? {
+            return Ok(Look::Answered(Ok(Started::Underway { job, what })));
         }
         let goes_on = job.filter(|job| job.state == State::RestartReady && job.door == Door::Start && !how.fresh);
         let inherited = match &goes_on {
             Some(job) => Inherited::decode(&jobs::environment_of(self.store.reader(), job)?)?,
             None => inherited.clone(),
         };
-        let (plan, variables) = match look(task, &inherited) {
+        let (plan, variables, items) = match look_at_all(task, &inherited) {
             Ok(looked) => looked,
             Err(error) => return Ok(Look::Answered(Err(start_error(&task.name, error)))),
         };
@@ -240,7 +244,7 @@ impl Executor {
         let record = RecordFile::create(&self.home.record(run), &first)?;
         let stored = inherited.encode()?;
         let goes_on = goes_on.map(|job| job.id);
-        let candidate = Candidate { task, stored, goes_on, run };
+        let candidate = Candidate { task, stored, goes_on, items, run };
         Ok(Look::Ready(Box::new(Ready { candidate, plan, variables, inherited, record, spare: None })))
     }
 
@@ -275,6 +279,11 @@ impl Executor {
     pub(super) fn spec(&self, ready: &Ready<'_>, job: &JobRow, exec_id: &str, former: &str) -> RunSpec {
         let Candidate { task, run, .. } = &ready.candidate;
         let mut variables = ready.variables.clone();
+        let workdir = self.home.job_directory(job.id);
+        if has_use_for(task) {
+            // What cannot be made is missed, and told, by whoever wants to write there.
+            let _ = make_directory(&workdir);
+        }
         let tags = RunTags {
             exec_id,
             folder: self.home.root(),
@@ -283,7 +292,7 @@ impl Executor {
             attempt: job.attempt + 1,
             run: Some(*run),
             run_name: "",
-            workdir: &self.home.job_directory(job.id),
+            workdir: &workdir,
         };
         tags.lay_over(&mut variables);
         RunSpec {
@@ -349,8 +358,7 @@ impl Executor {
     }
 
     /// The answer for a task that has an unfinished run; `None` when that has ended just now.
-    fn already(&self, run: &RunRow) -> Option<Result<Started, ExecutorError>> {
-        let name = run.task.as_ref()?;
+    fn already(&self, name: &TaskName, run: &RunRow) -> Option<Result<Started, ExecutorError>> {
         let refused = |error| Some(Err(start_error(name, error)));
         match self.examine(run) {
             Err(error) => Some(Err(error)),
@@ -359,7 +367,12 @@ impl Executor {
             Ok(Found::Alive(_)) if run.stop_asked.is_some() => refused(StartError::Stopping),
             Ok(Found::Alive(record)) => {
                 let script = record.started.filter(|_| record.ended.is_none());
-                Some(Ok(Started::Already { pid: script.map(|(script, _)| script.pid) }))
+                let pid = script.map(|(script, _)| script.pid);
+                let job = jobs::find(self.store.reader(), run.job);
+                Some(job.map_err(ExecutorError::from).map(|job| match job.and_then(|job| job.state.underway()) {
+                    Some(what) => Started::Busy { what, pid },
+                    None => Started::Already { pid },
+                }))
             }
             Ok(Found::Ended(_, _)) => None,
         }

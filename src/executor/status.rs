@@ -84,6 +84,18 @@ impl TaskStatus {
         self.job.as_ref().map_or(0, |job| job.attempt.saturating_sub(1))
     }
 
+    /// Whether its newest job neither runs, nor waits to run again, nor is over.
+    pub fn is_on_its_way(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.state.underway().is_some())
+    }
+
+    /// Why its newest job has failed, in words, where no run of its own is what failed: a hook, or a transfer.
+    pub fn besides(&self) -> Option<&str> {
+        let job = self.job.as_ref().filter(|job| job.state == State::Failed)?;
+        let is_besides = matches!(job.code.as_deref(), Some("hook_failed" | "hook_decided" | "transfer_failed"));
+        job.reason.as_deref().filter(|_| is_besides)
+    }
+
     /// The moment at which it is started again, while it waits for that.
     pub fn next_retry(&self) -> Option<Timestamp> {
         let job = self.job.as_ref().filter(|job| job.state == State::RestartReady && self.live.is_none())?;
@@ -206,6 +218,8 @@ impl Executor {
         let last_ended = match (&run, unfinished) {
             (Some(run), None) => Some(run.clone()),
             (Some(_), Some(_)) => runs::last_ended(self.store.reader(), &name)?.map(Arc::new),
+            // A job that has not run yet may have come after others.
+            (None, _) if job.is_some() => runs::last_ended(self.store.reader(), &name)?.map(Arc::new),
             (None, _) => None,
         };
         let changed = match (&task, &job, &live) {

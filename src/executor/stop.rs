@@ -21,7 +21,8 @@ use crate::store::{Durability, StoreError, events, jobs, tasks};
 
 use super::definitions::Definitions;
 use super::import::Found;
-use super::start::{Answers, How, look, start_error};
+use super::look::look_at_all;
+use super::start::{Answers, How, start_error};
 use super::{Asker, Executor, ExecutorError, StartError};
 use crate::ledger::Ledger;
 
@@ -235,7 +236,7 @@ impl Executor {
         if asker.job.is_some() && run.is_some_and(|run| Some(run.job) == asker.job) {
             return Ok(Err(StartError::Itself));
         }
-        Ok(look(task, inherited).map(drop))
+        Ok(look_at_all(task, inherited).map(drop))
     }
 
     /// One transaction: what is wanted of each task, and the wish that its run end. A run whose record has an outcome
@@ -419,26 +420,20 @@ impl Ledger<'_> {
         if then == Afterwards::Stay {
             self.stop_waiting(name, &format!("stopped by {}", asker.name))?;
         }
+        let active = jobs::active_of(tx, name)?;
         let mut runs = Vec::new();
-        for run in runs::all_unfinished_of(tx, name)? {
-            // An outcome that is on record already stands.
-            let record = record::read(&self.home.record(&run), run.id)?;
-            if record.is_none_or(|(record, _)| record.ended.is_none()) {
-                runs::ask_stop(tx, run.id, &asker.name, now)?;
+        for job in &active {
+            if let Some(run) = runs::unfinished_of_job(tx, job.id)? {
+                // An outcome that is on record already stands; but what a hook or a transfer came to leads to nothing more.
+                let record = record::read(&self.home.record(&run), run.id)?;
+                if job.state != State::Running || record.is_none_or(|(record, _)| record.ended.is_none()) {
+                    runs::ask_stop(tx, run.id, &asker.name, now)?;
+                }
+                runs.push((run, jobs::definition_of(tx, job)?.stop));
+            } else if then == Afterwards::Stay || job.state != State::RestartReady {
+                self.cancel(job, name, &format!("stopped by {}", asker.name))?;
             }
-            let job = jobs::find(tx, run.job)?;
-            let sequence = job.map(|job| jobs::definition_of(tx, &job)).transpose()?.map(|task| task.stop);
-            runs.push((run, sequence.unwrap_or_default()));
         }
-        if !runs.is_empty() {
-            return Ok(Wish::Runs(runs));
-        }
-        let pending = self.newest_job(name)?.filter(|job| job.state == State::RestartReady);
-        if let Some(job) = &pending
-            && then == Afterwards::Stay
-        {
-            self.cancel(job, name, &format!("stopped by {}", asker.name))?;
-        }
-        Ok(Wish::NotRunning(pending.is_some() || was_wanted))
+        if runs.is_empty() { Ok(Wish::NotRunning(!active.is_empty() || was_wanted)) } else { Ok(Wish::Runs(runs)) }
     }
 }

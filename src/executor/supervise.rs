@@ -12,15 +12,16 @@ use crate::domain::name::{JobId, RunId, RunRef, TaskName};
 use crate::domain::notice::{self, Occasion};
 use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::resources::HeldLock;
-use crate::domain::restart::{Due, due};
+use crate::domain::restart::{Due, due, goes_on};
 use crate::domain::signal::Signal;
 use crate::domain::task::{StopSequence, Task};
 use crate::home::Home;
 use crate::process::asking::WorkerHandle;
 use crate::process::tagged;
 use crate::process::{clock, identity, lifelock, record};
-use crate::store::runs::{self, RunRow};
+use crate::store::runs::{self, Kind, RunRow};
 use crate::store::supervisor::{self, Supervisor};
+use crate::store::tasks::TaskRow;
 use crate::store::{Durability, StoreError, events, jobs, occurrences, tasks};
 
 use super::claim::standing;
@@ -28,6 +29,7 @@ use super::explain::is_permanent;
 use super::import::Found;
 use super::{Executor, ExecutorError};
 use crate::ledger::Ledger;
+use crate::ledger::hooks::hook_of;
 use crate::ledger::notice::Message;
 use crate::ledger::output::LAST_LINES;
 
@@ -47,6 +49,8 @@ pub struct Upkeep {
     pub run: Option<RunId>,
     /// A lock that is held, where it, or an occurrence of it, waits for nothing else.
     pub lock: Option<HeldLock>,
+    /// Its jobs of which nothing runs and which are to be gone on with.
+    pub underway: Vec<JobId>,
     /// Since when it is crash-looping.
     pub looping_since: Option<Timestamp>,
     /// Since when, while it is crash-looping, it has run without a failed end.
@@ -150,21 +154,42 @@ impl Executor {
             Due::Start(Some(_)) => runs::last_ended(reader, name)?,
             Due::Start(None) | Due::Nothing => None,
         };
-        let lock = match task.filter(|task| !task.locks.is_empty() && run.is_none()) {
-            Some(task) if due != Due::Nothing || !occurrences::waiting(reader, name)?.is_empty() => {
+        let mut underway = self.to_go_on(&row)?;
+        // A hook needs no lock.
+        let prepared = underway.iter().any(|(_, hook)| hook.is_none());
+        let lock = match task.filter(|task| !task.locks.is_empty() && (prepared || run.is_none())) {
+            Some(task) if prepared || due != Due::Nothing || !occurrences::waiting(reader, name)?.is_empty() => {
                 self.lock_in_the_way(task)?
             }
             Some(_) | None => None,
         };
+        underway.retain(|(_, hook)| hook.is_some() || lock.is_none());
         Ok(Some(Upkeep {
             due,
             lock,
+            underway: underway.into_iter().map(|(job, _)| job).collect(),
             attempt: job.as_ref().map(|job| (job.id, job.attempt)),
             permanent: last.filter(is_permanent).and_then(|run| run.ended),
             run,
             looping_since: row.form.looping_since,
             steady_since: row.form.steady_since,
         }))
+    }
+
+    /// The jobs of a task of which nothing runs and which are to be gone on with, each with the hook that is next; none
+    /// where its own run is.
+    fn to_go_on(&self, row: &TaskRow) -> Result<Vec<(JobId, Option<Kind>)>, ExecutorError> {
+        let reader = self.store.reader();
+        let mut these = Vec::new();
+        if row.wanted {
+            for job in jobs::active_of(reader, &row.name)? {
+                let is_to = goes_on(job.state, row.job == Some(job.id));
+                if is_to && runs::unfinished_of_job(reader, job.id)?.is_none() {
+                    these.push((job.id, hook_of(job.state)));
+                }
+            }
+        }
+        Ok(these)
     }
 
     /// The first lock of a task that a run holds.
@@ -197,14 +222,17 @@ impl Executor {
         let job = jobs::find(self.store.reader(), row.job)?;
         let job = job.ok_or_else(|| StoreError::Impossible(format!("run {} belongs to no job", row.id)))?;
         let mut definition = jobs::definition_of(self.store.reader(), &job)?;
-        if row.kind == runs::Kind::Notify.as_str() {
+        if row.kind == Kind::Notify.as_str() {
             // It is about the task; its own limits are those of every message.
             (definition.timeout, definition.stop, definition.stall) =
                 (Some(notice::PATIENCE), StopSequence::default(), None);
         }
-        if row.kind == runs::Kind::Transfer.as_str() {
+        if row.kind == Kind::Transfer.as_str() {
             // It lasts as long as it takes.
             (definition.timeout, definition.stop, definition.stall) = (None, StopSequence::default(), None);
+        }
+        if Kind::HOOKS.iter().any(|hook| hook.as_str() == row.kind) {
+            (definition.timeout, definition.stall) = (Some(definition.hooks.timeout), None);
         }
         Ok(OpenRun { row, definition })
     }

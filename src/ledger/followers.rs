@@ -12,6 +12,7 @@ use crate::domain::transfer::Direction;
 use crate::store::jobs::{self, Change, JobRow};
 use crate::store::{StoreError, events, queue, runs};
 
+use super::front::GAVE_UP;
 use super::hooks::hooked;
 use super::{Ledger, LedgerError};
 
@@ -25,8 +26,12 @@ pub struct Again {
 }
 
 impl Ledger<'_> {
-    /// What there is to do for a queued job besides running it.
+    /// What there is to do for a job besides running it.
     pub fn policy_of(&self, job: &JobRow, definition: &Task) -> Result<Policy, LedgerError> {
+        if let Some(row) = self.task_of(job, definition)? {
+            let gave_up = job.code.as_deref() == Some(GAVE_UP);
+            return self.front_policy(job, definition, &row, gave_up);
+        }
         let parents = match (job.unmet, job.culprit) {
             (_, Some(_)) => Parents::Broken,
             (0, None) => Parents::Met,

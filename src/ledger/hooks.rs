@@ -2,20 +2,21 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::domain::evidence::Ended;
-use crate::domain::lifecycle::{Hooked, Input, State, step};
+use crate::domain::lifecycle::{Hooked, Input, State};
 use crate::domain::name::JobId;
-use crate::domain::notice::{EndOfRun, occasion};
-use crate::domain::outcome::Outcome;
-use crate::domain::task::{Program, Task};
-use crate::store::jobs::{self, Change, JobRow};
-use crate::store::runs::{Kind, RunRow};
+use crate::domain::outcome::{Cause, Outcome, Unseen};
+use crate::domain::task::{Program, Restart, Task};
+use crate::store::jobs::{self, Change, Door, JobRow};
+use crate::store::runs::{self, Kind, RunRow};
+use crate::store::tasks::{Form, TaskRow};
 use crate::store::{StoreError, events, queue};
 
-use super::notice::Message;
+use super::front::{Moved, STOPPED, stopped_by, way};
 use super::{Ledger, LedgerError, output};
 
 /// What a hook has decided about its job. It takes effect when the hook ends with exit code 0; the last one counts.
@@ -114,32 +115,33 @@ impl Ledger<'_> {
         inode: Option<u64>,
     ) -> Result<(), LedgerError> {
         let definition = jobs::definition_of(self.tx, job)?;
+        let row = self.task_of(job, &definition)?;
         let decision = self.decision(job.id)?;
-        let input = match (&end.outcome, &decision) {
-            (Outcome::NeverStarted, _) => Input::NeverStarted,
-            (_, _) if run.stop_asked.is_some() => Input::Stopped,
-            (outcome, _) if !outcome.is_success() => Input::HookFailed,
-            (_, None) => Input::HookDone,
-            (_, Some(decision)) if decision.state == State::RestartReady => Input::HookSaidAgain,
-            (_, Some(_)) => Input::HookSaidFailed,
-        };
-        let path = step(job.state, input, self.policy_of(job, &definition)?)?;
+        let input = input(run, end, decision.as_ref());
+        let policy = self.policy_of(job, &definition)?;
+        let path = way(job, input, policy, row.as_ref())?;
         let state = path.last().copied().unwrap_or(job.state);
-        let counted = input == Input::HookDone && state == State::RestartReady;
-        let retries_used = job.retries_used + u32::from(counted);
-        let sleep = self.sleep()?;
-        let wait = counted.then(|| definition.backoff.wait(retries_used, sleep, run.id.low64()));
-        let (code, reason) = why(job, run, input, decision, reason);
-        let change = Change {
-            state,
-            code: code.as_deref(),
-            reason: reason.as_deref(),
-            attempt: job.attempt,
-            retries_used,
-            not_before: wait.and_then(|wait| self.now.checked_add(wait).ok()),
-            exit: None,
+        let again = input == Input::HookDone && state == State::RestartReady;
+        // To be kept alive counts as little as what a hook decides.
+        let retries_used = job.retries_used + u32::from(again && policy.restart == Restart::Never);
+        let not_before = match job.door {
+            Door::Queue if again => self.retry_at(&definition, retries_used, run)?,
+            Door::Queue => None,
+            // How long it is to wait was found when its own run ended.
+            Door::Start | Door::Schedule => job.not_before.filter(|_| again || state == job.state),
         };
-        jobs::change(self.tx, job.id, &change, self.now)?;
+        let (code, reason) = match &row {
+            Some(row) if state == State::Cancelled => (Some(STOPPED.to_owned()), Some(stopped_by(Some(run), row))),
+            Some(_) | None => why(job, run, input, decision, reason),
+        };
+        let (code, reason) = (code.as_deref(), reason.as_deref());
+        let attempt = job.attempt;
+        jobs::change(
+            self.tx,
+            job.id,
+            &Change { state, code, reason, attempt, retries_used, not_before, exit: None },
+            self.now,
+        )?;
         queue::decide(self.tx, job.id, None)?;
         let failed = input == Input::HookFailed;
         let lines = if failed { output::last_lines(self.home, run, inode, output::LAST_LINES) } else { Vec::new() };
@@ -156,19 +158,54 @@ impl Ledger<'_> {
                 "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
                 "outcome": end.outcome.code(),
                 "reason": reason,
+                "not_before": not_before.map(|time| time.to_string()),
                 "output": failed.then_some(&lines),
             }),
         };
         events::record(self.tx, &event, self.now)?;
         self.clean_up_later(job.id, state, &definition)?;
         self.tell_children(job.id, state)?;
-        let failed = state == State::Failed;
-        let ended =
-            EndOfRun { failed, state, was_looping: false, is_looping: false, told: Some(self.now), now: self.now };
-        let Some(occasion) = occasion(&ended) else { return Ok(()) };
-        let (reason, exit) = (reason.as_deref().unwrap_or_default(), end.outcome.exit());
-        self.tell(&definition, &Message { occasion, job: job.id, run, exit, reason, lines: &lines })
+        let reason = reason.unwrap_or_default();
+        let (failed, went_down) = (state == State::Failed, went_down(&end.outcome));
+        let (exit, time) = (end.outcome.exit(), self.now);
+        let definition = &definition;
+        let hook =
+            Moved { job, definition, state, failed, went_down, run: Some(run), exit, reason, lines: &lines, time };
+        let task = row.as_ref().map(|row| (row, row.form.clone()));
+        if input == Input::HookFailed { self.follow_up(&hook, task) } else { self.follow_up_of_own(&hook, task) }
     }
+
+    /// Follows up what a hook has left to the job's own run: that is what is told of.
+    fn follow_up_of_own(&self, hook: &Moved<'_>, task: Option<(&TaskRow, Form)>) -> Result<(), LedgerError> {
+        let Some(own) = runs::last_main_of_job(self.tx, hook.job.id)? else { return self.follow_up(hook, task) };
+        let had_failed = matches!(hook.job.state, State::RunError | State::RunTimeout);
+        let lines = if had_failed { output::last_lines(self.home, &own, None, output::LAST_LINES) } else { Vec::new() };
+        let failed = hook.failed || had_failed && hook.state != State::Cancelled;
+        self.follow_up(&Moved { failed, run: Some(&own), exit: own.exit, lines: &lines, ..*hook }, task)
+    }
+
+    /// When a queued job is to run again that has used so many retries.
+    fn retry_at(&self, definition: &Task, retries_used: u32, run: &RunRow) -> Result<Option<Timestamp>, LedgerError> {
+        let wait = definition.backoff.wait(retries_used, self.sleep()?, run.id.low64());
+        Ok(self.now.checked_add(wait).ok())
+    }
+}
+
+/// What the end of a hook means for its job.
+fn input(run: &RunRow, end: &Ended, decision: Option<&Decision>) -> Input {
+    match (&end.outcome, decision) {
+        (_, _) if run.stop_asked.is_some() => Input::Stopped,
+        (Outcome::NeverStarted, _) => Input::NeverStarted,
+        (outcome, _) if !outcome.is_success() => Input::HookFailed,
+        (_, None) => Input::HookDone,
+        (_, Some(decision)) if decision.state == State::RestartReady => Input::HookSaidAgain,
+        (_, Some(_)) => Input::HookSaidFailed,
+    }
+}
+
+/// Whether it was the machine, or the session, that ended it.
+fn went_down(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Lost(Unseen::Reboot) | Outcome::Ended { cause: Cause::SessionEnded, .. })
 }
 
 /// Code and words for the state that a hook leaves its job in; where the hook decided nothing, those of the run
@@ -194,5 +231,19 @@ fn why(
             said("hook_decided", text)
         }
         None => (job.code.clone(), job.reason.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_next_is_called_as_the_hook_that_is_run() {
+        for state in State::ALL {
+            let hook = hook_of(state).map(|kind| format!("its hook {}", kind.as_str()));
+            let next = state.underway().filter(|next| next.starts_with("its hook"));
+            assert_eq!(next, hook.as_deref(), "{state}");
+        }
     }
 }

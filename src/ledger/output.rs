@@ -30,7 +30,7 @@ pub fn locate(home: &Home, run: &RunRow, inode: Option<u64>) -> Output {
     // Nothing has the inode 0: what was not to be kept.
     let Some(inode) = inode.or(run.inode).filter(|inode| *inode != 0) else { return Output::None };
     let is_it = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.ino() == inode);
-    if run.slot.is_some() || run.kind == Kind::Transfer.as_str() {
+    if run.slot.is_some() || run.kind != Kind::Main.as_str() {
         let path = home.job_directory(run.job).join(&run.archive);
         return if is_it(&path) { Output::File(path) } else { Output::Removed };
     }

@@ -142,7 +142,7 @@ impl Ledger<'_> {
     pub fn claim_next(&self, slot: u32, run: RunId, found: Found) -> Result<Option<Claimed>, LedgerError> {
         queue::promote(self.tx, self.now)?;
         if let Some(job) = queue::next_hooked(self.tx)? {
-            return self.claim_hook(slot, run, job);
+            return self.claim_hook(Some(slot), run, job);
         }
         let Some((job, holds)) = self.pick(found)? else { return Ok(None) };
         let job = self.job_row(job)?;
@@ -188,8 +188,8 @@ impl Ledger<'_> {
         Ok(Some(Claimed { job, given, kind, attempt, output, holds }))
     }
 
-    /// Claims the hook that a job waits for: it needs a slot and nothing else.
-    fn claim_hook(&self, slot: u32, run: RunId, job: JobId) -> Result<Option<Claimed>, LedgerError> {
+    /// Claims the hook that a job waits for. That of a queued job needs a slot and nothing else, another not even that.
+    pub fn claim_hook(&self, slot: Option<u32>, run: RunId, job: JobId) -> Result<Option<Claimed>, LedgerError> {
         let job = self.job_row(job)?;
         let given = queue::given(self.tx, job.id)?;
         let Some(kind) = hooks::hook_of(job.state) else { return Ok(None) };
@@ -206,7 +206,7 @@ impl Ledger<'_> {
             asked_by: &given.made_by,
             archive: &output,
             scheduled: None,
-            slot: Some(slot),
+            slot,
             holds: None,
         };
         runs::create(self.tx, &new, self.now)?;

@@ -6,18 +6,17 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::domain::evidence::{Ended, Record};
-use crate::domain::lifecycle::{Input, Policy, State, step};
+use crate::domain::lifecycle::{Input, State};
 use crate::domain::name::{RunId, TaskName};
-use crate::domain::notice::{EndOfRun, Occasion, occasion};
 use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::restart::{CRASH_LOOP, DEFAULT_CAP, is_good, is_permanent};
 use crate::domain::task::{Restart, Task};
 use crate::store::jobs::{self, Change, Door, JobRow};
 use crate::store::runs::{self, RunRow, Traces};
 use crate::store::tasks::{Form, TaskRow};
-use crate::store::{StoreError, events, supervisor, tasks};
+use crate::store::{StoreError, events, supervisor};
 
-use super::notice::Message;
+use super::front::{GAVE_UP, Moved, STOPPED, stopped_by, way};
 use super::{EndedRun, Ledger, LedgerError, hooks, output};
 
 /// The end of a run, with all that decides what it means.
@@ -84,14 +83,11 @@ impl Ledger<'_> {
         if hooks::hook_of(job.state).is_some_and(|kind| kind.as_str() == run.kind) {
             return self.settle_hook(run, &job, end, &reason, traces.inode);
         }
+        let definition = jobs::definition_of(self.tx, &job)?;
         let settling = Settling {
             end,
-            definition: jobs::definition_of(self.tx, &job)?,
-            // What becomes of a queued job says nothing of how its task stands.
-            task: match &run.task {
-                Some(task) if job.door != Door::Queue => tasks::find(self.tx, task)?,
-                Some(_) | None => None,
-            },
+            task: self.task_of(&job, &definition)?,
+            definition,
             job,
             input: input(run, end),
             time: end.time.unwrap_or(self.now),
@@ -103,111 +99,69 @@ impl Ledger<'_> {
 
     fn move_on(&self, settling: &Settling<'_>, lasted: Option<Duration>, reason: &str) -> Result<(), LedgerError> {
         let Settling { run, end, job, definition, .. } = settling;
-        let mut after = settling.aftermath(lasted, self.sleep()?);
-        let policy = match job.door {
-            Door::Queue => self.policy_of(job, definition)?,
-            Door::Start | Door::Schedule => settling.policy(after.gave_up),
+        let after = settling.aftermath(lasted, self.sleep()?);
+        let policy = match &settling.task {
+            Some(row) => self.front_policy(job, definition, row, after.gave_up)?,
+            None => self.policy_of(job, definition)?,
         };
-        let path = step(job.state, settling.input, policy)?;
+        let path = way(job, settling.input, policy, settling.task.as_ref())?;
         let state = path.last().copied().unwrap_or(job.state);
         // A run that was never started does not count, nor does running again because the task is to be kept alive.
         let never = end.outcome == Outcome::NeverStarted;
         let attempt = if never { job.attempt.saturating_sub(1) } else { job.attempt };
         let counted = state == State::RestartReady && !never && policy.restart == Restart::Never;
         let retries_used = job.retries_used + u32::from(counted);
-        let not_before = after.not_before.filter(|_| state == State::RestartReady);
-        let reason =
-            if after.gave_up { format!("given up after repeated failures: {reason}") } else { reason.to_owned() };
-        let code = match (after.gave_up, settling.input, job.door) {
-            (true, _, _) => "gave_up",
-            (false, Input::Stopped, Door::Queue) => "killed",
-            (false, _, _) => end.outcome.code(),
+        let not_before = after.not_before.filter(|_| settling.may_wait(state));
+        // It ended by itself, and somebody stopped its task before what comes next.
+        let cut_off = state == State::Cancelled && settling.input != Input::Stopped;
+        let stopped = settling.task.as_ref().filter(|_| cut_off).map(|row| stopped_by(None, row));
+        let reason = match (stopped, after.gave_up) {
+            (Some(stopped), _) => stopped,
+            (None, true) => format!("given up after repeated failures: {reason}"),
+            (None, false) => reason.to_owned(),
+        };
+        let code = match (cut_off, after.gave_up, settling.input, job.door) {
+            (true, _, _, _) => STOPPED,
+            (false, true, _, _) => GAVE_UP,
+            (false, false, Input::Stopped, Door::Queue) => "killed",
+            (false, false, _, _) => end.outcome.code(),
         };
         let exit = end.outcome.exit();
         let change = Change { state, code: Some(code), reason: Some(&reason), attempt, retries_used, not_before, exit };
         jobs::change(self.tx, job.id, &change, settling.time)?;
-        let lines = settling.failed().then(|| output::last_lines(self.home, run, settling.inode, output::LAST_LINES));
+        let failed = settling.failed();
+        let lines = failed.then(|| output::last_lines(self.home, run, settling.inode, output::LAST_LINES));
         let lines = lines.unwrap_or_default();
-        let data = json!({
-            "run": run.id.to_string(),
-            "slot": run.slot,
-            "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
-            "outcome": end.outcome.code(),
-            "reason": reason,
-            "not_before": not_before.map(|time| time.to_string()),
-            "output": settling.failed().then_some(&lines),
-        });
-        self.record_event(settling, Some((job.state, state)), "ended", data)?;
-        if job.door == Door::Queue {
-            self.clean_up_later(job.id, state, definition)?;
-        }
+        let event = events::NewEvent {
+            job: Some(job.id),
+            task: run.task.as_ref().map(TaskName::as_str),
+            states: Some((job.state, state)),
+            cause: "ended",
+            data: json!({
+                "run": run.id.to_string(),
+                "slot": run.slot,
+                "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
+                "outcome": end.outcome.code(),
+                "reason": reason,
+                "not_before": not_before.map(|time| time.to_string()),
+                "output": failed.then_some(&lines),
+            }),
+        };
+        events::record(self.tx, &event, settling.time)?;
+        self.clean_up_later(job.id, state, definition)?;
         self.tell_children(job.id, state)?;
-        let Some(row) = &settling.task else { return self.tell_of_queued(settling, state, &reason, &lines) };
-        // Whether it is a crash loop is asked of what is kept alive: what runs once, and what was stopped, is none.
-        let kept_alive = row.wanted && policy.restart != Restart::Never && state == State::RestartReady;
-        let looping = settling.failed() && kept_alive && after.form.failed_ends.fill(CRASH_LOOP);
-        if looping && after.form.looping_since.is_none() {
-            after.form.looping_since = Some(settling.time);
-            self.record_event(settling, None, "crash_looping", json!({ "run": run.id.to_string(), "reason": reason }))?;
-        }
-        let told = occasion(&EndOfRun {
-            failed: settling.failed(),
-            state,
-            was_looping: row.form.looping_since.is_some(),
-            is_looping: after.form.looping_since.is_some(),
-            told: row.form.told,
-            now: self.now,
-        });
-        if let Some(occasion) = told {
-            if matches!(occasion, Occasion::Failure | Occasion::CrashLoop) {
-                after.form.told = Some(self.now);
-            }
-            let exit = end.outcome.exit();
-            let message = Message { occasion, job: job.id, run, exit, reason: &reason, lines: &lines };
-            self.tell(definition, &message)?;
-        }
-        if never {
+        if never && settling.task.is_some() {
             return Ok(());
         }
-        tasks::set_form(self.tx, &row.name, &after.form)?;
-        if row.wanted && (after.gave_up || is_satisfied(definition, state, end)) {
-            let by = if after.gave_up { "repeated failures" } else { "its own end" };
-            tasks::want(self.tx, &row.name, false, by, self.now)?;
-        }
-        Ok(())
-    }
-
-    /// Tells of the end of a queued job, if it was one.
-    fn tell_of_queued(
-        &self,
-        settling: &Settling<'_>,
-        state: State,
-        reason: &str,
-        lines: &[String],
-    ) -> Result<(), LedgerError> {
-        let failed = settling.failed();
-        let end =
-            EndOfRun { failed, state, was_looping: false, is_looping: false, told: Some(self.now), now: self.now };
-        let Some(occasion) = occasion(&end) else { return Ok(()) };
-        let (job, run, exit) = (settling.job.id, settling.run, settling.end.outcome.exit());
-        self.tell(&settling.definition, &Message { occasion, job, run, exit, reason, lines })
+        let (run, reason, lines, time) = (Some(*run), reason.as_str(), lines.as_slice(), settling.time);
+        let failed = failed && !cut_off;
+        let moved = Moved { job, definition, state, failed, went_down: false, run, exit, reason, lines, time };
+        self.follow_up(&moved, settling.task.as_ref().map(|row| (row, after.form)))
     }
 
     /// The cap on waits of tasks that have none of their own.
     pub(super) fn sleep(&self) -> Result<Duration, LedgerError> {
         Ok(supervisor::last(self.tx)?.map_or(DEFAULT_CAP, |supervisor| supervisor.sleep))
-    }
-
-    fn record_event(
-        &self,
-        settling: &Settling<'_>,
-        states: Option<(State, State)>,
-        cause: &str,
-        data: serde_json::Value,
-    ) -> Result<(), LedgerError> {
-        let task = settling.run.task.as_ref().map(TaskName::as_str);
-        let event = events::NewEvent { job: Some(settling.job.id), task, states, cause, data };
-        Ok(events::record(self.tx, &event, settling.time)?)
     }
 }
 
@@ -251,20 +205,10 @@ impl Settling<'_> {
         Aftermath { form, gave_up, not_before: wait.and_then(|wait| self.time.checked_add(wait).ok()) }
     }
 
-    fn is_newest(&self) -> bool {
-        self.task.as_ref().and_then(|row| row.job).is_none_or(|job| job == self.job.id)
-    }
-
-    fn policy(&self, gave_up: bool) -> Policy {
-        let wanted = self.task.as_ref().is_some_and(|row| row.wanted) && !gave_up;
-        let kept_alive = wanted && self.job.door == Door::Start && !self.definition.schedule.is_set();
-        Policy {
-            restart: if kept_alive { self.definition.restart } else { Restart::Never },
-            // Beside a newer job of its schedule it is not tried again.
-            retries: if wanted && self.is_newest() { self.definition.retries } else { Some(0) },
-            used: self.job.retries_used,
-            ..Policy::default()
-        }
+    /// Whether a moment before which the job is not to run again means anything in this state: what its hook makes of
+    /// the end is still to come.
+    fn may_wait(&self, state: State) -> bool {
+        state == State::RestartReady || self.task.is_some() && hooks::hook_of(state).is_some()
     }
 }
 
@@ -308,17 +252,5 @@ fn input(run: &RunRow, end: &Ended) -> Input {
         Outcome::Ended { cause: Cause::TimedOut, .. } => Input::TimedOut,
         Outcome::NeverStarted => Input::NeverStarted,
         Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::Lost(_) => Input::Failed,
-    }
-}
-
-/// Whether a task has had what the user wanted of it: nothing starts it again by itself.
-fn is_satisfied(definition: &Task, state: State, end: &Ended) -> bool {
-    if definition.schedule.is_set() || !state.is_end() {
-        return false;
-    }
-    match definition.restart {
-        Restart::Always => false,
-        Restart::OnFailure => end.outcome.is_success(),
-        Restart::Never => true,
     }
 }

@@ -4,8 +4,7 @@ use serde_json::json;
 
 use crate::domain::evidence::Ended;
 use crate::domain::item::{Item, ItemState, Standing, direction_in, standing, wait};
-use crate::domain::lifecycle::{Input, State, step};
-use crate::domain::notice::{EndOfRun, occasion};
+use crate::domain::lifecycle::{Input, State};
 use crate::domain::outcome::{Exit, Outcome};
 use crate::domain::task::Task;
 use crate::domain::transfer::Direction;
@@ -13,7 +12,7 @@ use crate::store::jobs::{self, Change, JobRow};
 use crate::store::runs::{self, RunRow};
 use crate::store::{events, items, queue};
 
-use super::notice::Message;
+use super::front::{Moved, STOPPED, stopped_by, way};
 use super::{Ledger, LedgerError, output};
 
 /// The exit code of a batch in which everything that is required is done.
@@ -26,7 +25,7 @@ pub const FAILED: u8 = 1;
 pub const LATER: u8 = 75;
 
 /// A move that a job makes because of its transfers.
-struct Moved<'a> {
+struct Move<'a> {
     job: &'a JobRow,
     run: Option<&'a RunRow>,
     input: Input,
@@ -58,7 +57,7 @@ impl Ledger<'_> {
         };
         if run.stop_asked.is_some() {
             items::interrupt(self.tx, job.id)?;
-            let moved = Moved { job, run: Some(run), input: Input::Stopped, cause: "killed", reason };
+            let moved = Move { job, run: Some(run), input: Input::Stopped, cause: "killed", reason };
             return self.move_staged(&moved);
         }
         // With what was just recorded of it.
@@ -111,7 +110,7 @@ impl Ledger<'_> {
             Standing::Open(Some(error)) => return self.note_postponed(job, run, &error),
             Standing::Open(None) => return Ok(()),
         };
-        self.move_staged(&Moved { job, run, input, cause, reason: &reason })
+        self.move_staged(&Move { job, run, input, cause, reason: &reason })
     }
 
     fn note_postponed(&self, job: &JobRow, run: Option<&RunRow>, reason: &str) -> Result<(), LedgerError> {
@@ -127,11 +126,17 @@ impl Ledger<'_> {
     }
 
     /// Moves a job on; those that wait for it, and whoever is to be told, hear of it.
-    fn move_staged(&self, moved: &Moved<'_>) -> Result<(), LedgerError> {
-        let Moved { job, run, input, cause, reason } = *moved;
+    fn move_staged(&self, moved: &Move<'_>) -> Result<(), LedgerError> {
+        let Move { job, run, input, cause, reason } = *moved;
         let definition = jobs::definition_of(self.tx, job)?;
-        let path = step(job.state, input, self.policy_of(job, &definition)?)?;
+        let row = self.task_of(job, &definition)?;
+        let path = way(job, input, self.policy_of(job, &definition)?, row.as_ref())?;
         let Some(state) = path.last().copied() else { return Ok(()) };
+        let (cause, stopped) = match &row {
+            Some(row) if state == State::Cancelled => (STOPPED, Some(stopped_by(run, row))),
+            Some(_) | None => (cause, None),
+        };
+        let reason = stopped.as_deref().unwrap_or(reason);
         let says_why = matches!(state, State::Failed | State::Cancelled);
         let change = Change {
             state,
@@ -163,14 +168,10 @@ impl Ledger<'_> {
         events::record(self.tx, &event, self.now)?;
         self.clean_up_later(job.id, state, &definition)?;
         self.tell_children(job.id, state)?;
-        let end =
-            EndOfRun { failed, state, was_looping: false, is_looping: false, told: Some(self.now), now: self.now };
-        match (occasion(&end), run) {
-            (Some(occasion), Some(run)) => {
-                self.tell(&definition, &Message { occasion, job: job.id, run, exit: None, reason, lines: &lines })
-            }
-            (_, _) => Ok(()),
-        }
+        let time = self.now;
+        let (definition, lines) = (&definition, lines.as_slice());
+        let moved = Moved { job, definition, state, failed, went_down: false, run, exit: None, reason, lines, time };
+        self.follow_up(&moved, row.as_ref().map(|row| (row, row.form.clone())))
     }
 }
 

@@ -7,7 +7,7 @@ use owo_colors::Style;
 
 use crate::executor::{Attempt, Output, Past};
 use crate::store::occurrences::{Decided, OccurrenceRow};
-use crate::store::runs::RunRow;
+use crate::store::runs::{Kind, RunRow};
 
 use super::table::{Column, Table};
 use super::words::{exit, lasting, recent};
@@ -22,6 +22,7 @@ pub fn table(
 ) -> io::Result<Vec<&'static str>> {
     let mut table = Table::new(&[
         Column::number("RUN", 0),
+        Column::text("KIND", 1),
         Column::text("SCHEDULED", 1),
         Column::text("STARTED", 0),
         Column::text("LATE", 3),
@@ -40,7 +41,7 @@ pub fn table(
         let Attempt { run, output } = match one {
             Past::Run(attempt) => attempt.as_ref(),
             Past::Occurrence(occurrence) => {
-                let mut cells = vec![plain(None), plain(Some(recent(occurrence.due, now)))];
+                let mut cells = vec![plain(None), plain(None), plain(Some(recent(occurrence.due, now)))];
                 cells.extend((0..4).map(|_| plain(None)));
                 cells.push((not_run(occurrence), Style::new().yellow()));
                 cells.extend((0..5).map(|_| plain(None)));
@@ -51,6 +52,8 @@ pub fn table(
         let started = run.started.unwrap_or(run.claimed);
         table.row(vec![
             plain(Some(number.to_string())),
+            // What is not said is the usual: the task itself.
+            plain(Some(run.kind.clone()).filter(|kind| kind != Kind::Main.as_str())),
             plain(run.scheduled.map(|due| recent(due, now))),
             plain(Some(recent(started, now))),
             plain(late(run).map(lasting)),

@@ -7,6 +7,7 @@ use crate::domain::evidence::Ended;
 use crate::domain::name::{JobId, RunId, RunRef, TaskName};
 use crate::domain::outcome::Exit;
 
+use super::jobs::ACTIVE;
 use super::{StoreError, micros, time};
 
 /// One run's row.
@@ -151,11 +152,15 @@ pub fn unfinished_of(connection: &Connection, task: &TaskName) -> Result<Option<
     Ok(all_unfinished_of(connection, task)?.pop())
 }
 
-/// The unfinished front-door runs of a task, oldest first: more than one where its schedule lets them meet.
+/// The unfinished front-door runs of a task, hooks and transfers too, oldest first: more than one where its schedule lets
+/// them meet.
 pub fn all_unfinished_of(connection: &Connection, task: &TaskName) -> Result<Vec<RunRow>, StoreError> {
-    let rest = "WHERE outcome IS NULL AND task = ?1 AND kind <> 'notify'
-                AND (SELECT door FROM jobs WHERE jobs.id = runs.job) <> 'queue' ORDER BY rowid";
-    select(connection, rest, [task.as_str()])
+    // Of its jobs, because not every run of theirs names the task.
+    let rest = format!(
+        "WHERE outcome IS NULL AND kind <> 'notify'
+         AND job IN (SELECT id FROM jobs INDEXED BY jobs_active WHERE task = ?1 AND {ACTIVE}) ORDER BY rowid"
+    );
+    select(connection, &rest, [task.as_str()])
 }
 
 /// The unfinished run of a slot.
@@ -195,9 +200,10 @@ pub fn last_of(connection: &Connection, task: &TaskName, number: Option<u32>) ->
     select(connection, "WHERE task = ?1 ORDER BY rowid DESC LIMIT ?2", (task.as_str(), limit))
 }
 
-/// The newest run of each task's newest job.
+/// The newest main run of each task's newest job; or the hook or transfer of that job which is not over.
 pub fn newest_of_tasks(connection: &Connection) -> Result<Vec<RunRow>, StoreError> {
-    let rest = "WHERE rowid IN (SELECT (SELECT rowid FROM runs WHERE runs.job = tasks.job AND kind = 'main'
+    let rest = "WHERE rowid IN (SELECT (SELECT rowid FROM runs WHERE runs.job = tasks.job
+                AND (kind = 'main' OR outcome IS NULL AND kind <> 'notify')
                 ORDER BY rowid DESC LIMIT 1) FROM tasks)";
     select(connection, rest, [])
 }
@@ -220,16 +226,21 @@ pub fn nth_newest(connection: &Connection, task: &TaskName, nth: usize) -> Resul
     Ok(select(connection, "WHERE task = ?1 ORDER BY rowid DESC LIMIT 1 OFFSET ?2", (task.as_str(), nth))?.pop())
 }
 
-/// The newest run of a task that has ended, apart from those of its queued jobs.
+/// The newest main run of a job.
+pub fn last_main_of_job(connection: &Connection, job: JobId) -> Result<Option<RunRow>, StoreError> {
+    Ok(select(connection, "WHERE job = ?1 AND kind = 'main' ORDER BY rowid DESC LIMIT 1", [job.0])?.pop())
+}
+
+/// The newest main run of a task that has ended, apart from those of its queued jobs.
 pub fn last_ended(connection: &Connection, task: &TaskName) -> Result<Option<RunRow>, StoreError> {
-    let rest = "WHERE task = ?1 AND outcome IS NOT NULL AND slot IS NULL ORDER BY rowid DESC LIMIT 1";
+    let rest = "WHERE task = ?1 AND outcome IS NOT NULL AND slot IS NULL AND kind = 'main' ORDER BY rowid DESC LIMIT 1";
     Ok(select(connection, rest, [task.as_str()])?.pop())
 }
 
-/// The ended runs of a task whose output has not been removed, newest first.
+/// The ended main runs of a task, apart from those of its queued jobs, whose output has not been removed, newest first.
 pub fn with_output(connection: &Connection, task: &TaskName) -> Result<Vec<RunRow>, StoreError> {
     let rest = "WHERE task = ?1 AND outcome IS NOT NULL AND inode IS NOT NULL AND output_removed = 0
-                ORDER BY rowid DESC";
+                AND slot IS NULL AND kind = 'main' ORDER BY rowid DESC";
     select(connection, rest, [task.as_str()])
 }
 
@@ -267,6 +278,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Those of hooks.
+    pub const HOOKS: [Self; 4] = [Self::Preprocess, Self::Postprocess, Self::HandleError, Self::HandleTimeout];
+
     /// The word in the database and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {

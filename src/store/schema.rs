@@ -282,7 +282,8 @@ CREATE TABLE paused_groups (name TEXT PRIMARY KEY COLLATE NOCASE, since INTEGER 
 ALTER TABLE registry_cache ADD COLUMN settings TEXT;
 
 DROP INDEX jobs_active;
-CREATE INDEX jobs_active ON jobs (task) WHERE state IN ('RUNNING', 'RESTART_READY') AND door <> 'queue';
+CREATE INDEX jobs_active ON jobs (task)
+    WHERE door <> 'queue' AND state NOT IN ('JOB_FINISHED', 'FAILED', 'CANCELLED');
 CREATE INDEX jobs_runnable ON jobs (need, priority DESC, id)
     WHERE door = 'queue' AND state IN ('PREPROCESSED', 'RESTART_READY') AND held = 0 AND not_before IS NULL;
 CREATE INDEX jobs_delayed ON jobs (not_before) WHERE door = 'queue' AND not_before IS NOT NULL;

@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::domain::causes::in_one_line;
 use crate::domain::lifecycle::State;
-use crate::domain::name::{RunId, TaskName};
+use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::task::{Restart, Task};
 use crate::executor::{Asker, Executor, ExecutorError, Spare, Starter};
 use crate::process::environment::Inherited;
@@ -167,6 +167,8 @@ pub(super) struct Keeper {
     pub(super) failing: BTreeSet<String>,
     /// A worker that is there before it is needed.
     pub(super) spare: Option<Spare>,
+    /// Jobs of tasks that are to be gone on with.
+    pub(super) underway: BTreeMap<JobId, TaskName>,
     /// Tasks whose moment has come.
     pub(super) due: BTreeSet<String>,
     /// The longest wait of tasks that have none of their own.
@@ -219,6 +221,7 @@ impl Keeper {
             started: BTreeSet::new(),
             failing: BTreeSet::new(),
             spare: None,
+            underway: BTreeMap::new(),
             due: BTreeSet::new(),
             sleep: options.sleep,
             stumbled: None,
@@ -423,7 +426,8 @@ impl Keeper {
             let settled = self.settle_ended();
             // What cannot be settled keeps nothing from being started.
             let started = self.start_due();
-            if !(changed | settled? | started?) {
+            let gone_on = self.go_on();
+            if !(changed | settled? | started? | gone_on?) {
                 return self.staff_slots().and(self.plan_transfers()).and(self.plan_cleanup());
             }
         }

@@ -20,6 +20,7 @@ pub(super) fn event(event: &Event) {
     match event.cause.as_str() {
         "ended" if is_of_slot(event) => ended_in_slot(event, reason),
         "ended" => ended(event, task, reason),
+        "hook_ended" if !is_of_slot(event) => hook_ended(event, task, reason),
         "crash_looping" => {
             warn!("{task} is crash-looping: 5 failures within 10 minutes; it goes on being started again");
         }
@@ -75,7 +76,7 @@ fn ended_in_slot(event: &Event, reason: &str) {
 
 /// The run whose end an event records.
 pub(super) fn ended_run(event: &Event) -> Option<RunId> {
-    let run = event.data.get("run").filter(|_| event.cause == "ended")?;
+    let run = event.data.get("run").filter(|_| matches!(event.cause.as_str(), "ended" | "hook_ended"))?;
     RunId::parse(run.as_str()?).ok()
 }
 
@@ -93,6 +94,16 @@ fn ended(event: &Event, task: &str, reason: &str) {
         warn!("{task} ended: {reason}{next}");
     } else {
         info!("{task} ended: {reason}{next}");
+    }
+}
+
+fn hook_ended(event: &Event, task: &str, reason: &str) {
+    let hook = event.data.get("hook").and_then(Value::as_str).unwrap_or_default();
+    let state = event.to.map_or_else(String::new, |state| format!(", so job {} is {state}", of_job(event)));
+    if event.to == Some(State::Failed) {
+        warn!("{task}: its hook {hook} has ended{state}: {reason}");
+    } else {
+        info!("{task}: its hook {hook} has ended{state}");
     }
 }
 

@@ -80,6 +80,7 @@ impl Keeper {
         let task = self.tasks.get(&key).cloned();
         let Some(upkeep) = self.executor.upkeep(name, task.as_deref())? else { return Ok(()) };
         self.plan_fire(&key, task.as_ref())?;
+        self.underway.extend(upkeep.underway.into_iter().map(|job| (job, name.clone())));
         if let Some(run) = upkeep.run
             && !self.runs.contains_key(&run)
             && let Some(open) = self.executor.open_run(run)?
@@ -192,6 +193,7 @@ impl Keeper {
                     self.adopt_child(run, worker)?;
                 }
                 Again::Locked(held) => self.wait_for_lock(&name, &held),
+                Again::Begun(job) => info!("{name} has a new job, {job}: other things come before its run"),
                 Again::Refused(reason) => warn!("{name} cannot be started: {reason}"),
                 Again::NotDue => debug!("{name} is no longer to be started"),
                 Again::Failed(error) => {

@@ -12,7 +12,7 @@ use crate::domain::signal::Signal;
 use crate::executor::{ExecutorError, Found, OpenRun, seen_end};
 use crate::process::watch::Token;
 use crate::process::{clock, identity, wait};
-use crate::store::runs::RunRow;
+use crate::store::runs::{Kind, RunRow};
 
 use super::keeper::{Item, Keeper};
 use super::stall::{Look, STALLED_LOOK, StallWatch};
@@ -255,10 +255,11 @@ impl Keeper {
             }
             let row = &watched.open.row;
             if let Some(task) = &row.task {
-                if watched.child.is_none() {
-                    info!("{task} runs (pid {})", script.pid);
-                } else {
-                    info!("starting {task} (pid {})", script.pid);
+                let pid = script.pid;
+                match (row.kind == Kind::Main.as_str(), watched.child) {
+                    (false, _) => info!("{task}: its hook {} runs (pid {pid})", row.kind),
+                    (true, None) => info!("{task} runs (pid {pid})"),
+                    (true, Some(_)) => info!("starting {task} (pid {pid})"),
                 }
             }
             self.watch_for_life(run);

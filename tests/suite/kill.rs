@@ -6,6 +6,7 @@
 mod applying;
 mod command;
 mod evidence;
+mod front;
 mod queue;
 pub(super) mod random;
 mod supervisor;

@@ -5,6 +5,7 @@ mod alone;
 mod backoff;
 mod cannot;
 mod ends;
+mod hooks;
 mod orphans;
 mod registry;
 mod server;

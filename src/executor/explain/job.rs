@@ -11,7 +11,7 @@ use crate::domain::resources::{self, obstacle_in_queue};
 use crate::executor::Job;
 use crate::ledger::Ledger;
 use crate::process::{clock, machine};
-use crate::store::jobs::Door;
+use crate::store::jobs::{self, Door, JobRow};
 use crate::store::runs::RunRow;
 use crate::store::{queue, runs, supervisor};
 
@@ -45,8 +45,10 @@ impl Executor {
             State::Postprocessed => self.waits_for_transfers(&job, run.as_ref(), "its outputs", "stored", &mut hints),
             State::StagedIn | State::RunDone | State::RunError | State::RunTimeout => match &run {
                 Some(run) => format!("has its hook {} run{}", run.kind, since(run)),
+                None if job.row.door != Door::Queue => self.goes_on_at_once(&job.row, &mut hints)?,
                 None => format!("waits for a slot for its hook{}", self.no_slot(&mut hints)?),
             },
+            State::Preprocessed if job.row.door != Door::Queue => self.goes_on_at_once(&job.row, &mut hints)?,
             State::Preprocessed | State::RestartReady => self.waits_to_run(&job, &mut hints)?,
             State::Running => format!("runs{}", run.as_ref().map(since).unwrap_or_default()),
             State::StagedOut | State::Reset => "is on its way".to_owned(),
@@ -111,6 +113,20 @@ impl Executor {
         })
     }
 
+    /// What comes next for a job of `start` or of a schedule, which waits for a supervisor, and its run for locks.
+    fn goes_on_at_once(&self, job: &JobRow, hints: &mut Vec<String>) -> Result<String, ExecutorError> {
+        let what = job.state.underway().unwrap_or("its run");
+        if !self.is_supervised() {
+            hints.push("have it go on: run `jobexec keep-restarting`".to_owned());
+            return Ok(format!("waits for {what}, and no supervisor is running"));
+        }
+        let definition = jobs::definition_of(self.store.reader(), job)?;
+        Ok(match self.lock_in_the_way(&definition)?.filter(|_| job.state == State::Preprocessed) {
+            Some(held) => format!("waits: {held}"),
+            None => format!("is about to have {what} begun"),
+        })
+    }
+
     /// How far its transfers have come, and what went wrong.
     fn waits_for_transfers(
         &self,
@@ -129,7 +145,7 @@ impl Executor {
             return format!("waits while {what} are being {done}{}, {far} so far{wrong}", since(run));
         }
         if !self.is_supervised() {
-            hints.push("have queued jobs run: `jobexec keep-restarting --slots N`".to_owned());
+            hints.push("have that done: run `jobexec keep-restarting`".to_owned());
             return format!("waits for {what} to be {done}, {far} so far, and no supervisor is running{wrong}");
         }
         let again = of_it().filter_map(|item| item.not_before).min();

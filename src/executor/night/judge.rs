@@ -71,7 +71,7 @@ impl Standing {
             job_ended: job.and_then(|job| job.ended),
             not_before: job.and_then(|job| job.not_before),
             last_end: last.and_then(|run| run.ended),
-            last_reason: last.and_then(|run| run.reason.clone()),
+            last_reason: status.besides().map(str::to_owned).or_else(|| last.and_then(|run| run.reason.clone())),
             last_failed: last.is_some_and(|run| run.stop_asked.is_none() && run.outcome.as_deref().is_some_and(failed)),
             started: live.and_then(|live| live.started),
             stalled: status.run.as_ref().filter(|_| live.is_some()).and_then(|run| run.stalled),

@@ -36,16 +36,16 @@ fn go(env: &TestEnv) {
     fs::write(env.dir().join("go"), "").unwrap();
 }
 
-fn lines(env: &TestEnv, name: &str) -> Vec<String> {
+pub(super) fn lines(env: &TestEnv, name: &str) -> Vec<String> {
     let text = fs::read_to_string(env.dir().join(name)).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
 
 /// A supervisor that ends with its test.
-struct Supervisor(Pid);
+pub(super) struct Supervisor(pub(super) Pid);
 
 impl Supervisor {
-    fn begin(env: &TestEnv) -> Self {
+    pub(super) fn begin(env: &TestEnv) -> Self {
         let child = env.command(&["keep-restarting"]).stderr(std::process::Stdio::null()).spawn().unwrap();
         Self(Pid::from_raw(i32::try_from(child.id()).unwrap()))
     }

@@ -252,7 +252,11 @@ impl Ledger<'_> {
         if let Some(job) = &waiting {
             if one.goes_on == Some(job.id) {
                 jobs::redefine(tx, job.id, one.task)?;
-                self.renew_items(job.id, one.task)?;
+                match self.renew_items(job.id, one.task) {
+                    // It has been looked at: it is about to be refused.
+                    Ok(()) | Err(ExecutorError::Staging(_)) => {}
+                    Err(error) => return Err(error),
+                }
                 return Ok(job.clone());
             }
             self.cancel(job, name, &format!("replaced by {}", asker.name))?;

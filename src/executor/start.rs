@@ -61,7 +61,7 @@ pub enum Started {
         /// The script's pid, where that is known.
         pid: Option<i32>,
     },
-    /// A job of it runs, or is about to: a hook or a transfer of it does.
+    /// A hook or a transfer of its job runs.
     Busy {
         /// What.
         what: &'static str,

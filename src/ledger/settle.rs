@@ -112,20 +112,7 @@ impl Ledger<'_> {
         let counted = state == State::RestartReady && !never && policy.restart == Restart::Never;
         let retries_used = job.retries_used + u32::from(counted);
         let not_before = after.not_before.filter(|_| settling.may_wait(state));
-        // It ended by itself, and somebody stopped its task before what comes next.
-        let cut_off = state == State::Cancelled && settling.input != Input::Stopped;
-        let stopped = settling.task.as_ref().filter(|_| cut_off).map(|row| stopped_by(None, row));
-        let reason = match (stopped, after.gave_up) {
-            (Some(stopped), _) => stopped,
-            (None, true) => format!("given up after repeated failures: {reason}"),
-            (None, false) => reason.to_owned(),
-        };
-        let code = match (cut_off, after.gave_up, settling.input, job.door) {
-            (true, _, _, _) => STOPPED,
-            (false, true, _, _) => GAVE_UP,
-            (false, false, Input::Stopped, Door::Queue) => "killed",
-            (false, false, _, _) => end.outcome.code(),
-        };
+        let (code, reason) = settling.why(state, after.gave_up, reason);
         let exit = end.outcome.exit();
         let change = Change { state, code: Some(code), reason: Some(&reason), attempt, retries_used, not_before, exit };
         jobs::change(self.tx, job.id, &change, settling.time)?;
@@ -154,7 +141,7 @@ impl Ledger<'_> {
             return Ok(());
         }
         let (run, reason, lines, time) = (Some(*run), reason.as_str(), lines.as_slice(), settling.time);
-        let failed = failed && !cut_off;
+        let failed = failed && state != State::Cancelled;
         let moved = Moved { job, definition, state, failed, went_down: false, run, exit, reason, lines, time };
         self.follow_up(&moved, settling.task.as_ref().map(|row| (row, after.form)))
     }
@@ -169,6 +156,20 @@ impl Settling<'_> {
     /// Whether it failed: neither exit code 0 nor an end on request.
     fn failed(&self) -> bool {
         matches!(self.input, Input::Failed | Input::TimedOut)
+    }
+
+    /// Code and words for the state that it leaves its job in.
+    fn why(&self, state: State, gave_up: bool, reason: &str) -> (&'static str, String) {
+        if self.input == Input::Stopped {
+            let code = if self.job.door == Door::Queue { "killed" } else { self.end.outcome.code() };
+            return (code, reason.to_owned());
+        }
+        match &self.task {
+            // It ended by itself, and somebody stopped its task before what comes next.
+            Some(row) if state == State::Cancelled => (STOPPED, stopped_by(None, row)),
+            Some(_) | None if gave_up => (GAVE_UP, format!("given up after repeated failures: {reason}")),
+            Some(_) | None => (self.end.outcome.code(), reason.to_owned()),
+        }
     }
 
     /// How long it ran; for a run whose end nobody saw, how long ago it was started.

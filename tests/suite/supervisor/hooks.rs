@@ -326,6 +326,20 @@ fn an_input_without_a_place_is_refused_and_nothing_is_recorded() {
 }
 
 #[test]
+fn what_loses_its_input_while_it_waits_to_run_again_could_not_start() {
+    let env = TestEnv::new();
+    define(&env, "exit 1", "backoff.first = \"200ms\"\n");
+    env.ok(&["start", "T"]);
+    until_job(&env, 1, "RESTART_READY");
+    let data = "transfers.data = { direction = \"in\", local = \"data\" }\n";
+    fs::write(env.file("jobexec.toml"), env.read("jobexec.toml") + data).unwrap();
+    let night = Night::begin(&env);
+    night.says("T cannot be started: transfer `data` has no remote");
+    env.wait_for_state("T", "waiting");
+    env.ok(&["stop", "T"]);
+}
+
+#[test]
 fn a_lock_is_needed_by_the_run_and_not_by_its_hook() {
     let env = TestEnv::new();
     let hooks = hook("preprocess", NOTE) + &hook("postprocess", &format!("{NOTE}; {GATE}"));

@@ -32,15 +32,10 @@ impl Ledger<'_> {
             let gave_up = job.code.as_deref() == Some(GAVE_UP);
             return self.front_policy(job, definition, &row, gave_up);
         }
-        let parents = match (job.unmet, job.culprit) {
-            (_, Some(_)) => Parents::Broken,
-            (0, None) => Parents::Met,
-            (_, None) => Parents::Waiting,
-        };
         Ok(Policy {
             retries: definition.retries,
             used: job.retries_used,
-            parents,
+            parents: Parents::of(job.unmet, job.culprit.is_some()),
             stage_in: self.is_outstanding(job, definition, Direction::In)?,
             stage_out: self.is_outstanding(job, definition, Direction::Out)?,
             has_run: job.attempt > 0,

@@ -120,11 +120,7 @@ impl Ledger<'_> {
             edges.push(EdgeRow { job: parent.id, kind: *kind, met: progress == Progress::Met });
         }
         let policy = Policy {
-            parents: match (unmet, culprit) {
-                (_, Some(_)) => Parents::Broken,
-                (0, None) => Parents::Met,
-                (_, None) => Parents::Waiting,
-            },
+            parents: Parents::of(unmet, culprit.is_some()),
             hooks: hooks::hooked(definition),
             stage_in: items.iter().any(|item| item.direction == Direction::In),
             stage_out: items.iter().any(|item| item.direction == Direction::Out),
@@ -160,32 +156,17 @@ impl Ledger<'_> {
         };
         jobs::change(self.tx, job.id, &change, self.now)?;
         let output = format!("run-{attempt}.txt");
-        let task = given.task.as_deref().map(TaskName::parse).transpose();
-        let task = task.map_err(|error| StoreError::Impossible(error.to_string()))?;
-        let kind = Kind::Main;
-        let held = held_as_text(&holds)?;
-        let new = NewRun {
-            id: run,
-            job: job.id,
-            task: task.as_ref(),
-            kind,
-            attempt,
-            asked_by: &given.made_by,
-            archive: &output,
-            scheduled: None,
-            slot: Some(slot),
-            holds: held.as_deref(),
-        };
-        runs::create(self.tx, &new, self.now)?;
+        let claimed = Claimed { job, given, kind: Kind::Main, attempt, output, holds };
+        self.create_run(&claimed, attempt, run, Some(slot))?;
         let event = events::NewEvent {
-            job: Some(job.id),
-            task: given.task.as_deref(),
-            states: Some((job.state, state)),
+            job: Some(claimed.job.id),
+            task: claimed.given.task.as_deref(),
+            states: Some((claimed.job.state, state)),
             cause: "claimed",
             data: json!({ "run": run.to_string(), "slot": slot, "attempt": attempt }),
         };
         events::record(self.tx, &event, self.now)?;
-        Ok(Some(Claimed { job, given, kind, attempt, output, holds }))
+        Ok(Some(claimed))
     }
 
     /// Claims the hook that a job waits for. That of a queued job needs a slot and nothing else, another not even that.
@@ -194,32 +175,38 @@ impl Ledger<'_> {
         let given = queue::given(self.tx, job.id)?;
         let Some(kind) = hooks::hook_of(job.state) else { return Ok(None) };
         let nth = runs::count_of_job(self.tx, job.id, kind)? + 1;
-        let output = format!("{}-{nth}.txt", kind.as_str());
-        let task = given.task.as_deref().map(TaskName::parse).transpose();
-        let task = task.map_err(|error| StoreError::Impossible(error.to_string()))?;
-        let new = NewRun {
-            id: run,
-            job: job.id,
-            task: task.as_ref(),
-            kind,
-            attempt: nth,
-            asked_by: &given.made_by,
-            archive: &output,
-            scheduled: None,
-            slot,
-            holds: None,
-        };
-        runs::create(self.tx, &new, self.now)?;
+        let (attempt, output) = (job.attempt, format!("{}-{nth}.txt", kind.as_str()));
+        let claimed = Claimed { job, given, kind, attempt, output, holds: Holds::default() };
+        self.create_run(&claimed, nth, run, slot)?;
         let event = events::NewEvent {
-            job: Some(job.id),
-            task: given.task.as_deref(),
+            job: Some(claimed.job.id),
+            task: claimed.given.task.as_deref(),
             states: None,
             cause: "hook_started",
             data: json!({ "run": run.to_string(), "slot": slot, "hook": kind.as_str() }),
         };
         events::record(self.tx, &event, self.now)?;
-        let attempt = job.attempt;
-        Ok(Some(Claimed { job, given, kind, attempt, output, holds: Holds::default() }))
+        Ok(Some(claimed))
+    }
+
+    /// The run of what was claimed: the `nth` of its kind.
+    fn create_run(&self, claimed: &Claimed, nth: u32, run: RunId, slot: Option<u32>) -> Result<(), LedgerError> {
+        let task = claimed.given.task.as_deref().map(TaskName::parse).transpose();
+        let task = task.map_err(|error| StoreError::Impossible(error.to_string()))?;
+        let holds = held_as_text(&claimed.holds)?;
+        let new = NewRun {
+            id: run,
+            job: claimed.job.id,
+            task: task.as_ref(),
+            kind: claimed.kind,
+            attempt: nth,
+            asked_by: &claimed.given.made_by,
+            archive: &claimed.output,
+            scheduled: None,
+            slot,
+            holds: holds.as_deref(),
+        };
+        Ok(runs::create(self.tx, &new, self.now)?)
     }
 
     /// Which job is next, and what it gets of the machine.
@@ -230,14 +217,14 @@ impl Ledger<'_> {
         {
             return Ok(Some((head.job, Holds::default())));
         }
-        let needs = heads.iter().map(|head| self.need(head.need)).collect::<Result<Vec<_>, _>>()?;
-        let asked = |(head, need): (&Head, _)| {
-            let Head { job, priority, runnable_since, .. } = *head;
-            resources::Head { need, priority, job, runnable_since }
-        };
-        let asked: Vec<resources::Head<'_>> = heads.iter().zip(&needs).map(asked).collect();
-        let picked = pick(&asked, &self.running()?, &self.capacity(found)?, self.now);
+        let needs = self.needs(&heads)?;
+        let picked = pick(&asked(&heads, &needs), &self.running()?, &self.capacity(found)?, self.now);
         Ok(picked.and_then(|picked| Some((heads.get(picked.head)?.job, picked.holds))))
+    }
+
+    /// What these jobs need.
+    pub fn needs(&self, heads: &[Head]) -> Result<Vec<Need>, LedgerError> {
+        heads.iter().map(|head| self.need(head.need)).collect()
     }
 
     /// What jobs with this need need.
@@ -283,6 +270,15 @@ impl Ledger<'_> {
         }
         Ok(capacity)
     }
+}
+
+/// Jobs with what they need, as those that ask for it.
+pub fn asked<'n>(heads: &[Head], needs: &'n [Need]) -> Vec<resources::Head<'n>> {
+    let asks = |(head, need): (&Head, &'n Need)| {
+        let Head { job, priority, runnable_since, .. } = *head;
+        resources::Head { need, priority, job, runnable_since }
+    };
+    heads.iter().zip(needs).map(asks).collect()
 }
 
 /// What a run holds, as its row has it; none for nothing.

@@ -18,6 +18,17 @@ pub enum Parents {
     Broken,
 }
 
+impl Parents {
+    /// Of a job that waits for so many, and whether one of them no longer can.
+    pub fn of(unmet: u32, is_broken: bool) -> Self {
+        match (unmet, is_broken) {
+            (_, true) => Self::Broken,
+            (0, false) => Self::Met,
+            (_, false) => Self::Waiting,
+        }
+    }
+}
+
 /// What there is to do for a job besides running it, and what decides between running again and ending. The default is
 /// that of a job with nothing of the kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

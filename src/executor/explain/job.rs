@@ -10,6 +10,7 @@ use crate::domain::name::JobId;
 use crate::domain::resources::{self, obstacle_in_queue};
 use crate::executor::Job;
 use crate::ledger::Ledger;
+use crate::ledger::queue::asked;
 use crate::process::{clock, machine};
 use crate::store::jobs::{self, Door, JobRow};
 use crate::store::runs::RunRow;
@@ -157,17 +158,12 @@ impl Executor {
     fn obstacle_of(&self, job: &Job, now: Timestamp) -> Result<Option<String>, ExecutorError> {
         let ledger = Ledger { tx: self.store.reader(), home: &self.home, now };
         let heads = queue::heads(self.store.reader())?;
-        let needs = heads.iter().map(|head| ledger.need(head.need)).collect::<Result<Vec<_>, _>>()?;
-        let asked = |(head, need): (&queue::Head, _)| {
-            let queue::Head { job, priority, runnable_since, .. } = *head;
-            resources::Head { need, priority, job, runnable_since }
-        };
-        let all: Vec<resources::Head<'_>> = heads.iter().zip(&needs).map(asked).collect();
+        let needs = ledger.needs(&heads)?;
         let need = ledger.need(job.given.need)?;
         let (priority, runnable_since) = (job.given.priority, job.row.created);
         let own = resources::Head { need: &need, priority, job: job.row.id, runnable_since };
         let capacity = ledger.capacity(machine::detect())?;
-        let obstacle = obstacle_in_queue(&own, &all, &ledger.running()?, &capacity, now);
+        let obstacle = obstacle_in_queue(&own, &asked(&heads, &needs), &ledger.running()?, &capacity, now);
         Ok(obstacle.map(|obstacle| obstacle.to_string()))
     }
 

@@ -140,6 +140,13 @@ impl StoreError {
 /// When so many pages were written they are moved into the database's file.
 const MANY_PAGES: i32 = 128;
 
+/// A write-ahead log of so many bytes is cut to nothing once all of it has been moved. As long as it is there, whoever
+/// opens the database first reads it whole.
+const LARGE_LOG: u64 = 4 << 20;
+
+/// How long somebody else's transaction is waited for. Ours wait for each other at the gate.
+const BUSY: Duration = Duration::from_secs(5);
+
 /// How many pages are copied at once: all of them.
 const PAGES: i32 = i32::MAX;
 
@@ -156,6 +163,8 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
+    /// Whether somebody sees to it that what is committed gets into the database's file.
+    by_hand: bool,
     /// What is read instead while something cannot be written.
     imagined: Option<Connection>,
     home: Home,
@@ -186,7 +195,7 @@ impl Store {
             schema::migrate(&mut connection).map_err(open)?;
             drop(gate);
         }
-        Ok(Self { connection, home: home.clone(), unflushed: false, durability: None, imagined: None })
+        Ok(Self { connection, home: home.clone(), unflushed: false, durability: None, by_hand: false, imagined: None })
     }
 
     /// Opens the database for a command that only looks; `None` where there is none yet. Works in a read-only folder
@@ -211,7 +220,14 @@ impl Store {
                 drop(connection);
                 Self::create(home).map(Some)
             }
-            _ => Ok(Some(Self { connection, home: home.clone(), unflushed: false, durability: None, imagined: None })),
+            _ => Ok(Some(Self {
+                connection,
+                home: home.clone(),
+                unflushed: false,
+                durability: None,
+                by_hand: false,
+                imagined: None,
+            })),
         }
     }
 
@@ -249,6 +265,9 @@ impl Store {
         transaction.commit().map_err(StoreError::sql("commit"))?;
         // A flushed commit takes along all that came before it.
         self.unflushed = durability == Durability::Committed;
+        if !self.by_hand {
+            self.cut_large_log();
+        }
         drop(gate);
         // Whoever does not hear it looks again within seconds.
         let _ = bell::ring(&self.home.bell());
@@ -276,7 +295,7 @@ impl Store {
             Ok(connection)
         };
         let connection = made().map_err(|source| StoreError::Open { path: home.database(), source })?;
-        Ok(Self { connection, home: home.clone(), unflushed: false, durability: None, imagined: None })
+        Ok(Self { connection, home: home.clone(), unflushed: false, durability: None, by_hand: false, imagined: None })
     }
 
     /// Makes a change and takes it back: what the work finds out is how it would be. Nobody is told.
@@ -328,7 +347,8 @@ impl Store {
     }
 
     /// Leaves it to [`Store::checkpoint`] to move what this connection commits into the database's file.
-    pub fn checkpoint_by_hand(&self) -> Result<(), StoreError> {
+    pub fn checkpoint_by_hand(&mut self) -> Result<(), StoreError> {
+        self.by_hand = true;
         self.connection
             .pragma_update(None, "wal_autocheckpoint", 0)
             .map_err(StoreError::sql("change when checkpoints are made"))
@@ -351,6 +371,16 @@ impl Store {
         Ok(much)
     }
 
+    /// Moves all of a large log and cuts it, where nobody is in the way. What fails here has been committed all the
+    /// same, and is tried again with the next commit.
+    pub fn cut_large_log(&self) {
+        if std::fs::metadata(self.home.write_ahead_log()).is_ok_and(|log| log.len() >= LARGE_LOG) {
+            let _ = self.connection.busy_timeout(Duration::ZERO);
+            let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            let _ = self.connection.busy_timeout(BUSY);
+        }
+    }
+
     /// Makes everything that was committed survive a power cut.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         if !self.unflushed {
@@ -369,7 +399,7 @@ impl Store {
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY)?;
     // -wal and -shm stay when the last connection closes: reading then needs to create nothing.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
@@ -458,6 +488,20 @@ pub(crate) mod tests {
         assert!(store.checkpoint(128).unwrap());
         assert!(std::fs::metadata(store.home.database()).unwrap().len() > size + 1_000_000);
         assert!(!store.checkpoint(128).unwrap());
+        let log = || std::fs::metadata(store.home.write_ahead_log()).unwrap().len();
+        store.cut_large_log();
+        assert!(log() > 0, "it is not large");
+    }
+
+    #[test]
+    fn a_large_log_is_cut_once_its_commit_has_been_moved() {
+        let (_temp, mut store) = store();
+        let blob = "INSERT INTO environments (body) VALUES (zeroblob(5000000))";
+        let written =
+            store.write(Durability::Flushed, |tx| tx.execute(blob, []).map_err(StoreError::sql("test"))).unwrap();
+        assert_eq!(written, 1);
+        assert_eq!(std::fs::metadata(store.home.write_ahead_log()).unwrap().len(), 0);
+        assert!(std::fs::metadata(store.home.database()).unwrap().len() > 5_000_000);
     }
 
     #[test]

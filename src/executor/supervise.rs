@@ -259,8 +259,15 @@ impl Executor {
         Ok(())
     }
 
+    /// Moves all of it, at the end, where nobody is in the way: whoever opens the database next has less to read.
+    pub fn checkpoint_at_last(&self) -> Result<(), ExecutorError> {
+        self.store.checkpoint(1)?;
+        self.store.cut_large_log();
+        Ok(())
+    }
+
     /// Lets this process alone move what was committed into the database's file, where it does so at leisure.
-    pub fn checkpoint_at_leisure(&self) -> Result<(), ExecutorError> {
+    pub fn checkpoint_at_leisure(&mut self) -> Result<(), ExecutorError> {
         Ok(self.store.checkpoint_by_hand()?)
     }
 

@@ -183,7 +183,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(
-        executor: Executor,
+        mut executor: Executor,
         asker: Asker,
         inherited: Inherited,
         options: &Options,
@@ -277,7 +277,7 @@ impl Keeper {
             let _ = wait::reap(spare.dismiss());
         }
         self.flush()?;
-        self.executor.checkpoint(1)
+        self.executor.checkpoint_at_last()
     }
 
     pub(super) fn take_in(&mut self, event: Event) -> Result<(), ExecutorError> {

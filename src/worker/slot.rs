@@ -86,7 +86,7 @@ impl Slot {
     pub(super) fn open(folder: &Path, number: u32, mut prepared: Prepared) -> Result<Self, String> {
         let ours = |error: &dyn std::error::Error| in_one_line(error);
         let home = Home::open(folder).map_err(|error| ours(&error))?.ok_or("the folder is gone")?;
-        let store = Store::create(&home).map_err(|error| ours(&error))?;
+        let mut store = Store::create(&home).map_err(|error| ours(&error))?;
         // The supervisor does that.
         store.checkpoint_by_hand().map_err(|error| ours(&error))?;
         let ear = Ear::of_bell(&home).map_err(|error| ours(&error))?;
@@ -177,10 +177,11 @@ impl Slot {
                 return Ok(Turn::Nothing);
             }
         }
-        let (home, now, number, found) = (&self.home, clock::now(), self.number, self.found);
+        let (home, number, found) = (&self.home, self.number, self.found);
         let claimed =
             self.store.write_patiently(Durability::Committed, Duration::MAX, |tx| -> Result<_, LedgerError> {
-                let ledger = Ledger { tx, home, now };
+                // Not before its turn has come: what is recorded then comes after what others have recorded.
+                let ledger = Ledger { tx, home, now: clock::now() };
                 if let Some(done) = &*done {
                     settle(&ledger, done)?;
                 }

@@ -14,7 +14,7 @@ use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::resources::HeldLock;
 use crate::domain::restart::{Due, due, goes_on};
 use crate::domain::signal::Signal;
-use crate::domain::task::{StopSequence, Task};
+use crate::domain::task::{Stall, StopSequence, Task};
 use crate::home::Home;
 use crate::process::asking::WorkerHandle;
 use crate::process::tagged;
@@ -62,8 +62,27 @@ pub struct Upkeep {
 pub struct OpenRun {
     /// Its row.
     pub row: RunRow,
-    /// The definition that it follows.
-    pub definition: Task,
+    /// What its definition says of watching over it. That is little: a thousand of them are kept at hand.
+    pub rules: Rules,
+}
+
+/// What a definition says of watching over a run.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The longest that it may last.
+    pub timeout: Option<Duration>,
+    /// How it is stopped.
+    pub stop: StopSequence,
+    /// When it is taken for stalled; a path in there is a whole one.
+    pub stall: Option<Stall>,
+}
+
+impl From<Task> for Rules {
+    fn from(task: Task) -> Self {
+        let Task { timeout, stop, stall, wd, .. } = task;
+        let whole = |stall: Stall| Stall { file: stall.file.map(|file| wd.join(file)), ..stall };
+        Self { timeout, stop, stall: stall.map(whole) }
+    }
 }
 
 /// How long the lock of a supervisor that is dead is waited for: one that was killed while it spawned a process leaves
@@ -221,20 +240,20 @@ impl Executor {
     pub(super) fn opened(&self, row: RunRow) -> Result<OpenRun, ExecutorError> {
         let job = jobs::find(self.store.reader(), row.job)?;
         let job = job.ok_or_else(|| StoreError::Impossible(format!("run {} belongs to no job", row.id)))?;
-        let mut definition = jobs::definition_of(self.store.reader(), &job)?;
-        if row.kind == Kind::Notify.as_str() {
+        let definition = jobs::definition_of(self.store.reader(), &job)?;
+        let is = |kind: Kind| kind.as_str() == row.kind;
+        let rules = if is(Kind::Notify) {
             // It is about the task; its own limits are those of every message.
-            (definition.timeout, definition.stop, definition.stall) =
-                (Some(notice::PATIENCE), StopSequence::default(), None);
-        }
-        if row.kind == Kind::Transfer.as_str() {
+            Rules { timeout: Some(notice::PATIENCE), stop: StopSequence::default(), stall: None }
+        } else if is(Kind::Transfer) {
             // It lasts as long as it takes.
-            (definition.timeout, definition.stop, definition.stall) = (None, StopSequence::default(), None);
-        }
-        if Kind::HOOKS.iter().any(|hook| hook.as_str() == row.kind) {
-            (definition.timeout, definition.stall) = (Some(definition.hooks.timeout), None);
-        }
-        Ok(OpenRun { row, definition })
+            Rules { timeout: None, stop: StopSequence::default(), stall: None }
+        } else if Kind::HOOKS.into_iter().any(is) {
+            Rules { timeout: Some(definition.hooks.timeout), stop: definition.stop, stall: None }
+        } else {
+            definition.into()
+        };
+        Ok(OpenRun { row, rules })
     }
 
     /// The main process of a run, if its worker has written it down.
@@ -300,7 +319,9 @@ impl Executor {
             };
             events::record(tx, &event, now)?;
             let message = Message { occasion: Occasion::Stall, job: run.job, run, exit: None, reason, lines: &lines };
-            Ok(Ledger { tx, home, now }.tell(&open.definition, &message)?)
+            let ledger = Ledger { tx, home, now };
+            let definition = jobs::definition_of(tx, &ledger.job_row(run.job)?)?;
+            Ok(ledger.tell(&definition, &message)?)
         })
     }
 

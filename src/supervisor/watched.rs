@@ -296,7 +296,7 @@ impl Keeper {
         }
         if watched.orphan == Orphan::No {
             watched.orphan = Orphan::Watched;
-            let limit = watched.open.definition.timeout.zip(record.started);
+            let limit = watched.open.rules.timeout.zip(record.started);
             let left = limit.map(|(limit, (script, _))| limit.saturating_sub(identity::age(&script)));
             if let Some(left) = if is_to_end { Some(Duration::ZERO) } else { left } {
                 self.agenda.set(Item::End(run), clock::since_boot() + left);
@@ -395,7 +395,7 @@ impl Keeper {
             Orphan::No => return Ok(()),
             Orphan::Watched => {
                 watched.orphan = Orphan::Asked(cause);
-                (open.definition.stop.signal, open.definition.stop.grace)
+                (open.rules.stop.signal, open.rules.stop.grace)
             }
             Orphan::Asked(_) => (Signal::KILL, LOOK_AGAIN),
         };
@@ -409,11 +409,8 @@ impl Keeper {
 
     fn watch_for_life(&mut self, run: RunId) {
         let Some(watched) = self.runs.get_mut(&run) else { return };
-        let (Some(rule), Some(task)) = (&watched.open.definition.stall, &watched.open.row.task) else { return };
-        let file = match &rule.file {
-            Some(file) => watched.open.definition.wd.join(file),
-            None => self.executor.output_path(task),
-        };
+        let (Some(rule), Some(task)) = (&watched.open.rules.stall, &watched.open.row.task) else { return };
+        let file = rule.file.clone().unwrap_or_else(|| self.executor.output_path(task));
         let known = watched.open.row.stalled.is_some();
         watched.stall = Some(StallWatch::new(rule, file, clock::awake(), known));
         self.agenda.set(Item::Stall(run), clock::since_boot() + rule.after);

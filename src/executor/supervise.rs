@@ -1,7 +1,7 @@
 //! What the supervisor asks of the executor: which tasks have changed, how each stands, what has become of a run.
 //! Nothing of it is decided here, and nothing is waited for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -73,15 +73,14 @@ pub struct Rules {
     pub timeout: Option<Duration>,
     /// How it is stopped.
     pub stop: StopSequence,
-    /// When it is taken for stalled; a path in there is a whole one.
-    pub stall: Option<Stall>,
+    /// When it is taken for stalled, and from where the file that is looked at is found.
+    pub stall: Option<(Stall, PathBuf)>,
 }
 
 impl From<Task> for Rules {
     fn from(task: Task) -> Self {
         let Task { timeout, stop, stall, wd, .. } = task;
-        let whole = |stall: Stall| Stall { file: stall.file.map(|file| wd.join(file)), ..stall };
-        Self { timeout, stop, stall: stall.map(whole) }
+        Self { timeout, stop, stall: stall.map(|stall| (stall, wd)) }
     }
 }
 

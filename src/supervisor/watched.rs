@@ -409,8 +409,8 @@ impl Keeper {
 
     fn watch_for_life(&mut self, run: RunId) {
         let Some(watched) = self.runs.get_mut(&run) else { return };
-        let (Some(rule), Some(task)) = (&watched.open.rules.stall, &watched.open.row.task) else { return };
-        let file = rule.file.clone().unwrap_or_else(|| self.executor.output_path(task));
+        let (Some((rule, wd)), Some(task)) = (&watched.open.rules.stall, &watched.open.row.task) else { return };
+        let file = rule.file.as_ref().map_or_else(|| self.executor.output_path(task), |file| wd.join(file));
         let known = watched.open.row.stalled.is_some();
         watched.stall = Some(StallWatch::new(rule, file, clock::awake(), known));
         self.agenda.set(Item::Stall(run), clock::since_boot() + rule.after);

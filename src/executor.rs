@@ -61,7 +61,7 @@ pub use files::JobFile;
 pub use fire::Fired;
 pub use history::{Attempt, Past};
 pub use import::Found;
-pub use jobs::{Did, JobAnswers, Update};
+pub use jobs::{Did, JobAnswers, Killed, Update};
 pub use journal::{Journal, Line};
 pub use night::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,

@@ -1,7 +1,8 @@
 //! submit: jobs for the queue.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, Write};
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -213,11 +214,11 @@ fn parent(text: &str) -> Result<(JobId, Edge), Failure> {
     Ok((JobId(id), kind))
 }
 
+/// The lines of a file, to the byte.
 fn each_line(file: &Path) -> Result<Vec<String>, Failure> {
-    if file.as_os_str() == "-" {
-        return Ok(std::io::stdin().lock().lines().collect::<Result<_, _>>()?);
-    }
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::input(format!("--each-line: cannot read `{}`: {error}", file.display())))?;
-    Ok(text.lines().map(str::to_owned).collect())
+    let unreadable =
+        |error: std::io::Error| Failure::input(format!("--each-line: cannot read `{}`: {error}", file.display()));
+    let text =
+        if file.as_os_str() == "-" { std::io::read_to_string(std::io::stdin()) } else { fs::read_to_string(file) };
+    Ok(text.map_err(unreadable)?.split_terminator('\n').map(str::to_owned).collect())
 }

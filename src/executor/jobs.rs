@@ -58,6 +58,9 @@ const OF_A_TASK: &str = "it is the run of a task, not of the queue";
 /// The answer for each job.
 pub type JobAnswers = Vec<(JobId, Did)>;
 
+/// How each job was ended, or why it was not.
+pub type Killed = Vec<(JobId, Result<Stopped, Did>)>;
+
 impl Executor {
     /// Jobs that must be there, as they stand.
     pub fn job_rows(&self, ids: &[JobId]) -> Result<Vec<JobRow>, ExecutorError> {
@@ -322,13 +325,18 @@ impl Executor {
         ids: &[JobId],
         asker: &Asker,
         told: &mut dyn FnMut(&str),
-    ) -> Result<Vec<(JobId, Option<Stopped>)>, ExecutorError> {
+    ) -> Result<Killed, ExecutorError> {
         let rows = self.job_rows(ids)?;
         let (home, now) = (&self.home, clock::now());
         // From the wish on, Ctrl-C means to kill.
         let mut interrupts = Interrupts::catch()?;
         let mut targets = Vec::new();
-        let mut answers: Vec<(JobId, Option<Stopped>)> = rows.iter().map(|job| (job.id, None)).collect();
+        let not_running = |job: &JobRow| match job.door {
+            Door::Start | Door::Schedule => Did::Refused(job.state, OF_A_TASK),
+            Door::Queue if job.state.is_end() => Did::Already(job.state),
+            Door::Queue => Did::Refused(job.state, "it does not run: `job cancel` ends it"),
+        };
+        let mut answers: Vec<_> = rows.iter().map(|job| (job.id, Err(not_running(job)))).collect();
         let wishes = self.store.write(Durability::Flushed, |tx| -> Result<Vec<_>, ExecutorError> {
             let mut wishes = Vec::new();
             for (answer, job) in rows.iter().enumerate().filter(|(_, job)| job.door == Door::Queue) {
@@ -346,7 +354,7 @@ impl Executor {
         self.bring_to_an_end(&mut targets, &mut interrupts, told)?;
         for target in &targets {
             if let Some((_, answer)) = answers.get_mut(target.answer) {
-                *answer = Some(self.what_is_left(target)?);
+                *answer = Ok(self.what_is_left(target)?);
             }
         }
         Ok(answers)

@@ -203,6 +203,9 @@ impl Executor {
         told: &mut dyn FnMut(&str),
     ) -> Result<Answers, ExecutorError> {
         let inherited = Inherited::capture();
+        // What has ended unnoticed holds no lock.
+        let unfinished = runs::unfinished(self.store.reader())?;
+        self.import_of(&unfinished)?;
         let mut answers = Answers::new();
         let mut sound = Vec::new();
         for task in these {
@@ -235,6 +238,10 @@ impl Executor {
         let (_, run) = self.current(&task.name)?;
         if asker.job.is_some() && run.is_some_and(|run| Some(run.job) == asker.job) {
             return Ok(Err(StartError::Itself));
+        }
+        let ledger = Ledger { tx: self.store.reader(), home: &self.home, now: clock::now() };
+        if let Some(held) = ledger.lock_of_others(task)? {
+            return Ok(Err(held.into()));
         }
         Ok(look_at_all(task, inherited).map(drop))
     }

@@ -281,7 +281,7 @@ impl Ledger<'_> {
         let mut looked = vec![job];
         let mut seen = HashSet::new();
         while let Some(parent) = looked.pop() {
-            for edge in queue::children(self.tx, parent)?.into_iter().filter(|edge| edge.met) {
+            for edge in queue::children(self.tx, parent)? {
                 let child = self.job_row(edge.job)?;
                 if child.state == State::Running || runs::unfinished_of_job(self.tx, child.id)?.is_some() {
                     return Err(LedgerError::FollowerRuns { job, follower: child.id });

@@ -150,7 +150,7 @@ pub(super) fn stopped_by(run: Option<&RunRow>, row: &TaskRow) -> String {
 }
 
 /// By which rule a job is kept alive; `Never` for one that is not.
-fn rule(job: &JobRow, definition: &Task, wanted: bool) -> Restart {
+pub(super) fn rule(job: &JobRow, definition: &Task, wanted: bool) -> Restart {
     let kept_alive = wanted && job.door == Door::Start && !definition.schedule.is_set();
     if kept_alive { definition.restart } else { Restart::Never }
 }

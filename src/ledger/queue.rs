@@ -251,11 +251,21 @@ impl Ledger<'_> {
     /// The first lock of a task that a run holds, by whatever door that came: while there is one, no front door may
     /// begin a run of the task.
     pub fn lock_in_the_way(&self, task: &Task) -> Result<Option<HeldLock>, LedgerError> {
+        self.lock_held(task, |_| true)
+    }
+
+    /// The same without the task's own runs, which are to be ended first.
+    pub fn lock_of_others(&self, task: &Task) -> Result<Option<HeldLock>, LedgerError> {
+        self.lock_held(task, |run| run.task.as_ref() != Some(&task.name))
+    }
+
+    fn lock_held(&self, task: &Task, counts: impl Fn(&Running) -> bool) -> Result<Option<HeldLock>, LedgerError> {
         if task.locks.is_empty() {
             return Ok(None);
         }
         let locks: Vec<String> = task.locks.iter().map(Label::key).collect();
-        Ok(first_held(locks.iter().map(String::as_str), &self.running()?))
+        let running: Vec<Running> = self.running()?.into_iter().filter(counts).collect();
+        Ok(first_held(locks.iter().map(String::as_str), &running))
     }
 
     /// What there is for queued jobs.

@@ -16,7 +16,7 @@ use crate::store::runs::{self, RunRow, Traces};
 use crate::store::tasks::{Form, TaskRow};
 use crate::store::{StoreError, events, supervisor};
 
-use super::front::{GAVE_UP, Moved, STOPPED, stopped_by, way};
+use super::front::{GAVE_UP, Moved, STOPPED, rule, stopped_by, way};
 use super::{EndedRun, Ledger, LedgerError, hooks, output};
 
 /// The end of a run, with all that decides what it means.
@@ -184,8 +184,10 @@ impl Settling<'_> {
         let row = self.task.as_ref();
         let mut form = row.map(|row| row.form.clone()).unwrap_or_default();
         let good = is_good(outcome, lasted, backoff);
+        // What is run by a schedule, or once, waits by the retries of its job: short runs before it mean nothing.
+        let kept_alive = row.is_some_and(|row| rule(&self.job, &self.definition, row.wanted) != Restart::Never);
         if *outcome != Outcome::NeverStarted {
-            form.streak = if good { 0 } else { form.streak.saturating_add(1) };
+            form.streak = if good || !kept_alive { 0 } else { form.streak.saturating_add(1) };
         }
         let give_up = self.definition.give_up;
         if self.failed() {
@@ -196,10 +198,10 @@ impl Settling<'_> {
         let gave_up = self.failed() && give_up.is_some_and(|window| form.failed_ends.fill(window));
         // The run's own number is the chance: whoever settles it comes to the same.
         let chance = self.run.id.low64();
-        let wait = if self.job.door == Door::Queue {
-            Some(backoff.wait(self.job.retries_used + 1, sleep, chance))
-        } else if is_permanent(outcome) {
+        let wait = if self.job.door != Door::Queue && is_permanent(outcome) {
             Some(backoff.cap(sleep))
+        } else if !kept_alive {
+            Some(backoff.wait(self.job.retries_used + 1, sleep, chance))
         } else {
             (!good).then(|| backoff.wait(form.streak.max(1), sleep, chance))
         };

@@ -97,16 +97,22 @@ pub(super) fn change(
     let Some((executor, ids)) = chosen(context, named, what)? else { return Ok(0) };
     let mut code = 0;
     for (id, did) in verb(executor, &ids, &asker)? {
-        match did {
-            Did::Done(state) => told(&format!("{id}: {state}")),
-            Did::Already(state) => told(&format!("{id}: nothing to do, it is {state}")),
-            Did::Refused(state, why) => {
-                warn(&format!("{id} is {state}: {why}"));
-                code = REFUSED;
-            }
-        }
+        code = tell(id, &did).max(code);
     }
     Ok(code)
+}
+
+/// Says what became of a wish for one job; the exit code.
+fn tell(id: JobId, did: &Did) -> u8 {
+    match did {
+        Did::Done(state) => told(&format!("{id}: {state}")),
+        Did::Already(state) => told(&format!("{id}: nothing to do, it is {state}")),
+        Did::Refused(state, why) => {
+            warn(&format!("{id} is {state}: {why}"));
+            return REFUSED;
+        }
+    }
+    0
 }
 
 pub(super) fn kill(context: &mut Context, named: &Named) -> Result<u8, Failure> {
@@ -115,13 +121,15 @@ pub(super) fn kill(context: &mut Context, named: &Named) -> Result<u8, Failure> 
     let mut code = 0;
     for (id, stopped) in executor.kill_jobs(&ids, &asker, &mut |text| told(text))? {
         match stopped {
-            None | Some(Stopped::NotRunning(_)) => told(&format!("{id}: it does not run")),
-            Some(Stopped::Ended(reason)) => told(&format!("{id}: {reason}")),
-            Some(Stopped::Elsewhere) => {
+            Err(did) => code = tell(id, &did).max(code),
+            // It has just ended by itself.
+            Ok(Stopped::NotRunning(_)) => told(&format!("{id}: it does not run")),
+            Ok(Stopped::Ended(reason)) => told(&format!("{id}: {reason}")),
+            Ok(Stopped::Elsewhere) => {
                 warn(&format!("{id} runs on another machine or in another container; end it there"));
                 code = REFUSED;
             }
-            Some(Stopped::Left(pids)) => {
+            Ok(Stopped::Left(pids)) => {
                 warn(&format!("{id} has not ended; still there: pid {pids:?}"));
                 code = 1;
             }

@@ -66,3 +66,16 @@ fn what_a_supervisor_did_not_come_to_the_next_one_does() {
     assert_eq!(idle(), 0);
     assert!(!left.exists());
 }
+
+#[test]
+fn what_its_runs_have_said_stays() {
+    let env = TestEnv::new();
+    env.ok(&["add", "T", "--once", "--", "sh", "-c", "echo said; cd $JOBEXEC_WORKDIR; touch a.txt run-9.txt"]);
+    let fields = "hooks.preprocess = 'echo prepared'\ncleanup = ['**']\n";
+    fs::write(env.file("jobexec.toml"), env.read("jobexec.toml") + fields).unwrap();
+    env.ok(&["submit", "T"]);
+    assert_eq!(Night::with(&env, &["--until-idle"]).ended().0, Some(0));
+    let names = ["run-1.txt", "preprocess-1.txt", "a.txt", "run-9.txt"];
+    assert_eq!(present(&env.file("jobs/1"), &names), [true, true, false, false]);
+    assert_eq!(env.ok(&["job", "log", "1"]).out, "said\n");
+}

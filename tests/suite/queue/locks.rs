@@ -3,10 +3,10 @@
 
 use serde_json::json;
 
-use crate::suite::env::{TestEnv, kill, until};
+use crate::suite::env::{TestEnv, alive, kill, until};
 use crate::suite::supervisor::{KILL, Night, TERMINATE, pid_of, query, runs_ended, touch};
 
-use super::{GATED, does, open, shell, slots, state, submit, until_idle, until_state};
+use super::{GATED, does, open, shell, slots, state, submit, until_idle, until_lines, until_state};
 
 /// Tasks of one lock, `gpu`, however it is written.
 fn with(tasks: &str) -> TestEnv {
@@ -61,7 +61,7 @@ fn a_holder_that_has_ended_unnoticed_holds_nothing() {
     env.ok(&["start", "a"]);
     let worker = env.worker_of("a");
     touch(&env, "go-a");
-    until("the worker to end", || !crate::suite::env::alive(worker));
+    until("the worker to end", || !alive(worker));
     env.ok(&["start", "b"]);
 }
 
@@ -71,7 +71,7 @@ fn an_orphan_holds_its_lock() {
     env.ok(&["start", "a"]);
     let worker = env.worker_of("a");
     kill(worker, KILL);
-    until("the worker to die", || !crate::suite::env::alive(worker));
+    until("the worker to die", || !alive(worker));
     let said = env.fails(5, &["start", "b"]);
     assert!(said.err.contains("held by task `a`"), "{said:?}");
     env.ok(&["stop", "a"]);
@@ -253,4 +253,23 @@ fn what_waits_for_a_lock_is_not_idle() {
     assert_eq!(night.ended().0, Some(0));
     assert_eq!([state(&env, id), state(&env, other)], ["JOB_FINISHED", "JOB_FINISHED"]);
     assert_eq!(until_idle(&env, 1), 0);
+}
+
+#[test]
+fn a_restart_that_the_lock_forbids_ends_nothing() {
+    let prepared = "command = ['true']\nrestart = 'never'\nhooks.preprocess = 'echo $$ > $JOBEXEC_FOLDER/../pid; sleep 600'";
+    let env = with(&[task("a", STAYS), task("b", prepared)].concat());
+    let night = slots(&env, 1);
+    env.ok(&["start", "b"]);
+    let pid = until_lines(&env, "pid", 1)[0].parse().unwrap();
+    env.ok(&["start", "a"]);
+    let said = env.fails(5, &["restart", "b"]);
+    assert!(said.err.contains("lock `gpu` is held by task `a`"), "{said:?}");
+    assert!(alive(pid) && state(&env, 1) == "STAGED_IN");
+    // Its own lock is no obstacle, nor is that of what has ended.
+    env.ok(&["restart", "a"]);
+    env.ok(&["stop", "a"]);
+    env.ok(&["restart", "b"]);
+    assert!(!alive(pid));
+    drop(night);
 }

@@ -178,13 +178,13 @@ fn lines_come_from_standard_input_too_and_name_the_work_directory() {
     let args = ["submit", "--each-line", "-", "--workdir", "of/{{line}}", "--", "printf", "%s"];
     let mut command = env.command(&args);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"one\ntwo").unwrap();
+    child.stdin.take().unwrap().write_all(b"one\ntwo\r\n").unwrap();
     let out = child.wait_with_output().unwrap();
     let ids: Vec<String> = String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect();
     work(&env, "1");
-    assert_eq!(logs(&env, &ids), ["one", "two"]);
-    assert_eq!(job(&env, &ids[1])["workdir"], "of/two");
-    assert!(env.file("jobs/of/two").is_dir());
+    assert_eq!(logs(&env, &ids), ["one", "two\r"], "to the byte");
+    assert_eq!(job(&env, &ids[0])["workdir"], "of/one");
+    assert!(env.file("jobs/of/one").is_dir());
 }
 
 #[test]

@@ -42,9 +42,9 @@ use Does::{Comes, Holds, Nothing, Refused};
 /// The table: for each state, each verb.
 fn expected(state: &str) -> [Does; 5] {
     match state {
-        "CREATED" => [Comes("CANCELLED"), Nothing, Nothing, Comes("PREPROCESSED"), Refused],
+        "CREATED" => [Comes("CANCELLED"), Refused, Nothing, Comes("PREPROCESSED"), Refused],
         "AWAITING_PARENTS" | "BLOCKED" | "PREPROCESSED" | "RESTART_READY" => {
-            [Comes("CANCELLED"), Nothing, Holds(true), Nothing, Refused]
+            [Comes("CANCELLED"), Refused, Holds(true), Nothing, Refused]
         }
         "RUNNING" => [Refused, Comes("CANCELLED"), Refused, Nothing, Refused],
         "JOB_FINISHED" | "FAILED" => [Nothing, Nothing, Refused, Nothing, Comes("RESTART_READY")],
@@ -365,7 +365,7 @@ fn a_follower_that_runs_refuses_that_what_it_follows_is_run_again() {
     let third = shell(&env, &["--after", &second.to_string()], GATED);
     until_state(&env, third, "RUNNING");
     let before = [first, second, third].map(|id| job(&env, id));
-    for args in [&["rerun"][..], &["rerun", "--clean"]] {
+    for args in [&["rerun"][..], &["rerun", "--clean"], &["reset"]] {
         for id in [first, second] {
             let said = env.fails(5, &[&["job"], args, &[&id.to_string()]].concat());
             assert!(said.err.contains(&third.to_string()), "it is named: {said:?}");
@@ -375,6 +375,24 @@ fn a_follower_that_runs_refuses_that_what_it_follows_is_run_again() {
     open(&env, third);
     until_state(&env, third, "JOB_FINISHED");
     does(&env, "rerun", first);
+    until_state(&env, third, "JOB_FINISHED");
+}
+
+#[test]
+fn what_follows_one_that_was_cancelled_counts_as_well() {
+    let env = TestEnv::new();
+    let _night = slots(&env, 1);
+    let first = submit(&env, &["--", "false"]);
+    let second = submit(&env, &["--after", &first.to_string(), "--", "true"]);
+    let third = shell(&env, &["--after", &format!("{second}:end")], GATED);
+    until_state(&env, second, "BLOCKED");
+    does(&env, "cancel", second);
+    until_state(&env, third, "RUNNING");
+    for verb in ["rerun", "reset"] {
+        let said = env.fails(5, &["job", verb, &first.to_string()]);
+        assert!(said.err.contains(&format!("job {third}, which follows it, runs")), "{said:?}");
+    }
+    open(&env, third);
     until_state(&env, third, "JOB_FINISHED");
 }
 

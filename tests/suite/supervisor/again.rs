@@ -172,3 +172,21 @@ fn many_that_break_together_all_come_back() {
     assert!(waits.iter().all(|wait| is_about(Some(*wait), 50.0)), "{waits:?}");
     drop(night);
 }
+
+#[test]
+fn a_retry_of_a_schedules_job_waits_by_its_own_retries_whatever_ran_before() {
+    let env = TestEnv::new();
+    env.script("s.sh", "#!/bin/sh\n[ ! -e broken ]\n");
+    let flags = ["--period", "1s", "--retries", "2", "--backoff-first", "100ms", "--backoff-jitter", "0"];
+    env.ok(&[&["add", "S", "s.sh"][..], &flags].concat());
+    let night = Night::begin(&env);
+    env.ok(&["start", "S"]);
+    until("some good runs", || waits(&env, "S").len() >= 3);
+    touch(&env, "broken");
+    until("the job to have failed", || {
+        query(&env, "SELECT count(*) FROM jobs WHERE state = 'FAILED'", |row| row.get::<_, i64>(0))[0] >= 1
+    });
+    let waits: Vec<_> = waits(&env, "S").into_iter().flatten().take(2).collect();
+    assert_eq!(waits, [100.0, 200.0]);
+    drop(night);
+}

@@ -99,7 +99,8 @@ impl TaskStatus {
     /// The moment at which it is started again, while it waits for that.
     pub fn next_retry(&self) -> Option<Timestamp> {
         let job = self.job.as_ref().filter(|job| job.state == State::RestartReady && self.live.is_none())?;
-        job.not_before.filter(|_| self.state == TaskState::Waiting)
+        // Of one that waits for a lock nobody knows when.
+        job.not_before.filter(|_| self.state == TaskState::Waiting && self.lock.is_none())
     }
 
     /// Since when it is crash-looping.

@@ -39,10 +39,23 @@ pub(super) fn report(context: &mut Context, since: Option<&str>) -> Result<u8, F
     let hidden = report::morning::page(&night, Context::width(), &mut out)?;
     out.print()?;
     told_hidden(&hidden);
-    if let Some(wrong) = night.wrong.first() {
-        told(&format!("hint: `jobexec explain {0}` says more, `jobexec tail {0}` shows its output", wrong.task));
+    if let Some(hint) = hint(&night) {
+        told(&format!("hint: {hint}"));
     }
     Ok(0)
+}
+
+/// Where to look further. The output of a task says nothing about a hook or transfer that failed.
+fn hint(night: &Night) -> Option<String> {
+    if let Some(wrong) = night.wrong.first() {
+        let shown = match wrong.job {
+            Some(job) => format!("`jobexec job show {job}` shows its runs"),
+            None => format!("`jobexec tail {}` shows its output", wrong.task),
+        };
+        return Some(format!("`jobexec explain {}` says more, {shown}", wrong.task));
+    }
+    let failure = night.failed.first().filter(|failure| failure.is_besides())?;
+    Some(format!("`jobexec job show {}` shows the runs of the job of {} that failed first", failure.job, failure.task))
 }
 
 /// The moment that is meant.

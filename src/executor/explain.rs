@@ -101,7 +101,7 @@ impl Executor {
             TaskState::Stopped => stopped(status, now, &mut hints),
         };
         let broke = matches!(status.state, TaskState::Failed | TaskState::Unsupervised | TaskState::Waiting);
-        if broke && status.last_ended.is_some() {
+        if broke && status.last_ended.is_some() && status.besides().is_none() {
             hints.push(format!("see its output with `jobexec tail {name}`"));
         }
         if let Some(last) = self.last_without_run(name)?.filter(|_| status.scheduled() && status.wanted()) {

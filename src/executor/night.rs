@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::domain::name::TaskName;
 use crate::home::disk::DiskUse;
 use crate::store::events::Event;
-use crate::store::night::{self, FailedRun, Tally};
+use crate::store::night::{self, FailedBesides, FailedRun, Tally};
 use crate::store::supervisor;
 
 pub use found::{
@@ -60,7 +60,8 @@ impl Executor {
         let statuses = self.status(definitions, None, false)?;
         let now = self.now();
         let reader = self.store.reader();
-        let tallies = night::tallies(reader, since)?;
+        let besides = night::failed_besides(reader, since)?;
+        let tallies = judge::with_besides(night::tallies(reader, since)?, &besides);
         let by_key: HashMap<String, &Tally> = tallies.iter().map(|tally| (tally.task.key(), tally)).collect();
         let looked: Vec<Looked<'_>> = statuses
             .iter()
@@ -69,7 +70,7 @@ impl Executor {
                 Looked { status, standing: Standing::of(status, tally), tally }
             })
             .collect();
-        let failed = night::first_failures(reader, since)?;
+        let failed = first_of_each(night::first_failures(reader, since)?, besides);
         let events = night::events_since(reader, &CAUSES, since, failed.iter().map(|run| run.ended))?;
         let supervision = self.supervision(&events, since, now)?;
         let mut troubles: Vec<Wrong> = looked.iter().filter_map(|one| wrong(&one.standing, since, now)).collect();
@@ -190,6 +191,15 @@ fn is_noticed(lasted: u64) -> bool {
     Duration::from_micros(lasted) >= judge::NOTICED
 }
 
+/// What failed first of each task, a run of its own or something besides, in the order in which it did.
+fn first_of_each(own: Vec<FailedRun>, besides: Vec<FailedBesides>) -> Vec<FailedRun> {
+    let mut all: Vec<FailedRun> = own.into_iter().chain(besides.into_iter().map(|one| one.first)).collect();
+    all.sort_by_key(|failed| failed.ended);
+    let mut seen = HashSet::new();
+    all.retain(|failed| seen.insert(failed.task.key()));
+    all
+}
+
 /// The first failure of each task, with what the event of its end says that was put out.
 fn failures(first: Vec<FailedRun>, tallies: &HashMap<String, &Tally>, events: &[Event]) -> Vec<Failure> {
     let text = |event: &Event, key: &str| event.data.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -197,13 +207,16 @@ fn failures(first: Vec<FailedRun>, tallies: &HashMap<String, &Tally>, events: &[
     let mut outputs: HashMap<String, &Vec<Value>> = ends.collect();
     let failure = |first: FailedRun| {
         let tally = tallies.get(&first.task.key());
-        let lines = outputs.remove(&first.run.to_string()).into_iter().flatten();
+        let output = first.run.and_then(|run| outputs.remove(&run.to_string()));
+        let lines = output.into_iter().flatten();
         Failure {
             output: lines.filter_map(Value::as_str).map(str::to_owned).collect(),
             failures: tally.map_or(1, |tally| tally.failures),
             last: tally.and_then(|tally| tally.last_failure).unwrap_or(first.ended),
             task: first.task,
             first: first.ended,
+            job: first.job,
+            kind: first.kind,
             run: first.run,
             outcome: first.outcome,
             reason: first.reason,

@@ -233,7 +233,7 @@ impl Executor {
                 attempt: number,
                 asked_by: &asker.name,
                 archive: &name,
-                scheduled: None,
+                scheduled: job.scheduled,
                 slot: None,
                 holds: None,
             };

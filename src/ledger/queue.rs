@@ -202,7 +202,7 @@ impl Ledger<'_> {
             attempt: nth,
             asked_by: &claimed.given.made_by,
             archive: &claimed.output,
-            scheduled: None,
+            scheduled: claimed.job.scheduled,
             slot,
             holds: holds.as_deref(),
         };

@@ -78,8 +78,8 @@ pub fn table(
 /// By how much a run began after its occurrence.
 pub fn late(run: &RunRow) -> Option<std::time::Duration> {
     let began = run.started.unwrap_or(run.claimed);
-    // A retry is not late: it is another attempt.
-    let due = run.scheduled.filter(|_| run.attempt == 1)?;
+    // A retry is not late: it is another attempt. Nor is what is run besides: that comes in its turn.
+    let due = run.scheduled.filter(|_| run.attempt == 1 && run.kind == Kind::Main.as_str())?;
     std::time::Duration::try_from(began.duration_since(due)).ok()
 }
 

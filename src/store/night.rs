@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use serde_json::Value;
 
-use crate::domain::name::{RunId, TaskName};
+use crate::domain::name::{JobId, RunId, TaskName};
 
 use super::events::Event;
 use super::{StoreError, events, micros, time};
@@ -29,7 +29,7 @@ pub struct Tally {
     pub task: TaskName,
     /// The runs that have ended since, and those that have not ended.
     pub runs: u64,
-    /// Those that failed.
+    /// How often it failed.
     pub failures: u64,
     /// Those that began since and were not the first attempt at their job.
     pub restarts: u64,
@@ -81,15 +81,39 @@ pub fn tallies(connection: &Connection, since: Timestamp) -> Result<Vec<Tally>, 
     })
 }
 
-/// A run that failed.
+impl Tally {
+    /// That of a task without runs.
+    pub fn new(task: TaskName) -> Self {
+        Self {
+            task,
+            runs: 0,
+            failures: 0,
+            restarts: 0,
+            spent: 0,
+            longest: None,
+            longest_by_itself: None,
+            memory: None,
+            last_end: None,
+            first_failure: None,
+            last_failure: None,
+            last_success: None,
+        }
+    }
+}
+
+/// A run that failed, or failed its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedRun {
     /// Its task.
     pub task: TaskName,
+    /// Its job.
+    pub job: JobId,
+    /// What it was for: `main`, a hook, `transfer`.
+    pub kind: String,
     /// When it ended.
     pub ended: Timestamp,
-    /// Its id.
-    pub run: RunId,
+    /// Its id; none for a transfer that could not even begin.
+    pub run: Option<RunId>,
     /// The word for how it ended.
     pub outcome: String,
     /// The same in words.
@@ -100,18 +124,50 @@ pub struct FailedRun {
 pub fn first_failures(connection: &Connection, since: Timestamp) -> Result<Vec<FailedRun>, StoreError> {
     // With a single min() the other columns are those of the row that has it.
     let sql = format!(
-        "SELECT task, min(ended), id, outcome, reason FROM runs NOT INDEXED WHERE {ENDED} AND {FAILED}
+        "SELECT task, min(ended), id, outcome, reason, job, kind FROM runs NOT INDEXED WHERE {ENDED} AND {FAILED}
          GROUP BY task ORDER BY min(ended), rowid"
     );
-    rows(connection, &sql, [micros(since)], |row| {
-        let id: String = row.get(2)?;
-        Ok(FailedRun {
-            task: name(row, 0)?,
-            ended: time(row.get(1)?),
-            run: RunId::parse(&id).map_err(|error| wrong(2, error))?,
-            outcome: row.get(3)?,
-            reason: row.get(4)?,
-        })
+    rows(connection, &sql, [micros(since)], failed_run)
+}
+
+/// The jobs of a task that failed though no run of its own had: by a hook, or by a transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedBesides {
+    /// What failed the first of them.
+    pub first: FailedRun,
+    /// How many there are.
+    pub failures: u64,
+    /// When the last of them failed.
+    pub last: Timestamp,
+}
+
+/// The jobs that have failed since a moment though no run of their own had, task by task.
+pub fn failed_besides(connection: &Connection, since: Timestamp) -> Result<Vec<FailedBesides>, StoreError> {
+    // A transfer without a run is one that could not begin.
+    let sql =
+        "SELECT found.task, event.time, run.id, coalesce(run.outcome, 'could_not_start'), event.data ->> 'reason',
+                   event.job, coalesce(run.kind, 'transfer'), found.failures, found.last
+               FROM (SELECT task, count(*) AS failures, max(time) AS last, min(id) AS first FROM events
+                     WHERE time >= ?1 AND task IS NOT NULL AND job IS NOT NULL AND after = 'FAILED'
+                     AND cause IN ('hook_ended', 'transfer_failed') AND before NOT IN ('RUN_ERROR', 'RUN_TIMEOUT')
+                     GROUP BY task) AS found
+               JOIN events AS event ON event.id = found.first
+               LEFT JOIN runs AS run ON run.id = event.data ->> 'run'";
+    rows(connection, sql, [micros(since)], |row| {
+        Ok(FailedBesides { first: failed_run(row)?, failures: row.get(7)?, last: time(row.get(8)?) })
+    })
+}
+
+fn failed_run(row: &Row<'_>) -> rusqlite::Result<FailedRun> {
+    let id: Option<String> = row.get(2)?;
+    Ok(FailedRun {
+        task: name(row, 0)?,
+        ended: time(row.get(1)?),
+        run: id.map(|id| RunId::parse(&id)).transpose().map_err(|error| wrong(2, error))?,
+        outcome: row.get(3)?,
+        reason: row.get(4)?,
+        job: JobId(row.get(5)?),
+        kind: row.get(6)?,
     })
 }
 
@@ -160,7 +216,8 @@ pub fn last_end(connection: &Connection, task: &TaskName) -> Result<Option<Times
     Ok(one(connection, sql, [task.as_str()], |row| row.get::<_, Option<i64>>(0))?.flatten().map(time))
 }
 
-/// The events with one of these causes since a moment, and the ends of runs at the given moments, in order.
+/// The events with one of these causes since a moment, and the ends of runs at the given moments, of hooks and transfers
+/// too, in order.
 pub fn events_since(
     connection: &Connection,
     causes: &[&str],
@@ -169,7 +226,8 @@ pub fn events_since(
 ) -> Result<Vec<Event>, StoreError> {
     let places = causes.iter().map(|cause| format!("'{cause}'")).collect::<Vec<_>>().join(", ");
     let rest = format!(
-        "WHERE time >= ?1 AND (cause IN ({places}) OR cause = 'ended' AND time IN (SELECT value FROM json_each(?2)))
+        "WHERE time >= ?1 AND (cause IN ({places}) OR cause IN ('ended', 'hook_ended', 'transfer_failed')
+             AND time IN (SELECT value FROM json_each(?2)))
          ORDER BY id"
     );
     let ends = ends.map(micros).collect::<Value>().to_string();

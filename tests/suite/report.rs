@@ -1,5 +1,6 @@
 //! report: the morning after, with real runs. What lies in the past is put there by hand.
 
+mod besides;
 mod page;
 
 use std::fs;

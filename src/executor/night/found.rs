@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::name::{RunId, TaskName};
+use crate::domain::name::{JobId, RunId, TaskName};
 use crate::home::disk::DiskUse;
 use crate::store::night::Undelivered;
+use crate::store::runs::Kind;
 
 /// With less than this, and less than this part, left of it, a file system is nearly full.
 const LOW: u64 = 2 << 30;
@@ -117,6 +118,8 @@ pub struct Wrong {
     pub next: Option<Timestamp>,
     /// How often it has failed in this time.
     pub failures: u64,
+    /// Its newest job, where that failed by a hook or a transfer.
+    pub job: Option<JobId>,
     /// Whether it was so before this time already, and has not failed in it.
     pub before: bool,
 }
@@ -141,14 +144,25 @@ pub struct Failure {
     pub last: Timestamp,
     /// How often it failed.
     pub failures: u64,
-    /// The run that failed first.
-    pub run: RunId,
+    /// The job that failed first.
+    pub job: JobId,
+    /// What failed: `main` for the task itself, a hook, `transfer`.
+    pub kind: String,
+    /// The run that failed; none for a transfer that could not even begin.
+    pub run: Option<RunId>,
     /// How that ended, as a word.
     pub outcome: String,
     /// The same in words.
     pub reason: Option<String>,
     /// The last lines of its output.
     pub output: Vec<String>,
+}
+
+impl Failure {
+    /// Whether no run of the task itself is what failed: a hook, or a transfer.
+    pub fn is_besides(&self) -> bool {
+        self.kind != Kind::Main.as_str()
+    }
 }
 
 /// How one sees that a task is well again.
@@ -243,7 +257,7 @@ pub struct Ran {
     pub task: TaskName,
     /// How many runs there were, what goes on included.
     pub runs: u64,
-    /// How many failed.
+    /// How often it failed.
     pub failures: u64,
     /// How many were not the first attempt at their job.
     pub restarts: u64,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::name::TaskName;
+use crate::domain::name::{JobId, TaskName};
 use crate::domain::status::TaskState;
 use crate::store::events::Event;
-use crate::store::night::Tally;
+use crate::store::night::{FailedBesides, Tally};
 
 use super::found::{How, Loop, Ran, Recovery, Trouble, Wrong};
 use crate::executor::TaskStatus;
@@ -37,6 +37,10 @@ pub(super) struct Standing {
     pub(super) runs: bool,
     pub(super) looping_since: Option<Timestamp>,
     pub(super) gave_up: bool,
+    /// Its newest job, where that failed by a hook or a transfer.
+    pub(super) failed_besides: Option<JobId>,
+    /// Whether a hook or a transfer is still to say how that went.
+    pub(super) on_its_way: bool,
     /// When its newest job ended.
     pub(super) job_ended: Option<Timestamp>,
     pub(super) not_before: Option<Timestamp>,
@@ -68,6 +72,8 @@ impl Standing {
             runs: live.is_some(),
             looping_since: row.and_then(|row| row.form.looping_since),
             gave_up: job.is_some_and(|job| job.code.as_deref() == Some("gave_up")),
+            failed_besides: status.besides().and(job).map(|job| job.id),
+            on_its_way: status.is_on_its_way(),
             job_ended: job.and_then(|job| job.ended),
             not_before: job.and_then(|job| job.not_before),
             last_end: last.and_then(|run| run.ended),
@@ -112,8 +118,29 @@ pub(super) fn wrong(standing: &Standing, since: Timestamp, now: Timestamp) -> Op
             .not_before
             .filter(|next| !standing.runs && !down_for_good && what != Trouble::Unsupervised && *next > now),
         failures: standing.failures,
+        job: standing.failed_besides,
         before: down_for_good && standing.failures == 0 && from.is_some_and(|from| from < since),
     })
+}
+
+/// What the runs come to, with the jobs that failed though no run of theirs had. A task of which nothing came to run is
+/// among them.
+pub(super) fn with_besides(mut tallies: Vec<Tally>, besides: &[FailedBesides]) -> Vec<Tally> {
+    let mut places: HashMap<String, usize> =
+        tallies.iter().enumerate().map(|(at, tally)| (tally.task.key(), at)).collect();
+    for one in besides {
+        let task = &one.first.task;
+        let at = *places.entry(task.key()).or_insert(tallies.len());
+        if at == tallies.len() {
+            tallies.push(Tally::new(task.clone()));
+        }
+        let Some(tally) = tallies.get_mut(at) else { continue };
+        let first = one.first.ended;
+        tally.failures += one.failures;
+        tally.first_failure = Some(tally.first_failure.map_or(first, |earlier| earlier.min(first)));
+        tally.last_failure = tally.last_failure.max(Some(one.last));
+    }
+    tallies
 }
 
 /// The last crash loop of each task that ended, by [`TaskName::key`].
@@ -150,7 +177,7 @@ pub(super) fn recovered(
     let after = |moment: &Timestamp| last_failure.is_some_and(|failure| failure <= *moment);
     let lasted = |from: Timestamp| Duration::try_from(now.duration_since(from)).unwrap_or_default();
     let running = standing.started.filter(|from| lasted(*from) >= standing.good_after);
-    let succeeded = tally.and_then(|tally| tally.last_success);
+    let succeeded = tally.and_then(|tally| tally.last_success).filter(|_| !standing.on_its_way);
     let seen = running
         .filter(after)
         .map(|at| (How::Running, at))

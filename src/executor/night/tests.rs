@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::found::{How, Loop, Supervision, Trouble};
-use super::judge::{Standing, is_slow, loops, never, ran, recovered, usual, wrong};
+use super::judge::{Standing, is_slow, loops, never, ran, recovered, usual, with_besides, wrong};
 use super::supervision::{STARTED, STOPPED, supervision};
-use crate::domain::name::TaskName;
+use crate::domain::name::{JobId, TaskName};
 use crate::domain::status::TaskState;
 use crate::store::events::Event;
-use crate::store::night::Tally;
+use crate::store::night::{FailedBesides, FailedRun, Tally};
 use crate::store::supervisor::Supervisor;
 
 /// So many hours into the night, which begins at 0 and is reported at 10.
@@ -29,6 +29,8 @@ fn standing(state: TaskState) -> Standing {
         runs: matches!(state, TaskState::Running | TaskState::Orphaned),
         looping_since: None,
         gave_up: false,
+        failed_besides: None,
+        on_its_way: false,
         job_ended: Some(at(3)),
         not_before: Some(at(11)),
         last_end: Some(at(4)),
@@ -115,6 +117,8 @@ fn what_failed_is_well_again_after_a_success_or_a_run_that_holds() {
     let succeeded = Tally { last_success: Some(at(5)), ..tally() };
     assert_eq!(how(&quiet, &succeeded, None), Some((How::Succeeded, at(5))));
     assert_eq!(how(&quiet, &Tally { last_success: Some(at(2)), ..tally() }, None), None, "that was before");
+    let on_its_way = Standing { on_its_way: true, ..quiet.clone() };
+    assert_eq!(how(&on_its_way, &succeeded, None), None, "its hook may fail yet");
     let running = Standing { started: Some(at(6)), ..standing(TaskState::Running) };
     assert_eq!(how(&running, &succeeded, None), Some((How::Running, at(6))));
     let fresh = Standing { good_after: Duration::from_hours(5), ..running };
@@ -122,6 +126,28 @@ fn what_failed_is_well_again_after_a_success_or_a_run_that_holds() {
     let over = Some(Loop { began: Some(at(1)), ended: at(8) });
     assert_eq!(how(&fresh, &tally(), over), Some((How::LoopEnded, at(8))));
     assert_eq!(how(&Standing { wanted: false, ..quiet }, &tally(), over), None, "it was stopped");
+}
+
+#[test]
+fn what_failed_besides_counts_for_its_task_whether_that_ran_or_not() {
+    let besides = |task: &str, first: i64, last: i64| FailedBesides {
+        first: FailedRun {
+            task: TaskName::parse(task).unwrap(),
+            job: JobId(7),
+            kind: "transfer".to_owned(),
+            ended: at(first),
+            run: None,
+            outcome: "could_not_start".to_owned(),
+            reason: None,
+        },
+        failures: 2,
+        last: at(last),
+    };
+    let all = with_besides(vec![tally()], &[besides("lol", 1, 2), besides("new", 5, 6)]);
+    let [of_lol, of_new] = all.as_slice() else { panic!("{all:?}") };
+    let counted = |tally: &Tally| (tally.runs, tally.failures, tally.first_failure, tally.last_failure);
+    assert_eq!(counted(of_lol), (3, 4, Some(at(1)), Some(at(3))));
+    assert_eq!(counted(of_new), (0, 2, Some(at(5)), Some(at(6))));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use jiff::{Timestamp, ToSpan};
 use unicode_width::UnicodeWidthStr;
 
 use super::{clock, page, verdict};
-use crate::domain::name::{RunId, TaskName};
+use crate::domain::name::{JobId, RunId, TaskName};
 use crate::executor::{Failure, How, Never, Night, Ran, Recovery, Slow, Trouble, Wrong};
 
 fn now() -> Timestamp {
@@ -45,7 +45,9 @@ fn failure(task: &str, minutes: i64, failures: u64) -> Failure {
         first: ago(minutes),
         last: ago(1),
         failures,
-        run: RunId::from_random([7; 16]),
+        job: JobId(7),
+        kind: "main".to_owned(),
+        run: Some(RunId::from_random([7; 16])),
         outcome: "exit_code".to_owned(),
         reason: Some("exit code 3".to_owned()),
         output: ["one", "two", "three", "\x1b]0;evil\x07four"].map(str::to_owned).to_vec(),
@@ -54,7 +56,8 @@ fn failure(task: &str, minutes: i64, failures: u64) -> Failure {
 
 fn wrong(task: &str, what: Trouble) -> Wrong {
     let reason = Some("exit code 3".to_owned());
-    Wrong { task: name(task), what, since: Some(ago(300)), reason, next: None, failures: 612, before: false }
+    let since = Some(ago(300));
+    Wrong { task: name(task), what, since, reason, next: None, failures: 612, job: None, before: false }
 }
 
 fn recovery(task: &str) -> Recovery {

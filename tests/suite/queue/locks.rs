@@ -257,7 +257,8 @@ fn what_waits_for_a_lock_is_not_idle() {
 
 #[test]
 fn a_restart_that_the_lock_forbids_ends_nothing() {
-    let prepared = "command = ['true']\nrestart = 'never'\nhooks.preprocess = 'echo $$ > $JOBEXEC_FOLDER/../pid; sleep 600'";
+    let prepared =
+        "command = ['true']\nrestart = 'never'\nhooks.preprocess = 'echo $$ > $JOBEXEC_FOLDER/../pid; sleep 600'";
     let env = with(&[task("a", STAYS), task("b", prepared)].concat());
     let night = slots(&env, 1);
     env.ok(&["start", "b"]);

@@ -7,13 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
 use crate::suite::env::{TestEnv, alive, is_unseen_or, kill, parent, until};
 use crate::suite::kill::random::{Random, number};
 use crate::suite::supervisor::Night;
 
-use super::{GATED, does, job, jobs, lines, open, shell, slots, state, submit, submitted, until_state};
+use super::{
+    GATED, does, job, jobs, lines, open, shell, slots, state, submit, submitted, until_idle, until_lines, until_state,
+};
 
 const KILL: i32 = 9;
 const TERMINATE: i32 = 15;
@@ -393,4 +396,30 @@ fn a_slot_worker_that_is_told_to_end_takes_its_job_with_it_and_says_so() {
     let next = submit(&env, &["--", "true"]);
     until_state(&env, next, "JOB_FINISHED");
     drop(night);
+}
+
+#[test]
+fn what_a_killed_worker_had_on_record_is_settled_before_its_slot_is_used_again() {
+    let env = TestEnv::new();
+    let first = shell(&env, &[], &format!("echo $JOBEXEC_JOB_ID >> ran; {GATED}; exit 3"));
+    let second = shell(&env, &[], "echo $JOBEXEC_JOB_ID >> ran");
+    let night = slots(&env, 1);
+    until_lines(&env, "ran", 1);
+    let worker = workers(&env)[0];
+    night.end(KILL);
+    // Nobody comes to the database, so that the outcome stays on record.
+    let gate = fs::OpenOptions::new().write(true).open(env.file("db.lock")).unwrap();
+    let gate = Flock::lock(gate, FlockArg::LockExclusive).unwrap();
+    open(&env, first);
+    let record = || fs::read(env.file("runs/slot-0")).unwrap();
+    until("the outcome on record", || String::from_utf8_lossy(&record()).contains("\"at\":\"swept\""));
+    kill(worker, KILL);
+    until("the death of the worker", || !alive(worker));
+    drop(gate);
+    assert_eq!(until_idle(&env, 1), 1);
+    let shown = job(&env, first);
+    assert_eq!([&shown["state"], &shown["exit_code"], &shown["attempt"]], [&json!("FAILED"), &json!(3), &json!(1)]);
+    assert_eq!(shown["runs"].as_array().unwrap().len(), 1, "{shown}");
+    assert_eq!(state(&env, second), "JOB_FINISHED");
+    assert_eq!(lines(&env, "ran"), [first.to_string(), second.to_string()]);
 }

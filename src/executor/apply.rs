@@ -6,7 +6,6 @@ mod draft;
 use std::path::Path;
 
 use rusqlite::Connection;
-use serde_json::json;
 
 use crate::domain::edge::Edge;
 use crate::domain::group::Label;
@@ -18,7 +17,7 @@ use crate::process::environment::Inherited;
 use crate::process::{clock, machine};
 use crate::registry::file::{self, Fingerprint};
 use crate::store::jobs::JobRow;
-use crate::store::{Durability, applied, cache, events, selection, tasks};
+use crate::store::{Durability, applied, cache, selection, tasks};
 
 use super::definitions::stamp;
 use super::staging::items;
@@ -198,19 +197,7 @@ impl Draft<'_> {
                 TaskChange::Same if tasks::find(ledger.tx, name)?.is_none() => "added",
                 TaskChange::Same => continue,
             };
-            match cause {
-                "added" => tasks::add(ledger.tx, name, ledger.now)?,
-                _ => tasks::see(ledger.tx, name, ledger.now)?,
-            }
-            let what = self.registry.task(name).map(crate::domain::task::Task::program_text);
-            let event = events::NewEvent {
-                job: None,
-                task: Some(name.as_str()),
-                states: None,
-                cause,
-                data: json!({ "by": asker.name, "what": what }),
-            };
-            events::record(ledger.tx, &event, ledger.now)?;
+            ledger.note_definition(name, cause, self.registry.task(name), asker)?;
         }
         Ok(())
     }

@@ -153,28 +153,39 @@ impl Executor {
         asker: &Asker,
         besides: impl FnOnce(&rusqlite::Connection) -> Result<(), ExecutorError>,
     ) -> Result<(), ExecutorError> {
-        let now = clock::now();
-        let what = task.map(Task::program_text);
+        let (home, now) = (&self.home, clock::now());
+        self.store.write(Durability::Flushed, |tx| -> Result<(), ExecutorError> {
+            Ledger { tx, home, now }.note_definition(name, cause, task, asker)?;
+            if task.is_none() {
+                // Added again, it is a new task that nobody has started.
+                tasks::want(tx, name, false, &asker.name, now)?;
+            }
+            besides(tx)
+        })
+    }
+}
+
+impl Ledger<'_> {
+    /// Records that a task was added, edited or removed; `task` is what it is now.
+    pub(super) fn note_definition(
+        &self,
+        name: &TaskName,
+        cause: &'static str,
+        task: Option<&Task>,
+        asker: &Asker,
+    ) -> Result<(), ExecutorError> {
+        match cause {
+            "added" => tasks::add(self.tx, name, self.now)?,
+            _ => tasks::see(self.tx, name, self.now)?,
+        }
         let event = events::NewEvent {
             job: None,
             task: Some(name.as_str()),
             states: None,
             cause,
-            data: json!({ "by": asker.name, "what": what }),
+            data: json!({ "by": asker.name, "what": task.map(Task::program_text) }),
         };
-        self.store.write(Durability::Flushed, |tx| -> Result<(), ExecutorError> {
-            match cause {
-                "added" => tasks::add(tx, name, now)?,
-                _ => tasks::see(tx, name, now)?,
-            }
-            if task.is_none() {
-                // Added again, it is a new task that nobody has started.
-                tasks::want(tx, name, false, &asker.name, now)?;
-            }
-            besides(tx)?;
-            Ok(events::record(tx, &event, now)?)
-        })?;
-        Ok(())
+        Ok(events::record(self.tx, &event, self.now)?)
     }
 }
 

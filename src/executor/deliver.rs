@@ -1,10 +1,8 @@
 //! Delivering stored messages: each attempt is a run of kind `notify`, executed by a worker like any other.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::DirBuilder;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use rusqlite::Transaction;
@@ -23,7 +21,9 @@ use crate::store::notices::{self, Notice};
 use crate::store::runs::{self, Kind, NewRun};
 use crate::store::{Durability, StoreError};
 
+use super::again::unneeded;
 use super::look::look_as_it_is;
+use super::staging::make_directory;
 use super::{Asker, Executor, ExecutorError};
 use crate::ledger::Ledger;
 
@@ -85,11 +85,11 @@ impl Executor {
             notices::attempt(tx, notice.id, run)
         });
         if claimed.is_err() {
-            let _ = std::fs::remove_file(record.path());
+            unneeded(record.path());
         }
         claimed?;
         let directory = self.home.job_directory(notice.job);
-        DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        make_directory(&directory)?;
         let spec = RunSpec {
             run,
             program: plan.program.as_os_str().as_bytes().to_vec(),

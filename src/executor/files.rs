@@ -1,8 +1,8 @@
 //! What belongs to a job on disk: the files in its directories, and the outputs of its runs; and the place where it works.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, Metadata};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use crate::process::environment::{self, Inherited, RunTags};
 use crate::process::replace::Place;
 use crate::store::{cache, jobs};
 
+use super::staging::make_directory;
 use super::{Executor, ExecutorError, Output};
 
 /// A file of a job.
@@ -63,8 +64,7 @@ impl Executor {
         let job = self.job(id)?;
         let definition = self.definition_of_job(&job)?;
         let directory = self.workdir_of(&job);
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
-        made.map_err(|source| ExecutorError::Directory { path: directory.clone(), source })?;
+        make_directory(&directory)?;
         let inherited = Inherited::decode(&jobs::environment_of(self.store.reader(), &job.row)?)?;
         let mut variables = environment::of_task(&definition, &inherited)?;
         let exec_id = cache::head(self.store.reader())?.map(|(_, id)| id).unwrap_or_default();

@@ -27,6 +27,7 @@ use crate::store::jobs::JobRow;
 use crate::store::runs::{self, Kind, NewRun};
 use crate::store::{Durability, items as stored, jobs, queue};
 
+use super::again::unneeded;
 use super::{Asker, Executor, ExecutorError, Job};
 
 /// For how many jobs something is transferred at a time.
@@ -140,7 +141,7 @@ impl Executor {
         let (run, record) = self.prepare_run()?;
         let claimed = self.claim_transfer(&job.row, direction, run, asker);
         if !matches!(claimed, Ok(Some(_))) {
-            let _ = std::fs::remove_file(record.path());
+            unneeded(record.path());
         }
         let Some(name) = claimed? else { return Ok(None) };
         let inherited = Inherited::decode(&jobs::environment_of(self.store.reader(), &job.row)?)?;

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::domain::evidence::Entry;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::outcome::Outcome;
@@ -20,7 +19,7 @@ use crate::process::launch::Plan;
 use crate::process::record::RecordFile;
 use crate::process::spawn::Spare;
 use crate::process::spec::{Answer, RunSpec};
-use crate::process::{clock, random, spawn};
+use crate::process::{clock, spawn};
 use crate::store::jobs::{self, Door, JobRow};
 use crate::store::runs::{self, RunRow};
 use crate::store::tasks::Fires;
@@ -239,9 +238,7 @@ impl Executor {
             Ok(looked) => looked,
             Err(error) => return Ok(Look::Answered(Err(start_error(&task.name, error)))),
         };
-        let run = RunId::from_random(random::bytes()?);
-        let first = Entry::Prepared { run, place: self.here.clone() };
-        let record = RecordFile::create(&self.home.record(run), &first)?;
+        let (run, record) = self.prepare_run()?;
         let stored = inherited.encode()?;
         let goes_on = goes_on.map(|job| job.id);
         let candidate = Candidate { task, stored, goes_on, items, run };
@@ -269,7 +266,7 @@ impl Executor {
         if claimed.is_err() {
             // Nothing was recorded, so nothing needs the records.
             for (_, ready) in ready {
-                let _ = std::fs::remove_file(ready.record.path());
+                unneeded(ready.record.path());
             }
         }
         claimed

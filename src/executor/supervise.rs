@@ -88,6 +88,9 @@ impl From<Task> for Rules {
 /// the lock to that one, until its exec closes it.
 const HEIR_PATIENCE: Duration = Duration::from_secs(1);
 
+/// The same of one that seems to live: one that has just been killed does, until the system has taken it apart.
+const DYING_PATIENCE: Duration = Duration::from_millis(250);
+
 /// The time between two looks at it.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -101,8 +104,8 @@ impl Executor {
         let taken = loop {
             let taken = lifelock::LifeLock::take(&path, &note)
                 .map_err(|source| ExecutorError::System { doing: "take the supervisor's lock", source })?;
-            let waits = clock::since_boot().saturating_sub(start) < HEIR_PATIENCE;
-            if taken.is_some() || !waits || holder_is_alive(&path) {
+            let patience = if holder_is_alive(&path) { DYING_PATIENCE } else { HEIR_PATIENCE };
+            if taken.is_some() || clock::since_boot().saturating_sub(start) >= patience {
                 break taken;
             }
             std::thread::sleep(GLANCE);

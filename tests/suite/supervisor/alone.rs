@@ -138,3 +138,16 @@ fn killed_with_twenty_children_it_loses_none_and_starts_none_twice() {
         assert_eq!(lines.lines().count(), env.history(name).len(), "{name}");
     }
 }
+
+#[test]
+fn one_that_has_just_been_killed_is_in_nobodys_way() {
+    let env = TestEnv::new();
+    for _ in 0..10 {
+        let night = Night::begin(&env);
+        // It is still being taken apart when the next one comes.
+        kill(night.pid(), KILL);
+        let next = Night::begin(&env);
+        next.end(TERMINATE);
+        night.ended();
+    }
+}

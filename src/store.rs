@@ -33,8 +33,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Params, Transaction, TransactionBehavior};
 use thiserror::Error;
 
-use crate::home::lock::{self, Lock, LockError};
-use crate::home::{Home, bell};
+use crate::home::Home;
+use crate::home::bell::Bell;
+use crate::home::lock::{self, Gate, Lock, LockError};
 
 /// Why the database could not be used.
 #[derive(Debug, Error)]
@@ -168,6 +169,8 @@ pub struct Store {
     /// What is read instead while something cannot be written.
     imagined: Option<Connection>,
     home: Home,
+    gate: Gate,
+    bell: Bell,
     /// Whether something was committed that a power cut could still take.
     unflushed: bool,
     /// How the connection commits, once that was set.
@@ -191,11 +194,10 @@ impl Store {
         let mut connection = Connection::open_with_flags(&path, flags).map_err(open)?;
         configure(&connection).map_err(open)?;
         if schema::version(&connection, &path)? < schema::VERSION {
-            let gate = Lock::take(&home.database_lock(), lock::PATIENCE).map_err(StoreError::Gate)?;
+            let _gate = Lock::take(&home.database_lock(), lock::PATIENCE).map_err(StoreError::Gate)?;
             schema::migrate(&mut connection).map_err(open)?;
-            drop(gate);
         }
-        Ok(Self { connection, home: home.clone(), unflushed: false, durability: None, by_hand: false, imagined: None })
+        Ok(Self::of(connection, home))
     }
 
     /// Opens the database for a command that only looks; `None` where there is none yet. Works in a read-only folder
@@ -220,15 +222,14 @@ impl Store {
                 drop(connection);
                 Self::create(home).map(Some)
             }
-            _ => Ok(Some(Self {
-                connection,
-                home: home.clone(),
-                unflushed: false,
-                durability: None,
-                by_hand: false,
-                imagined: None,
-            })),
+            _ => Ok(Some(Self::of(connection, home))),
         }
+    }
+
+    fn of(connection: Connection, home: &Home) -> Self {
+        let (gate, bell) = (Gate::new(home.database_lock(), home.bell()), Bell::new(home.bell()));
+        let home = home.clone();
+        Self { connection, by_hand: false, imagined: None, home, gate, bell, unflushed: false, durability: None }
     }
 
     /// The connection for reading: after [`Store::imagine`], that of the copy.
@@ -255,7 +256,7 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.imagined = None;
-        let gate = Lock::take(&self.home.database_lock(), patience).map_err(StoreError::Gate)?;
+        let gate = self.gate.take(patience).map_err(StoreError::Gate)?;
         self.set_durability(durability)?;
         let transaction = self
             .connection
@@ -268,9 +269,9 @@ impl Store {
         if !self.by_hand {
             self.cut_large_log();
         }
-        drop(gate);
+        self.gate.release(gate);
         // Whoever does not hear it looks again within seconds.
-        let _ = bell::ring(&self.home.bell());
+        let _ = self.bell.ring();
         Ok(done)
     }
 
@@ -295,7 +296,7 @@ impl Store {
             Ok(connection)
         };
         let connection = made().map_err(|source| StoreError::Open { path: home.database(), source })?;
-        Ok(Self { connection, home: home.clone(), unflushed: false, durability: None, by_hand: false, imagined: None })
+        Ok(Self::of(connection, home))
     }
 
     /// Makes a change and takes it back: what the work finds out is how it would be. Nobody is told.
@@ -304,7 +305,7 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let is_somewhere = self.connection.path().is_some_and(|path| !path.is_empty());
-        let gate = is_somewhere.then(|| Lock::take(&self.home.database_lock(), lock::PATIENCE));
+        let gate = is_somewhere.then(|| self.gate.take(lock::PATIENCE));
         let _gate = gate.transpose().map_err(StoreError::Gate)?;
         let transaction = self
             .connection
@@ -451,7 +452,7 @@ pub(crate) mod tests {
     #[test]
     fn a_failed_change_leaves_nothing_and_a_good_one_rings() {
         let (_temp, mut store) = store();
-        let ear = bell::Ear::open(&store.home).unwrap();
+        let ear = crate::home::bell::Ear::open(&store.home).unwrap();
         let insert = "INSERT INTO tasks (name, added, first_seen) VALUES ('a', 1, 1)";
         let failed: Result<(), StoreError> = store.write(Durability::Committed, |tx| {
             tx.execute(insert, []).map_err(StoreError::sql("test"))?;

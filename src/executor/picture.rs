@@ -61,7 +61,7 @@ impl Executor {
         for run in graph::runs(reader, &selection, now)? {
             let until = run.ended.unwrap_or(now);
             if run.in_slot {
-                busy.push((run.claimed, until));
+                busy.push((run.started.unwrap_or(run.claimed), until));
             }
             if run.is_main
                 && let Some(started) = run.started

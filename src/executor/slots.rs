@@ -38,8 +38,8 @@ pub enum SlotSpawn {
     Spawned(i32),
     /// The slot has a worker.
     InUse,
-    /// The slot has none, and this run of it is still to be settled.
-    LeftOver(Box<OpenRun>),
+    /// The slot has none, and these runs of it are still to be settled.
+    LeftOver(Vec<OpenRun>),
 }
 
 impl Executor {
@@ -77,9 +77,9 @@ impl Executor {
         Ok(tagged::worker(&path).map_or(SlotWorker::Unknown, SlotWorker::Alive))
     }
 
-    /// The unfinished run of a slot.
-    pub fn open_in_slot(&self, slot: u32) -> Result<Option<OpenRun>, ExecutorError> {
-        runs::in_slot(self.store.reader(), slot)?.map(|row| self.opened(row)).transpose()
+    /// The unfinished runs of a slot: one that it runs, and those that it has claimed to run right after that.
+    pub fn open_in_slot(&self, slot: u32) -> Result<Vec<OpenRun>, ExecutorError> {
+        runs::in_slot(self.store.reader(), slot)?.into_iter().map(|row| self.opened(row)).collect()
     }
 
     /// Spawns the worker of a slot, unless it has one, or what is left of a former one is not settled: its record tells
@@ -87,8 +87,9 @@ impl Executor {
     pub fn spawn_slot(&self, slot: u32) -> Result<SlotSpawn, ExecutorError> {
         let Some(record) = RecordFile::of_slot(&self.home.slot_record(slot))? else { return Ok(SlotSpawn::InUse) };
         // With the lock in hand: nobody else can claim for this slot.
-        if let Some(open) = self.open_in_slot(slot)? {
-            return Ok(SlotSpawn::LeftOver(Box::new(open)));
+        let open = self.open_in_slot(slot)?;
+        if !open.is_empty() {
+            return Ok(SlotSpawn::LeftOver(open));
         }
         Ok(SlotSpawn::Spawned(spawn::slot(record.as_fd(), record.path(), self.home.root(), slot)?))
     }

@@ -1,10 +1,10 @@
 //! The bell: whoever has changed a fact writes one byte, after the commit; whoever waits watches for it.
 
 use std::cell::{Cell, RefCell};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -14,7 +14,33 @@ use super::Home;
 
 /// Rings: writes one byte at offset 0. Waiters look at the database afterwards.
 pub fn ring(bell: &Path) -> io::Result<()> {
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(bell)?.write_all_at(b"!", 0)
+    Bell::new(bell.to_path_buf()).ring()
+}
+
+/// A bell that one process rings again and again. Its file stays open, since everybody who watches the folder is woken
+/// whenever one is closed.
+#[derive(Debug)]
+pub struct Bell {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Bell {
+    /// The bell with this file.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, file: None }
+    }
+
+    /// As [`ring`].
+    pub fn ring(&mut self) -> io::Result<()> {
+        // One that was removed is heard by nobody.
+        let open = self.file.take().filter(|file| file.metadata().is_ok_and(|found| found.nlink() > 0));
+        let file = match open {
+            Some(file) => file,
+            None => OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.path)?,
+        };
+        self.file.insert(file).write_all_at(b"!", 0)
+    }
 }
 
 /// What has been heard.
@@ -108,7 +134,8 @@ impl Ear {
                         // More has happened than the kernel has kept.
                         let everything = event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
                         let is = |path: &Path| event.name.as_deref().is_some_and(|name| path.file_name() == Some(name));
-                        if Some(event.wd) == self.root && is(&self.home.bell()) {
+                        let is_new = event.mask.intersects(AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO);
+                        if is_new && Some(event.wd) == self.root && is(&self.home.bell()) {
                             // Another one hangs in its place.
                             self.bell.set(self.inotify.add_watch(&self.home.bell(), AddWatchFlags::IN_MODIFY).ok());
                             heard.bell = true;
@@ -152,6 +179,16 @@ mod tests {
         assert!(ear.heard().unwrap());
         assert!(!ear.heard().unwrap());
         assert!(of_bell.heard().unwrap());
+        let mut bell = Bell::new(home.bell());
+        bell.ring().unwrap();
+        assert!(ear.heard().unwrap() && of_bell.heard().unwrap());
+        std::fs::remove_file(home.bell()).unwrap();
+        ear.heard().unwrap();
+        bell.ring().unwrap();
+        assert!(ear.heard().unwrap(), "the new one is rung, and heard");
+        bell.ring().unwrap();
+        assert!(ear.heard().unwrap());
+        of_bell.heard().unwrap();
         std::fs::write(home.registry(), "version = 1").unwrap();
         assert!(ear.heard().unwrap());
         assert!(!of_bell.heard().unwrap());

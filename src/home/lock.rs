@@ -46,28 +46,61 @@ impl Lock {
     ///
     /// The pid and the command are written into the file, for the error text of those who wait in vain.
     pub fn take(path: &Path, patience: Duration) -> Result<Self, LockError> {
-        let failed = |source| LockError::Io { path: path.to_path_buf(), source };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed)?;
-        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => lock,
-            Err((file, Errno::EWOULDBLOCK)) => wait(file, path, patience).map_err(failed)?.ok_or_else(|| {
-                let holder = fs::read_to_string(path).unwrap_or_default();
-                let holder = holder.lines().next().unwrap_or("another process").trim_end().to_owned();
-                LockError::Held { path: path.to_path_buf(), holder }
-            })?,
-            Err((_, errno)) => return Err(failed(errno.into())),
-        };
-        // The note is for people; a full disk must not keep anybody from the lock.
-        let _ = lock.write_all_at(note().as_bytes(), 0);
-        Ok(Self(lock))
+        take(open(path)?, path, None, patience).map(Self)
     }
+}
+
+/// A lock that one process takes again and again. Its file stays open, since everybody who watches the folder is woken
+/// whenever one is closed; those who wait for the lock are woken by the bell.
+#[derive(Debug)]
+pub struct Gate {
+    path: PathBuf,
+    bell: PathBuf,
+    file: Option<File>,
+}
+
+impl Gate {
+    /// The lock with this file; whoever has let go of it rings this bell.
+    pub fn new(path: PathBuf, bell: PathBuf) -> Self {
+        Self { path, bell, file: None }
+    }
+
+    /// As [`Lock::take`].
+    pub fn take(&mut self, patience: Duration) -> Result<Taken, LockError> {
+        let file = self.file.take().map_or_else(|| open(&self.path), Ok)?;
+        take(file, &self.path, Some(&self.bell), patience).map(Taken)
+    }
+
+    /// Lets go of it. Where something has failed it is enough to drop what was taken.
+    pub fn release(&mut self, taken: Taken) {
+        self.file = taken.0.unlock().ok();
+    }
+}
+
+/// A gate that was taken; dropping it releases it.
+#[derive(Debug)]
+pub struct Taken(Flock<File>);
+
+fn open(path: &Path) -> Result<File, LockError> {
+    let mut open = OpenOptions::new();
+    let open = open.read(true).write(true).create(true).truncate(false).mode(0o600);
+    open.open(path).map_err(|source| LockError::Io { path: path.to_path_buf(), source })
+}
+
+fn take(file: File, path: &Path, bell: Option<&Path>, patience: Duration) -> Result<Flock<File>, LockError> {
+    let failed = |source| LockError::Io { path: path.to_path_buf(), source };
+    let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => lock,
+        Err((file, Errno::EWOULDBLOCK)) => wait(file, path, bell, patience).map_err(failed)?.ok_or_else(|| {
+            let holder = fs::read_to_string(path).unwrap_or_default();
+            let holder = holder.lines().next().unwrap_or("another process").trim_end().to_owned();
+            LockError::Held { path: path.to_path_buf(), holder }
+        })?,
+        Err((_, errno)) => return Err(failed(errno.into())),
+    };
+    // The note is for people; a full disk must not keep anybody from the lock.
+    let _ = lock.write_all_at(note().as_bytes(), 0);
+    Ok(lock)
 }
 
 /// The longest that a change of the lock's file is waited for: a holder that is killed says so before the lock is free.
@@ -76,14 +109,23 @@ const LONGEST: Duration = Duration::from_millis(20);
 /// What one wake-up counts for, so that somebody whom others are faster than again and again does not wait for ever.
 const AWAKE: Duration = Duration::from_micros(100);
 
-/// Waits for a lock that somebody holds; `None` where it cannot be had in time. Whoever lets go closes the file, which
-/// wakes those who wait: one who only looks now and then would find it taken again and again.
-fn wait(mut file: File, path: &Path, patience: Duration) -> io::Result<Option<Flock<File>>> {
+/// Waits for a lock that somebody holds; `None` where it cannot be had in time. Whoever lets go closes the file or rings
+/// the bell, which wakes those who wait: one who only looks now and then would find it taken again and again.
+fn wait(
+    mut file: File,
+    path: &Path,
+    bell: Option<&Path>,
+    patience: Duration,
+) -> io::Result<Option<Flock<File>>> {
     if patience == Duration::MAX {
         return Flock::lock(file, FlockArg::LockExclusive).map(Some).map_err(|(_, errno)| errno.into());
     }
-    let closed = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-    closed.add_watch(path, AddWatchFlags::IN_CLOSE_WRITE)?;
+    let released = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    released.add_watch(path, AddWatchFlags::IN_CLOSE_WRITE)?;
+    if let Some(bell) = bell {
+        // Where there is none yet, the first look after a while finds the lock free.
+        let _ = released.add_watch(bell, AddWatchFlags::IN_MODIFY);
+    }
     let mut waited = Duration::ZERO;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -94,14 +136,14 @@ fn wait(mut file: File, path: &Path, patience: Duration) -> io::Result<Option<Fl
         let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else { return Ok(None) };
         let longest = left.min(LONGEST).max(Duration::from_millis(1));
         let millis = PollTimeout::try_from(longest.as_millis()).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(closed.as_fd(), PollFlags::POLLIN)], millis) {
+        match poll(&mut [PollFd::new(released.as_fd(), PollFlags::POLLIN)], millis) {
             // Only what was waited in vain counts: the clock is read elsewhere.
             Ok(0) => waited += longest,
             Ok(_) => waited += AWAKE,
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let _ = closed.read_events();
+        let _ = released.read_events();
     }
 }
 
@@ -126,5 +168,22 @@ mod tests {
         assert!(error.contains(&format!("held by pid {} (", std::process::id())), "{error}");
         drop(held);
         Lock::take(&path, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_gate_is_let_go_without_closing_its_file_and_taken_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("x.lock");
+        let mut gate = Gate::new(path.clone(), temp.path().join("bell"));
+        for _ in 0..2 {
+            let taken = gate.take(Duration::ZERO).unwrap();
+            assert!(Lock::take(&path, Duration::ZERO).is_err());
+            gate.release(taken);
+            assert!(gate.file.is_some());
+            Lock::take(&path, Duration::ZERO).unwrap();
+        }
+        drop(gate.take(Duration::ZERO).unwrap());
+        Lock::take(&path, Duration::ZERO).unwrap();
+        gate.take(Duration::ZERO).unwrap();
     }
 }

@@ -21,6 +21,8 @@ use super::{Ledger, LedgerError, hooks};
 /// A job that a slot has claimed.
 #[derive(Debug)]
 pub struct Claimed {
+    /// The run that it was claimed for.
+    pub run: RunId,
     /// The job, as it was before.
     pub job: JobRow,
     /// What was given to it.
@@ -133,14 +135,29 @@ impl Ledger<'_> {
         Ok(Settled { state, unmet, culprit, why, edges })
     }
 
-    /// Claims the next job for a slot, if one can run.
-    /// `found` is what this machine has.
-    pub fn claim_next(&self, slot: u32, run: RunId, found: Found) -> Result<Option<Claimed>, LedgerError> {
+    /// Claims the next jobs for a slot, at most one for each of the new `runs`, in the order in which they are to run:
+    /// the next that can run, and then others as long as a slot is all that the next one needs. `found` is what this
+    /// machine has.
+    pub fn claim_next(&self, slot: u32, runs: &[RunId], found: Found) -> Result<Vec<Claimed>, LedgerError> {
+        let mut claimed = Vec::with_capacity(runs.len());
+        let Some((first, others)) = runs.split_first() else { return Ok(claimed) };
         queue::promote(self.tx, self.now)?;
         if let Some(job) = queue::next_hooked(self.tx)? {
-            return self.claim_hook(Some(slot), run, job);
+            claimed.extend(self.claim_hook(Some(slot), *first, job)?);
+            return Ok(claimed);
         }
-        let Some((job, holds)) = self.pick(found)? else { return Ok(None) };
+        let Some((job, holds)) = self.pick(found)? else { return Ok(claimed) };
+        let is_alone = !holds.is_nothing();
+        claimed.push(self.claim_main(slot, *first, job, holds)?);
+        for run in others {
+            let heads = if is_alone { Vec::new() } else { queue::heads(self.tx)? };
+            let [Head { need: 0, job, .. }] = heads.as_slice() else { break };
+            claimed.push(self.claim_main(slot, *run, *job, Holds::default())?);
+        }
+        Ok(claimed)
+    }
+
+    fn claim_main(&self, slot: u32, run: RunId, job: JobId, holds: Holds) -> Result<Claimed, LedgerError> {
         let job = self.job_row(job)?;
         let given = queue::given(self.tx, job.id)?;
         let state = step(job.state, Input::Claimed, Policy::default())?.last().copied().unwrap_or(job.state);
@@ -156,8 +173,8 @@ impl Ledger<'_> {
         };
         jobs::change(self.tx, job.id, &change, self.now)?;
         let output = format!("run-{attempt}.txt");
-        let claimed = Claimed { job, given, kind: Kind::Main, attempt, output, holds };
-        self.create_run(&claimed, attempt, run, Some(slot))?;
+        let claimed = Claimed { run, job, given, kind: Kind::Main, attempt, output, holds };
+        self.create_run(&claimed, attempt, Some(slot))?;
         let event = events::NewEvent {
             job: Some(claimed.job.id),
             task: claimed.given.task.as_deref(),
@@ -166,7 +183,7 @@ impl Ledger<'_> {
             data: json!({ "run": run.to_string(), "slot": slot, "attempt": attempt }),
         };
         events::record(self.tx, &event, self.now)?;
-        Ok(Some(claimed))
+        Ok(claimed)
     }
 
     /// Claims the hook that a job waits for. That of a queued job needs a slot and nothing else, another not even that.
@@ -176,8 +193,8 @@ impl Ledger<'_> {
         let Some(kind) = hooks::hook_of(job.state) else { return Ok(None) };
         let nth = runs::count_of_job(self.tx, job.id, kind)? + 1;
         let (attempt, output) = (job.attempt, format!("{}-{nth}.txt", kind.as_str()));
-        let claimed = Claimed { job, given, kind, attempt, output, holds: Holds::default() };
-        self.create_run(&claimed, nth, run, slot)?;
+        let claimed = Claimed { run, job, given, kind, attempt, output, holds: Holds::default() };
+        self.create_run(&claimed, nth, slot)?;
         let event = events::NewEvent {
             job: Some(claimed.job.id),
             task: claimed.given.task.as_deref(),
@@ -190,12 +207,12 @@ impl Ledger<'_> {
     }
 
     /// The run of what was claimed: the `nth` of its kind.
-    fn create_run(&self, claimed: &Claimed, nth: u32, run: RunId, slot: Option<u32>) -> Result<(), LedgerError> {
+    fn create_run(&self, claimed: &Claimed, nth: u32, slot: Option<u32>) -> Result<(), LedgerError> {
         let task = claimed.given.task.as_deref().map(TaskName::parse).transpose();
         let task = task.map_err(|error| StoreError::Impossible(error.to_string()))?;
         let holds = held_as_text(&claimed.holds)?;
         let new = NewRun {
-            id: run,
+            id: claimed.run,
             job: claimed.job.id,
             task: task.as_ref(),
             kind: claimed.kind,

@@ -114,7 +114,9 @@ impl Ledger<'_> {
         let not_before = after.not_before.filter(|_| settling.may_wait(state));
         let (code, reason) = settling.why(state, after.gave_up, reason);
         let exit = end.outcome.exit();
-        let change = Change { state, code: Some(code), reason: Some(&reason), attempt, retries_used, not_before, exit };
+        let said = !settling.is_given_back();
+        let (code, told) = (said.then_some(code), said.then_some(reason.as_str()));
+        let change = Change { state, code, reason: told, attempt, retries_used, not_before, exit };
         jobs::change(self.tx, job.id, &change, settling.time)?;
         let failed = settling.failed();
         let lines = failed.then(|| output::last_lines(self.home, run, settling.inode, output::LAST_LINES));
@@ -158,6 +160,11 @@ impl Settling<'_> {
         matches!(self.input, Input::Failed | Input::TimedOut)
     }
 
+    /// Whether it is a queued job that a slot has claimed and not begun: it is as it was before.
+    fn is_given_back(&self) -> bool {
+        self.job.door == Door::Queue && self.input == Input::NeverStarted
+    }
+
     /// Code and words for the state that it leaves its job in.
     fn why(&self, state: State, gave_up: bool, reason: &str) -> (&'static str, String) {
         if self.input == Input::Stopped {
@@ -198,7 +205,9 @@ impl Settling<'_> {
         let gave_up = self.failed() && give_up.is_some_and(|window| form.failed_ends.fill(window));
         // The run's own number is the chance: whoever settles it comes to the same.
         let chance = self.run.id.low64();
-        let wait = if self.job.door != Door::Queue && is_permanent(outcome) {
+        let wait = if self.is_given_back() {
+            None
+        } else if self.job.door != Door::Queue && is_permanent(outcome) {
             Some(backoff.cap(sleep))
         } else if !kept_alive {
             Some(backoff.wait(self.job.retries_used + 1, sleep, chance))
@@ -234,6 +243,7 @@ fn reason(run: &RunRow, end: &Ended) -> String {
         Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::NeverStarted | Outcome::Lost(_) => None,
     };
     let text = match (stopped, &run.stop_by, &run.stall_reason) {
+        (None, Some(by), _) if end.outcome == Outcome::NeverStarted => format!("stopped by {by} before it was started"),
         (Some(exit), Some(by), _) => format!("stopped by {by} ({exit})"),
         (Some(exit), None, Some(stalled)) => format!("{stalled}; stopped ({exit})"),
         (_, _, _) => end.outcome.reason(),

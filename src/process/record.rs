@@ -17,8 +17,11 @@ use crate::domain::name::RunId;
 
 use super::sys;
 
-/// The space that is allocated beforehand; five entries need about a quarter of it.
+/// The space that is allocated beforehand for a run; five entries need about a quarter of it.
 const SIZE: usize = 4096;
+
+/// How many runs the record of a slot has room for, each in a place of its own.
+pub const PLACES: usize = 16;
 
 /// Why a record could not be made, read or written.
 #[derive(Debug, Error)]
@@ -37,6 +40,7 @@ pub struct RecordError {
 pub struct RecordFile {
     file: File,
     path: PathBuf,
+    /// Where the next entry goes.
     end: u64,
 }
 
@@ -54,7 +58,7 @@ impl RecordFile {
         let mut this = Self { file, path: path.to_path_buf(), end: 0 };
         // Without space for the outcome the run must not begin.
         let prepared = this
-            .allocate()
+            .allocate(SIZE)
             .map_err(failed("allocate"))
             .and_then(|()| this.lock().map_err(failed("lock")))
             .and_then(|()| this.append(first));
@@ -67,8 +71,8 @@ impl RecordFile {
         }
     }
 
-    /// Takes the record of a slot, which is used again and again; `None` while somebody holds it. What it says stays until
-    /// it is begun anew.
+    /// Takes the record of a slot, which is used again and again; `None` while somebody holds it. What a place of it says
+    /// stays until that is begun anew.
     pub fn of_slot(path: &Path) -> Result<Option<Self>, RecordError> {
         let failed = |doing| move |source| RecordError { doing, path: path.to_path_buf(), source };
         let mut open = OpenOptions::new();
@@ -78,23 +82,20 @@ impl RecordFile {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             other => other.map_err(failed("lock"))?,
         }
-        this.allocate().map_err(failed("allocate"))?;
+        this.allocate(PLACES * SIZE).map_err(failed("allocate"))?;
         Ok(Some(this))
     }
 
-    /// Whether it says nothing yet.
-    pub fn is_empty(&self) -> bool {
-        self.end == 0
-    }
-
-    /// Begins a slot's record anew. What it said before is gone in the same write.
-    pub fn begin(&mut self, first: &Entry) -> Result<(), RecordError> {
+    /// Begins a place of a slot's record anew, to which entries are added from now on. What it said before is gone in the
+    /// same write.
+    pub fn begin(&mut self, place: usize, first: &Entry) -> Result<(), RecordError> {
         let failed = |source| RecordError { doing: "write", path: self.path.clone(), source };
+        let start = (place * SIZE) as u64;
         let mut page = line(first).map_err(failed)?;
-        let end = page.len() as u64;
+        let length = page.len() as u64;
         page.resize(SIZE, 0);
-        self.file.write_all_at(&page, 0).map_err(failed)?;
-        self.end = end;
+        self.file.write_all_at(&page, start).map_err(failed)?;
+        self.end = start + length;
         Ok(())
     }
 
@@ -106,15 +107,19 @@ impl RecordFile {
         let failed = |source| RecordError { doing: "take over", path: path.to_path_buf(), source };
         let file = File::from(fd);
         let mut buffer = [0; SIZE];
-        let end = entries(contents(&file, &mut buffer).map_err(failed)?).1;
+        let end = entries(contents(&file, 0, &mut buffer).map_err(failed)?).1;
         Ok(Self { file, path: path.to_path_buf(), end })
     }
 
-    fn allocate(&self) -> io::Result<()> {
-        let length = i64::try_from(SIZE).map_err(io::Error::other)?;
+    fn allocate(&self, size: usize) -> io::Result<()> {
+        let length = i64::try_from(size).map_err(io::Error::other)?;
         match fallocate(&self.file, FallocateFlags::empty(), 0, length) {
-            // A file system without the call: zeroes are written instead.
-            Err(nix::errno::Errno::EOPNOTSUPP) => self.file.write_all_at(&[0; SIZE], 0),
+            // A file system without the call: zeroes are written instead, behind what is there.
+            Err(nix::errno::Errno::EOPNOTSUPP) => {
+                let there = self.file.metadata()?.len();
+                let missing = usize::try_from((size as u64).saturating_sub(there)).map_err(io::Error::other)?;
+                self.file.write_all_at(&vec![0; missing], there)
+            }
             other => Ok(other?),
         }
     }
@@ -170,7 +175,7 @@ fn line(entry: &Entry) -> io::Result<Vec<u8>> {
 }
 
 /// Reads what a record says of a run and asks whether it is locked, which takes nothing; `None` where there is no such
-/// file. That of a slot which still tells of an earlier run says no more of this one than where it was claimed.
+/// file. That of a slot which tells of other runs alone says no more of this one than where it was claimed.
 pub fn read(path: &Path, run: RunId) -> Result<Option<(Record, bool)>, RecordError> {
     let failed = |source| RecordError { doing: "read", path: path.to_path_buf(), source };
     let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
@@ -181,13 +186,28 @@ pub fn read(path: &Path, run: RunId) -> Result<Option<(Record, bool)>, RecordErr
     // The lock first: a worker that ends in between has then written all that it had to.
     let locked = is_locked(&file).map_err(failed)?;
     let mut buffer = [0; SIZE];
-    let bytes = contents(&file, &mut buffer).map_err(failed)?;
-    let (mut record, end) = entries(bytes);
-    record.damaged = is_damaged(bytes, end);
-    if let Some((_, place)) = record.prepared.take_if(|(of, _)| *of != run) {
-        record = Record { prepared: Some((run, place)), ..Record::default() };
+    let mut found = Record::default();
+    for place in 0..PLACES {
+        let bytes = contents(&file, (place * SIZE) as u64, &mut buffer).map_err(failed)?;
+        // Behind the end, or never begun.
+        if place > 0 && bytes.iter().all(|byte| *byte == 0) {
+            break;
+        }
+        let first = bytes.split_inclusive(|b| *b == b'\n').next().unwrap_or_default();
+        match entries(first).0.prepared {
+            Some((of, _)) if of == run => {
+                let (record, end) = entries(bytes);
+                return Ok(Some((Record { damaged: is_damaged(bytes, end), ..record }, locked)));
+            }
+            Some((_, place)) => found.prepared = Some((run, place)),
+            // It may have told of this run.
+            None => found.damaged |= is_damaged(bytes, 0),
+        }
     }
-    Ok(Some((record, locked)))
+    if found.damaged {
+        found.prepared = None;
+    }
+    Ok(Some((found, locked)))
 }
 
 /// Whether a lock file is held by somebody, as a run's record is by its worker; no file is not held.
@@ -212,10 +232,11 @@ pub(super) fn whole_file(kind: i32) -> libc::flock {
     libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 }
 }
 
-fn contents<'a>(file: &File, into: &'a mut [u8; SIZE]) -> io::Result<&'a [u8]> {
+/// What is in a file from there on, up to the room for one run.
+fn contents<'a>(file: &File, from: u64, into: &'a mut [u8; SIZE]) -> io::Result<&'a [u8]> {
     let mut filled = 0;
     while let Some(free) = into.get_mut(filled..).filter(|free| !free.is_empty()) {
-        match file.read_at(free, filled as u64) {
+        match file.read_at(free, from + filled as u64) {
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -312,16 +333,44 @@ mod tests {
         let mut slot = RecordFile::of_slot(&path).unwrap().unwrap();
         assert!(RecordFile::of_slot(&path).unwrap().is_none(), "it is held");
         for entry in all_entries() {
-            if matches!(entry, Entry::Prepared { .. }) { slot.begin(&entry) } else { slot.append(&entry) }.unwrap();
+            if matches!(entry, Entry::Prepared { .. }) { slot.begin(0, &entry) } else { slot.append(&entry) }.unwrap();
         }
-        assert!(read(&path, RUN).unwrap().unwrap().0.ended.is_some());
-        let next = RunId::from_random([8; 16]);
-        let (record, locked) = read(&path, next).unwrap().unwrap();
+        let said = |run| read(&path, run).unwrap().unwrap();
+        assert!(said(RUN).0.ended.is_some());
+        let [second, third] = [8, 9].map(|byte| RunId::from_random([byte; 16]));
+        let (record, locked) = said(second);
         assert!(locked && record.prepared.is_some() && record.starting.is_none());
-        let place = record.prepared.unwrap().1;
-        slot.begin(&Entry::Prepared { run: next, place }).unwrap();
-        let (record, _) = read(&path, next).unwrap().unwrap();
-        assert!(record.prepared.unwrap().0 == next && !record.damaged && record.ended.is_none());
+        let here = record.prepared.unwrap().1;
+        slot.begin(1, &Entry::Prepared { run: second, place: here.clone() }).unwrap();
+        slot.append(&all_entries()[1]).unwrap();
+        let (record, _) = said(second);
+        assert!(record.starting.is_some() && !record.damaged && record.ended.is_none());
+        assert!(said(RUN).0.ended.is_some(), "each has its place");
+        assert_eq!(said(third).0.prepared, Some((third, here.clone())));
+        assert!(said(third).0.starting.is_none() && !said(third).0.damaged);
+        slot.begin(0, &Entry::Prepared { run: third, place: here }).unwrap();
+        assert!(said(third).0.starting.is_none() && said(RUN).0.ended.is_none());
+        assert!(said(second).0.starting.is_some());
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_read_may_have_told_of_any_run() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("slot-0");
+        let mut slot = RecordFile::of_slot(&path).unwrap().unwrap();
+        let here = Place { machine: "m".into(), boot: "b".into(), pid_namespace: 4 };
+        let runs = [1, 2, 3].map(|byte| RunId::from_random([byte; 16]));
+        for (place, run) in runs.into_iter().enumerate() {
+            slot.begin(place, &Entry::Prepared { run, place: here.clone() }).unwrap();
+        }
+        slot.file.write_all_at(b"?", SIZE as u64 + 20).unwrap();
+        let said = |run| read(&path, run).unwrap().unwrap().0;
+        for known in [runs[0], runs[2]] {
+            assert_eq!(said(known).prepared.unwrap().0, known);
+        }
+        assert!(said(runs[1]).damaged && said(runs[1]).prepared.is_none());
+        let other = said(RunId::from_random([9; 16]));
+        assert!(other.damaged && other.prepared.is_none());
     }
 
     #[test]

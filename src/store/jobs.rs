@@ -203,7 +203,7 @@ pub struct Change<'a> {
 /// Records a change of a job's state.
 pub fn change(tx: &Connection, job: JobId, change: &Change<'_>, now: Timestamp) -> Result<(), StoreError> {
     let sql = "UPDATE jobs SET state = ?2, code = ?3, reason = ?4, attempt = ?5, retries_used = ?6,
-               started = CASE WHEN ?7 THEN coalesce(started, ?9) ELSE started END,
+               started = CASE WHEN ?7 THEN coalesce(started, ?9) WHEN ?5 > 0 THEN started END,
                ended = CASE WHEN ?8 THEN ?9 ELSE NULL END, not_before = ?10,
                runnable_since = CASE WHEN ?11 THEN ?9 ELSE NULL END,
                exit_code = CASE WHEN ?12 THEN ?13 ELSE exit_code END, signal = CASE WHEN ?12 THEN ?14 ELSE signal END

@@ -163,9 +163,9 @@ pub fn all_unfinished_of(connection: &Connection, task: &TaskName) -> Result<Vec
     select(connection, &rest, [task.as_str()])
 }
 
-/// The unfinished run of a slot.
-pub fn in_slot(connection: &Connection, slot: u32) -> Result<Option<RunRow>, StoreError> {
-    Ok(select(connection, "WHERE slot = ?1 AND outcome IS NULL", [slot])?.pop())
+/// The unfinished runs of a slot.
+pub fn in_slot(connection: &Connection, slot: u32) -> Result<Vec<RunRow>, StoreError> {
+    select(connection, "WHERE slot = ?1 AND outcome IS NULL", [slot])
 }
 
 /// Whether anything runs in a slot.

@@ -440,10 +440,10 @@ impl Keeper {
     fn read_events(&mut self) -> Result<bool, ExecutorError> {
         self.version = self.executor.data_version()?;
         let events = self.executor.changed_since(self.event)?;
-        self.rests_until = Duration::ZERO;
         let Some(last) = events.last() else { return Ok(false) };
         self.event = last.id;
         let mut names = BTreeMap::new();
+        self.rests_until = Duration::ZERO;
         if events.iter().all(told::is_of_slot) {
             self.rests_until = clock::since_boot() + BETWEEN_LOOKS;
             self.agenda.set(Item::Queue, self.rests_until);

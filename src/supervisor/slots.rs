@@ -37,7 +37,7 @@ impl Keeper {
             // It has not written down who it is; it rings when it has done something.
             SlotWorker::Unknown => self.agenda.set(Item::Queue, clock::since_boot() + TRY_AGAIN),
             SlotWorker::None => {
-                if let Some(open) = self.executor.open_in_slot(slot)? {
+                for open in self.executor.open_in_slot(slot)? {
                     self.adopt(open);
                 }
             }
@@ -53,8 +53,8 @@ impl Keeper {
         slot.worker = None;
         self.watch.forget(token);
         debug!("the worker of slot {number} has ended");
-        if let Some(open) = self.executor.open_in_slot(number)? {
-            warn!("the worker of slot {number} was killed while it ran job {}", open.row.job);
+        for open in self.executor.open_in_slot(number)? {
+            warn!("the worker of slot {number} was killed while it ran job {}, or was about to", open.row.job);
             self.adopt(open);
         }
         Ok(true)
@@ -82,8 +82,8 @@ impl Keeper {
                     debug!("slot {number} has a worker (pid {pid})");
                 }
                 Ok(SlotSpawn::InUse) => self.take_over_slot(number)?,
-                Ok(SlotSpawn::LeftOver(open)) => {
-                    self.adopt(*open);
+                Ok(SlotSpawn::LeftOver(all)) => {
+                    all.into_iter().for_each(|open| self.adopt(open));
                     self.agenda.set(Item::Queue, clock::since_boot());
                 }
                 Err(error) => {

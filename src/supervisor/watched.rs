@@ -362,8 +362,10 @@ impl Keeper {
     /// child it can only be where that worker was.
     fn unseen_in_slot(&mut self, pid: i32) -> Result<Option<RunId>, ExecutorError> {
         for slot in self.slots.keys() {
-            let Some(open) = self.executor.open_in_slot(*slot)? else { continue };
-            if self.executor.script_of(&open.row).is_some_and(|script| script.pid == pid) {
+            let all = self.executor.open_in_slot(*slot)?.into_iter();
+            let mut its = all.filter(|open| self.executor.script_of(&open.row).is_some_and(|script| script.pid == pid));
+            if let Some(open) = its.next() {
+                drop(its);
                 let run = open.row.id;
                 self.adopt(open);
                 return Ok(Some(run));

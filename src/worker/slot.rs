@@ -1,8 +1,11 @@
 //! A slot of the queue: one job after another, for as long as there are any and a supervisor wants them run.
 //!
-//! One transaction records the end of one job and claims the next. What happens in between stands in the slot's record,
-//! which is not begun anew before the end that it tells of has been committed.
+//! One transaction records the end of what has run and claims what is next: one job, or a hand of several where jobs have
+//! lasted only moments. What happens in between stands in the slot's record, in a place for each job, which is not begun
+//! anew before the end that it tells of has been committed.
 
+mod books;
+mod hand;
 mod launch;
 
 use std::error::Error;
@@ -14,41 +17,29 @@ use std::time::Duration;
 use crate::domain::causes::in_one_line;
 use crate::domain::evidence::{Ended, Entry, Place, Record};
 use crate::domain::name::RunId;
-use crate::domain::resources::Found;
-use crate::home::Home;
 use crate::home::bell::Ear;
 use crate::ledger::queue::Claimed;
-use crate::ledger::{Ledger, LedgerError};
-use crate::process::record::is_held;
 use crate::process::usage::MemoryKills;
 use crate::process::wait::{Woken, since};
-use crate::process::{clock, identity, machine, random};
-use crate::store::{Durability, Store, StoreError, cache, queue, runs, supervisor};
+use crate::process::{clock, identity, random};
+use crate::store::cache;
 
 use super::run::{Prepared, could_not_start};
 use super::watch::{Limits, Owner, Watch};
+use books::{Books, Done};
+use hand::{Hand, Pace, not_begun};
 use launch::AtHand;
 
 /// How long a worker with nothing to claim waits for more.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// What is committed survives a power cut after this at the latest.
-const FLUSH_AFTER: Duration = Duration::from_millis(100);
-
 /// How soon the database is tried again that could not be written.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// A run that has ended and is not in the database yet.
-struct Done {
-    run: RunId,
-    record: Record,
-    end: Ended,
-}
-
 /// What one transaction came to.
 enum Turn {
-    /// There is a job to run, in this run.
-    Claimed(Box<Claimed>, RunId),
+    /// There are jobs to run.
+    Claimed(Vec<Claimed>),
     /// There is none.
     Nothing,
     /// Nobody wants this slot any more.
@@ -66,70 +57,52 @@ struct Begun {
 
 /// One slot of the queue, and the process that works in it.
 pub(super) struct Slot {
-    number: u32,
-    home: Home,
-    store: Store,
+    books: Books,
     ear: Ear,
     prepared: Prepared,
     here: Place,
     exec_id: String,
-    /// What this machine has.
-    found: Found,
     memory_kills: MemoryKills,
     at_hand: AtHand,
-    /// Since when something is committed and not flushed.
-    unflushed: Option<Duration>,
+    pace: Pace,
 }
 
 impl Slot {
     /// Opens the folder.
-    pub(super) fn open(folder: &Path, number: u32, mut prepared: Prepared) -> Result<Self, String> {
-        let ours = |error: &dyn std::error::Error| in_one_line(error);
-        let home = Home::open(folder).map_err(|error| ours(&error))?.ok_or("the folder is gone")?;
-        let mut store = Store::create(&home).map_err(|error| ours(&error))?;
-        // The supervisor does that.
-        store.checkpoint_by_hand().map_err(|error| ours(&error))?;
-        let ear = Ear::of_bell(&home).map_err(|error| ours(&error))?;
+    pub(super) fn open(folder: &Path, number: u32, prepared: Prepared) -> Result<Self, String> {
+        Self::opened(folder, number, prepared).map_err(|error| in_one_line(error.as_ref()))
+    }
+
+    fn opened(folder: &Path, number: u32, mut prepared: Prepared) -> Result<Self, Box<dyn Error>> {
+        let books = Books::open(folder, number)?;
+        let ear = Ear::of_bell(books.home())?;
         let here = identity::here();
-        // A job that is claimed and not begun is known as such by a record that tells of another run, or of none.
-        if prepared.record.is_empty() {
-            let run = RunId::from_random(random::bytes().map_err(|error| ours(&error))?);
-            let none = Entry::Prepared { run, place: here.clone() };
-            prepared.record.begin(&none).map_err(|error| ours(&error))?;
-        }
-        let exec_id = cache::head(store.reader()).map_err(|error| ours(&error))?.map(|(_, id)| id).unwrap_or_default();
-        Ok(Self {
-            number,
-            home,
-            store,
-            ear,
-            prepared,
-            here,
-            exec_id,
-            found: machine::detect(),
-            memory_kills: MemoryKills::default(),
-            at_hand: AtHand::default(),
-            unflushed: None,
-        })
+        // A job that is claimed and not begun is known as such by a record that tells of other runs: from the start there is
+        // one, of nobody. What the record told before was settled before this worker was spawned.
+        let none = Entry::Prepared { run: RunId::from_random(random::bytes()?), place: here.clone() };
+        prepared.record.begin(0, &none)?;
+        let exec_id = cache::head(books.store().reader())?.map(|(_, id)| id).unwrap_or_default();
+        let (memory_kills, at_hand, pace) = (MemoryKills::default(), AtHand::default(), Pace::default());
+        Ok(Self { books, ear, prepared, here, exec_id, memory_kills, at_hand, pace })
     }
 
     /// Works until nothing more is to be done; the exit code.
     pub(super) fn work(mut self) -> u8 {
-        let mut done = None;
         let mut idle_since = clock::since_boot();
         loop {
             let _ = self.ear.heard();
-            match self.turn(&mut done) {
-                Ok(Turn::Claimed(claimed, run)) => {
-                    let Ok(ended) = self.run(&claimed, run) else { return 1 };
-                    done = Some(ended);
+            match self.turn() {
+                Ok(Turn::Claimed(claimed)) => {
+                    if self.play(Hand::new(claimed)).is_err() {
+                        return 1;
+                    }
                     idle_since = clock::since_boot();
                 }
                 Ok(Turn::Leave) => break,
                 Ok(Turn::Nothing) => {
                     let left = IDLE.saturating_sub(since(idle_since));
                     // Where something waits for what others hold, the next worker would be spawned at once.
-                    let leaves = left.is_zero() && !self.has_work().unwrap_or(false);
+                    let leaves = left.is_zero() && !self.books.has_work().unwrap_or(false);
                     if leaves || !self.rest(if left.is_zero() { IDLE } else { left }) {
                         break;
                     }
@@ -142,15 +115,15 @@ impl Slot {
                 }
             }
         }
-        u8::from(self.store.flush().is_err())
+        u8::from(self.books.flush().is_err())
     }
 
     /// Waits for the bell, or for the moment of a job that waits for one; whether to go on.
     fn rest(&mut self, longest: Duration) -> bool {
-        self.flush_if_due(Duration::ZERO);
-        let moment = queue::next_moment(self.store.reader()).ok().flatten();
-        let until = moment.map(|at| Duration::try_from(at.duration_since(clock::now())).unwrap_or(Duration::ZERO));
-        let longest = until.map_or(longest, |until| until.clamp(Duration::from_millis(1), longest));
+        // What cannot be flushed now is tried again with the next commit.
+        let _ = self.books.flush();
+        let longest =
+            self.books.until_next().map_or(longest, |until| until.clamp(Duration::from_millis(1), longest));
         match self.prepared.waiter.wait_or_hear(Some(self.ear.as_fd()), Some(longest)) {
             // The session ends. Another number was meant for a run that has ended.
             Ok(Woken::Term(None)) | Err(_) => false,
@@ -158,84 +131,70 @@ impl Slot {
         }
     }
 
-    fn flush_if_due(&mut self, after: Duration) {
-        if self.unflushed.is_some_and(|from| since(from) >= after) && self.store.flush().is_ok() {
-            self.unflushed = None;
-        }
-    }
-
-    /// Records the end of the last run and claims the next job, if there is one and somebody wants it run.
-    fn turn(&mut self, done: &mut Option<Done>) -> Result<Turn, Box<dyn Error>> {
-        let run = RunId::from_random(random::bytes()?);
-        let wanted = self.is_wanted()?;
-        if done.is_none() {
+    /// Records the end of what has run and claims what is next, if there is anything and somebody wants it run.
+    fn turn(&mut self) -> Result<Turn, Box<dyn Error>> {
+        let wanted = self.books.is_wanted()?;
+        if !self.books.is_anything_noted() {
             if !wanted {
                 return Ok(Turn::Leave);
             }
             // Only a look: whoever writes rings the bell.
-            if !self.has_work()? {
+            if !self.books.has_work()? {
                 return Ok(Turn::Nothing);
             }
         }
-        let (home, number, found) = (&self.home, self.number, self.found);
-        let claimed =
-            self.store.write_patiently(Durability::Committed, Duration::MAX, |tx| -> Result<_, LedgerError> {
-                // Not before its turn has come: what is recorded then comes after what others have recorded.
-                let ledger = Ledger { tx, home, now: clock::now() };
-                if let Some(done) = &*done {
-                    settle(&ledger, done)?;
-                }
-                if wanted { ledger.claim_next(number, run, found) } else { Ok(None) }
-            })?;
-        *done = None;
-        self.unflushed.get_or_insert(clock::since_boot());
-        self.flush_if_due(FLUSH_AFTER);
-        Ok(match claimed {
-            Some(claimed) => Turn::Claimed(Box::new(claimed), run),
-            None if wanted => Turn::Nothing,
-            None => Turn::Leave,
+        let many = if wanted { self.pace.many() } else { 0 };
+        let new = (0..many).map(|_| Ok(RunId::from_random(random::bytes()?))).collect::<io::Result<Vec<_>>>()?;
+        let claimed = self.books.settle_and_claim(&new)?;
+        Ok(match wanted {
+            _ if !claimed.is_empty() => Turn::Claimed(claimed),
+            true => Turn::Nothing,
+            false => Turn::Leave,
         })
     }
 
-    /// Whether there is anything to claim, as far as a slot is all that it waits for.
-    fn has_work(&self) -> Result<bool, StoreError> {
-        queue::has_work(self.store.reader(), clock::now())
+    /// Runs what was claimed, one job after the other, as long as that lasts only moments: what has not begun by then is
+    /// given back. An error leaves the record as it is: something of a run may be alive, and whoever finds the record
+    /// unlocked judges that.
+    fn play(&mut self, mut hand: Hand) -> io::Result<()> {
+        while let Some((place, claimed)) = hand.next() {
+            let done = if hand.is_to_end(&claimed) { not_begun(&claimed) } else { self.run(place, &claimed, &mut hand)? };
+            self.books.note([done]);
+            if !hand.is_played() && (hand.is_late() || !self.books.is_supervised()) {
+                self.books.note(hand.give_back());
+            }
+        }
+        self.pace.went(&hand);
+        Ok(())
     }
 
-    /// Without a supervisor nothing new is started, nor in a slot that it no longer has.
-    fn is_wanted(&self) -> Result<bool, StoreError> {
-        let slots = supervisor::last(self.store.reader())?.map_or(0, |supervisor| supervisor.slots);
-        Ok(self.number < slots && is_held(&self.home.supervisor_lock()).unwrap_or(false))
-    }
-
-    /// Runs what was claimed until nothing of it is left. An error leaves the record as it is: something of the run may
-    /// be alive, and whoever finds the record unlocked judges that.
-    fn run(&mut self, claimed: &Claimed, run: RunId) -> io::Result<Done> {
+    /// Runs one job until nothing of it is left.
+    fn run(&mut self, place: usize, claimed: &Claimed, hand: &mut Hand) -> io::Result<Done> {
         let (mut record, start) = (Record::default(), clock::since_boot());
-        let end = match self.begin(claimed, run, &mut record) {
-            Ok(begun) => self.watch(begun)?,
+        let end = match self.begin(place, claimed, &mut record) {
+            Ok(begun) => self.watch(begun, hand)?,
             Err(error) => {
                 let seen = could_not_start(&error, start);
-                let _ = self.write(&mut record, Entry::Ended(seen.clone()));
+                let _ = self.write(place, &mut record, Entry::Ended(seen.clone()));
                 seen.into()
             }
         };
-        Ok(Done { run, record, end })
+        Ok(Done { run: claimed.run, record, end })
     }
 
     /// Everything up to the running script. The record says *starting* before it is spawned.
-    fn begin(&mut self, claimed: &Claimed, run: RunId, record: &mut Record) -> Result<Begun, String> {
-        self.write(record, Entry::Prepared { run, place: self.here.clone() })?;
-        let launch = self.launch(claimed, run)?;
+    fn begin(&mut self, place: usize, claimed: &Claimed, record: &mut Record) -> Result<Begun, String> {
+        self.write(place, record, Entry::Prepared { run: claimed.run, place: self.here.clone() })?;
+        let launch = self.launch(claimed)?;
         let (output, inode) = launch::open_output(launch.output.as_deref())?;
-        self.write(record, Entry::Starting { worker: self.prepared.worker, output: inode })?;
+        self.write(place, record, Entry::Starting { worker: self.prepared.worker, output: inode })?;
         let start = clock::since_boot();
         let pid = launch.spawn(&output)?;
         if let Ok(script) = identity::identify(pid) {
-            let _ = self.write(record, Entry::Started { script, time: clock::now() });
+            let _ = self.write(place, record, Entry::Started { script, time: clock::now() });
         }
         let limits = Limits {
-            number: run.low64(),
+            number: claimed.run.low64(),
             timeout: launch.timeout,
             stop: launch.stop,
             memory_kills: self.memory_kills.before(),
@@ -243,36 +202,37 @@ impl Slot {
         Ok(Begun { pid, start, limits, output: launch.output })
     }
 
-    /// Sees a script to its end.
-    fn watch(&mut self, begun: Begun) -> io::Result<Ended> {
-        let Prepared { record, waiter, .. } = &mut self.prepared;
-        let log = self.unflushed.map(|_| self.home.write_ahead_log());
-        let mut watch = Watch::new(begun.pid, begun.limits, begun.start, record, waiter, Owner::Slot(log));
-        let ended = watch.until_empty();
-        if watch.is_log_flushed() {
-            self.unflushed = None;
-        }
+    /// Sees a script to its end. One that lasts keeps neither what has ended before it from the database, nor what was
+    /// claimed together with it from other slots.
+    fn watch(&mut self, begun: Begun, hand: &mut Hand) -> io::Result<Ended> {
+        let (Prepared { record, waiter, .. }, books) = (&mut self.prepared, &mut self.books);
+        let mut watch = Watch::new(begun.pid, begun.limits, begun.start, record, waiter, Owner::Slot);
+        let ended = loop {
+            let waits = !hand.is_late() && !(hand.is_played() && !books.is_anything_noted());
+            let until = if waits { Some(hand.deadline()) } else { books.flush_moment() };
+            if let Some(ended) = watch.until_empty_or(until)? {
+                break ended;
+            }
+            if waits {
+                books.note(hand.give_back());
+                // What cannot be recorded now is when the script has ended.
+                let _ = books.settle_and_claim(&[]);
+            } else {
+                books.flush_if_due();
+            }
+        };
+        hand.ask(watch.into_asked());
         if let Some(path) = begun.output {
             launch::remove_if_empty(&path);
         }
-        ended
+        Ok(ended)
     }
 
-    fn write(&mut self, record: &mut Record, entry: Entry) -> Result<(), String> {
+    fn write(&mut self, place: usize, record: &mut Record, entry: Entry) -> Result<(), String> {
         let file = &mut self.prepared.record;
         let is_first = matches!(entry, Entry::Prepared { .. });
-        let written = if is_first { file.begin(&entry) } else { file.append(&entry) };
+        let written = if is_first { file.begin(place, &entry) } else { file.append(&entry) };
         record.add(entry);
         written.map_err(|error| in_one_line(&error))
-    }
-}
-
-/// Records the end of a run, unless the database says something impossible about it: that must not keep the slot from
-/// its next job.
-fn settle(ledger: &Ledger<'_>, done: &Done) -> Result<(), LedgerError> {
-    let Some(row) = runs::find(ledger.tx, done.run)?.filter(|row| row.outcome.is_none()) else { return Ok(()) };
-    match ledger.settle(&row, &done.record, &done.end) {
-        Err(LedgerError::Store(StoreError::Impossible(_))) => Ok(()),
-        other => other,
     }
 }

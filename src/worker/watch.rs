@@ -1,6 +1,5 @@
 //! A running script seen to its end: wait, stop when told to, record, sweep.
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,9 +18,6 @@ use super::run::microseconds;
 
 /// How long an outcome may stay unflushed while what is left of the tree is being ended, and while it may be imported.
 const FLUSH_AFTER: Duration = Duration::from_millis(50);
-
-/// The same of what a slot committed before its run.
-const FLUSH_LOG_AFTER: Duration = Duration::from_millis(100);
 
 /// How long the killing waits between two rounds when no child reports its end: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -43,8 +39,8 @@ pub(super) struct Limits {
 pub(super) enum Owner {
     /// A task's: whoever hears this bell brings the end into the database.
     Task(PathBuf),
-    /// A slot's, which does so itself. What it has committed before is in this log and not flushed yet.
-    Slot(Option<PathBuf>),
+    /// A slot's, which does so itself.
+    Slot,
 }
 
 /// A running script and what is needed to see it to its end.
@@ -62,13 +58,13 @@ pub(super) struct Watch<'p> {
     written: Duration,
     /// Whether the outcome has been made to survive a power cut.
     flushed: bool,
-    /// Whether what was committed before has.
-    log_flushed: bool,
     /// The same as it is on record, once it is.
     ended: Option<Ended>,
     leftover: u32,
     /// How long to wait for a child's end before killing again; set while killing.
     pause: Option<Duration>,
+    /// The numbers of other runs whose end was asked for meanwhile, where there are any to come.
+    asked: Vec<u64>,
 }
 
 impl<'p> Watch<'p> {
@@ -94,32 +90,37 @@ impl<'p> Watch<'p> {
             exit: None,
             written: Duration::ZERO,
             flushed: false,
-            log_flushed: false,
             ended: None,
             leftover: 0,
             pause: None,
+            asked: Vec::new(),
         }
     }
 
     /// Waits until nothing is left; how the run ended.
     pub(super) fn until_empty(&mut self) -> io::Result<Ended> {
         loop {
+            if let Some(ended) = self.until_empty_or(None)? {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Waits until nothing is left, or for a moment on the boot-time clock; how the run ended, if it has.
+    pub(super) fn until_empty_or(&mut self, moment: Option<Duration>) -> io::Result<Option<Ended>> {
+        loop {
             self.take_ended()?;
             if self.phase == Phase::Empty {
                 let ended = self.ended.clone().ok_or(io::ErrorKind::NotFound)?;
-                return Ok(Ended { leftover: self.leftover, ..ended });
+                return Ok(Some(Ended { leftover: self.leftover, ..ended }));
+            }
+            let left = moment.map(|moment| moment.saturating_sub(clock::since_boot()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
             }
             let unflushed = self.exit.is_some() && !self.flushed;
-            let longest =
-                if unflushed { Some(self.pause.map_or(FLUSH_AFTER, |p| p.min(FLUSH_AFTER))) } else { self.pause };
-            let longest = match (&self.owner, longest) {
-                (Owner::Slot(Some(_)), longest) => Some(longest.map_or(FLUSH_LOG_AFTER, |l| l.min(FLUSH_LOG_AFTER))),
-                (Owner::Slot(None) | Owner::Task(_), longest) => longest,
-            };
+            let longest = [self.pause, unflushed.then_some(FLUSH_AFTER), left].into_iter().flatten().min();
             let woken = self.waiter.wait(longest);
-            if matches!(woken, Ok(Woken::Pause)) {
-                self.flush_log();
-            }
             if unflushed && matches!(woken, Ok(Woken::Pause)) {
                 // The sweep lasts; the outcome must not wait for its end to survive a power cut.
                 self.flushed = true;
@@ -128,8 +129,14 @@ impl<'p> Watch<'p> {
             let event = match woken? {
                 Woken::Term(Some(number)) if number == self.limits.number => Some(Event::StopRequested),
                 Woken::Int(number) if number == self.limits.number => Some(Event::KillRequested),
-                // Another number is meant for a run whose worker had our pid before us.
-                Woken::Term(Some(_)) | Woken::Int(_) | Woken::Child | Woken::Heard | Woken::Pause => None,
+                // Another number is meant for a run that is still to come, or whose worker had our pid before us.
+                Woken::Term(Some(number)) | Woken::Int(number) => {
+                    if matches!(self.owner, Owner::Slot) {
+                        self.asked.push(number);
+                    }
+                    None
+                }
+                Woken::Child | Woken::Heard | Woken::Pause => None,
                 Woken::Term(None) => Some(Event::SessionEnded),
                 Woken::Time if self.phase == Phase::Running => Some(Event::TimeLimitReached),
                 Woken::Time => Some(Event::GraceOver),
@@ -141,18 +148,9 @@ impl<'p> Watch<'p> {
         }
     }
 
-    /// Makes survive a power cut what was committed before the run: one that lasts is not to put that off.
-    fn flush_log(&mut self) {
-        if let Owner::Slot(log) = &mut self.owner
-            && let Some(path) = log.take()
-        {
-            self.log_flushed = File::open(path).and_then(|file| file.sync_data()).is_ok();
-        }
-    }
-
-    /// Whether that was done.
-    pub(super) fn is_log_flushed(&self) -> bool {
-        self.log_flushed
+    /// The numbers of other runs whose end was asked for meanwhile.
+    pub(super) fn into_asked(self) -> Vec<u64> {
+        self.asked
     }
 
     /// Takes every child that has ended: the main one is recorded before it is reaped, the others are reaped.

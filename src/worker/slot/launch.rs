@@ -13,7 +13,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::domain::causes::in_one_line;
-use crate::domain::name::RunId;
 use crate::domain::params;
 use crate::domain::task::{StopSequence, Task};
 use crate::ledger::hooks;
@@ -75,14 +74,14 @@ impl Launch {
 
 impl Slot {
     /// Looks up what was claimed, and makes the directory that it is to run in.
-    pub(super) fn launch(&mut self, claimed: &Claimed, run: RunId) -> Result<Launch, String> {
-        let Claimed { job, given, kind, .. } = claimed;
+    pub(super) fn launch(&mut self, claimed: &Claimed) -> Result<Launch, String> {
+        let Claimed { run, job, given, kind, .. } = claimed;
         let definition = self.definition(job.definition).map_err(in_words)?;
         let around = self.surroundings(job.environment).map_err(in_words)?;
         let values = given.words().map_err(in_words)?;
         let mut task = params::of_job(&definition, &values).map_err(in_words)?;
-        let directory = self.home.job_directory(job.id);
-        let chosen = given.workdir.as_ref().map(|path| self.home.jobs().join(path));
+        let directory = self.books.home().job_directory(job.id);
+        let chosen = given.workdir.as_ref().map(|path| self.books.home().jobs().join(path));
         let workdir = chosen.as_ref().unwrap_or(&directory);
         let is_hook = *kind != Kind::Main;
         if is_hook || chosen.is_some() {
@@ -94,11 +93,11 @@ impl Slot {
         let (plan, mut variables) = prepare(&task, &around.inherited).map_err(in_words)?;
         let tags = RunTags {
             exec_id: &self.exec_id,
-            folder: self.home.root(),
+            folder: self.books.home().root(),
             task: given.task.as_deref().unwrap_or_default(),
             job: job.id,
             attempt: claimed.attempt,
-            run: Some(run),
+            run: Some(*run),
             run_name: given.run_name.as_deref().unwrap_or_default(),
             workdir,
         };
@@ -127,7 +126,7 @@ impl Slot {
         if let Some(task) = self.at_hand.definitions.get(&place) {
             return Ok(Rc::clone(task));
         }
-        let task = Rc::new(jobs::definition_at(self.store.reader(), place)?);
+        let task = Rc::new(jobs::definition_at(self.books.store().reader(), place)?);
         keep(&mut self.at_hand.definitions, place, &task);
         Ok(task)
     }
@@ -136,7 +135,7 @@ impl Slot {
         if let Some(around) = self.at_hand.environments.get(&place) {
             return Ok(Rc::clone(around));
         }
-        let bytes = jobs::environment_at(self.store.reader(), place)?;
+        let bytes = jobs::environment_at(self.books.store().reader(), place)?;
         let inherited = Inherited::decode(&bytes)
             .map_err(|error| StoreError::Impossible(format!("environment {place}: {error}")))?;
         let ours = spawn::is_ours(inherited.umask, &inherited.limits);

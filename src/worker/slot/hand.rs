@@ -1,0 +1,124 @@
+//! What a slot has claimed in one transaction, and how much that may be.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::domain::evidence::{Ended, Record};
+use crate::domain::outcome::Outcome;
+use crate::ledger::queue::Claimed;
+use crate::process::clock;
+use crate::process::record::PLACES;
+use crate::process::wait::since;
+
+use super::books::Done;
+
+/// How long after its claim a job may wait for those that were claimed with it; and how long an end may wait for being
+/// recorded together with others.
+const MOMENT: Duration = Duration::from_millis(10);
+
+/// Jobs that were claimed together, in the order in which they are to run.
+pub(super) struct Hand {
+    left: VecDeque<Claimed>,
+    began: Duration,
+    /// How many of them were begun.
+    begun: usize,
+    /// Whether some of them were given back.
+    is_cut: bool,
+    /// The numbers of runs that somebody has asked to end meanwhile.
+    asked: Vec<u64>,
+}
+
+impl Hand {
+    pub(super) fn new(claimed: Vec<Claimed>) -> Self {
+        Self { left: claimed.into(), began: clock::since_boot(), begun: 0, is_cut: false, asked: Vec::new() }
+    }
+
+    /// The next job, with its place in the record.
+    pub(super) fn next(&mut self) -> Option<(usize, Claimed)> {
+        let next = self.left.pop_front()?;
+        let place = self.begun;
+        self.begun += 1;
+        Some((place, next))
+    }
+
+    /// Takes note of requests to end runs, some of which may be still to come.
+    pub(super) fn ask(&mut self, numbers: Vec<u64>) {
+        self.asked.extend(numbers);
+    }
+
+    /// Whether somebody has asked for the end of a run that has not begun.
+    pub(super) fn is_to_end(&self, claimed: &Claimed) -> bool {
+        self.asked.contains(&claimed.run.low64())
+    }
+
+    /// Whether there is nothing left to begin.
+    pub(super) fn is_played(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Whether what was claimed has waited long enough.
+    pub(super) fn is_late(&self) -> bool {
+        since(self.began) >= MOMENT
+    }
+
+    /// When it is late, on the boot-time clock.
+    pub(super) fn deadline(&self) -> Duration {
+        self.began.saturating_add(MOMENT)
+    }
+
+    /// What has not begun does not begin here.
+    pub(super) fn give_back(&mut self) -> Vec<Done> {
+        self.is_cut |= !self.is_played();
+        self.left.drain(..).map(|claimed| not_begun(&claimed)).collect()
+    }
+}
+
+/// The end of a run that was claimed and not begun.
+pub(super) fn not_begun(claimed: &Claimed) -> Done {
+    Done { run: claimed.run, record: Record::default(), end: Ended::unseen(Outcome::NeverStarted) }
+}
+
+/// How many jobs are claimed at once: as many as end within a moment, as far as the last ones tell.
+pub(super) struct Pace(usize);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl Pace {
+    /// How many the next hand may have.
+    pub(super) fn many(&self) -> usize {
+        self.0
+    }
+
+    /// A hand has been played.
+    pub(super) fn went(&mut self, hand: &Hand) {
+        self.0 = if hand.is_cut { 1 } else { next(self.0, hand.begun, since(hand.began)) };
+    }
+}
+
+/// How many after a hand of which so many jobs have lasted so long; twice as many at most.
+fn next(many: usize, begun: usize, lasted: Duration) -> usize {
+    let each = lasted.as_micros().max(1) / begun.max(1) as u128;
+    let fit = usize::try_from(MOMENT.as_micros() / each.max(1)).unwrap_or(PLACES);
+    fit.min(many * 2).clamp(1, PLACES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_are_claimed_as_end_within_a_moment() {
+        let millis = Duration::from_millis;
+        assert_eq!(next(1, 1, millis(1)), 2);
+        assert_eq!(next(2, 2, millis(2)), 4);
+        assert_eq!(next(8, 8, millis(8)), 10);
+        assert_eq!(next(16, 16, millis(1)), PLACES);
+        assert_eq!(next(10, 10, millis(20)), 5);
+        assert_eq!(next(4, 1, millis(30)), 1);
+        assert_eq!(next(1, 0, Duration::ZERO), 2);
+    }
+}

@@ -1,6 +1,7 @@
 //! The figures of the queue: how fast jobs that do nothing go through it, what they cost, how soon one begins, how fast
-//! they are made and found. Beside a bare loop of `posix_spawn`, two at a time. A figure counts as a ratio within one
-//! run; machines differ.
+//! they are made and found. Beside a bare loop of `posix_spawn` that runs the very same commands, two at a time; where an
+//! output is kept the loop opens a file for each, too, and journals. A figure counts as a ratio within one run; machines
+//! differ.
 //!
 //! ```text
 //! cargo bench --bench queue               all of it, in about two minutes
@@ -31,7 +32,8 @@ mod ending;
 mod measure;
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -49,13 +51,15 @@ fn benchmark() {
     let jobs = number("JOBEXEC_BENCH_JOBS", 10_000, 50);
     let stored = number("JOBEXEC_BENCH_STORED", 1_000_000, 1000);
     let rounds = number("JOBEXEC_BENCH_ROUNDS", 30, 3);
-    let limit = jobs as f64 / bare_loop(jobs).as_secs_f64();
-    println!("bare loop of posix_spawn, two at a time: {limit:.0} a second");
-    for (name, flags) in [("without output", &["--no-output"][..]), ("with an output file each", &[])] {
+    let kinds = [("without output", &["--no-output"][..]), ("with an output file each", &[])];
+    for (name, flags) in kinds {
+        let kept = flags.is_empty().then(Kept::new);
+        let limit = jobs as f64 / bare_loop(jobs, kept).as_secs_f64();
         let Went { took, cost } = through_the_queue(jobs, flags);
         let rate = jobs as f64 / took.as_secs_f64();
         println!(
-            "{jobs} jobs {name}, two slots: {rate:.0} a second, {:.0} % of the loop; {:.2} ms of processor each",
+            "{jobs} jobs {name}, two slots: {rate:.0} a second, {:.0} % of a bare loop ({limit:.0}); \
+             {:.2} ms of processor each",
             100.0 * rate / limit,
             cost.as_secs_f64() * 1e3 / jobs as f64
         );
@@ -170,18 +174,56 @@ fn soon(rounds: usize) -> Times {
     times
 }
 
-/// Spawns so many programs that do nothing, two at a time, and waits for them.
-fn bare_loop(count: usize) -> Duration {
+/// What a bare loop keeps of what it runs: an output file of each, and a journal of beginnings and ends that survives a
+/// power cut after as long as ours does.
+struct Kept {
+    folder: tempfile::TempDir,
+    journal: File,
+    flushed: Instant,
+}
+
+impl Kept {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = File::create(folder.path().join("journal")).unwrap();
+        Self { folder, journal, flushed: Instant::now() }
+    }
+
+    fn output(&self, line: usize) -> File {
+        File::create(self.folder.path().join(format!("{line}.txt"))).unwrap()
+    }
+
+    fn note(&mut self, what: &str) {
+        writeln!(self.journal, "{what} {:?}", self.flushed.elapsed()).unwrap();
+        if self.flushed.elapsed() >= Duration::from_millis(100) {
+            self.journal.sync_data().unwrap();
+            self.flushed = Instant::now();
+        }
+    }
+}
+
+/// Spawns what the jobs run as often as there are jobs, two at a time, and waits for it.
+fn bare_loop(count: usize, mut kept: Option<Kept>) -> Duration {
     let start = Instant::now();
     let (mut running, mut begun) = (0, 0);
     while begun < count || running > 0 {
         while running < 2 && begun < count {
+            let mut command = Command::new(NOTHING);
+            command.arg(begun.to_string()).stdin(Stdio::null());
+            if let Some(kept) = &mut kept {
+                let output = kept.output(begun);
+                command.stdout(output.try_clone().unwrap()).stderr(output);
+                kept.note(&format!("{begun} begins"));
+            }
             // The library does it by posix_spawn; the loop itself waits for whichever ends.
-            drop(Command::new(NOTHING).env_clear().stdin(Stdio::null()).spawn().unwrap());
+            drop(command.spawn().unwrap());
             running += 1;
             begun += 1;
         }
-        nix::sys::wait::wait().unwrap();
+        let ended = nix::sys::wait::wait().unwrap();
+        if let Some(kept) = &mut kept {
+            kept.note(&format!("{ended:?}"));
+        }
         running -= 1;
     }
     start.elapsed()

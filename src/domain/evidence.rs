@@ -207,7 +207,7 @@ mod tests {
         let time = Timestamp::UNIX_EPOCH;
         let outcome = Outcome::Ended { exit: Exit::Code(3), cause: Cause::Itself };
         let all = [
-            Entry::Prepared { run: RunId::from_random([1; 16]), place: here() },
+            Entry::Prepared { run: RunId::from_bytes([1; 16]), place: here() },
             Entry::Starting { worker: process, output: 9 },
             Entry::Started { script: process, time },
             Entry::Ended(Seen { outcome, time, lasted: 5, cpu: 1, memory: 2 }),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -138,7 +139,7 @@ impl fmt::Display for JobId {
     }
 }
 
-/// The id of a run: 128 random bits, written as 32 hex digits. Processes are recognised by it alone.
+/// The id of a run: when it was made and 80 random bits, written as 32 hex digits. Processes are recognised by it alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunId([u8; 16]);
@@ -164,8 +165,16 @@ impl From<RunId> for RunRef {
 pub struct RunIdError(String);
 
 impl RunId {
-    /// Makes an id out of 16 random bytes.
-    pub const fn from_random(bytes: [u8; 16]) -> Self {
+    /// Makes an id out of 16 random bytes, the first six of which give way to the time in milliseconds: ids that are made
+    /// one after another lie side by side in an index.
+    pub fn new(time: Timestamp, mut random: [u8; 16]) -> Self {
+        let millis = time.as_millisecond().to_be_bytes();
+        random.iter_mut().zip(millis.into_iter().skip(2)).for_each(|(random, byte)| *random = byte);
+        Self(random)
+    }
+
+    /// Makes an id out of 16 bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
@@ -282,7 +291,9 @@ mod tests {
 
     #[test]
     fn a_run_id_prints_and_parses_back() {
-        let id = RunId::from_random([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255]);
+        let time = Timestamp::from_millisecond(0x0123_4567_89ab).unwrap();
+        assert_eq!(RunId::new(time, [0xff; 16]).to_string(), "0123456789abffffffffffffffffffff");
+        let id = RunId::from_bytes([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255]);
         assert_eq!(id.to_string(), "000102030405060708090a0b0c0d0eff");
         assert_eq!(RunId::parse(&id.to_string()).unwrap(), id);
         assert_eq!(id.low64(), 0x0809_0a0b_0c0d_0eff);

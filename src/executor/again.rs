@@ -96,7 +96,7 @@ impl Executor {
     }
 
     pub(super) fn prepare_run(&self) -> Result<(RunId, RecordFile), ExecutorError> {
-        let run = RunId::from_random(random::bytes()?);
+        let run = random::run_id()?;
         let first = Entry::Prepared { run, place: self.here.clone() };
         Ok((run, RecordFile::create(&self.home.record(run), &first)?))
     }
@@ -205,7 +205,7 @@ impl Executor {
         let (plan, variables, items) = match look_at_all(task, &inherited) {
             Ok(looked) => looked,
             Err(error) => {
-                let run = RunId::from_random(random::bytes()?);
+                let run = random::run_id()?;
                 let candidate = Candidate { task, stored, goes_on, items: Vec::new(), run };
                 return Ok(Looked::Refused(candidate, error.to_string()));
             }

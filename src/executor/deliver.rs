@@ -62,7 +62,7 @@ impl Executor {
         inherited: &Inherited,
         asker: &Asker,
     ) -> Result<(RunId, i32), ExecutorError> {
-        let run = RunId::from_random(random::bytes()?);
+        let run = random::run_id()?;
         let (plan, variables) = self.plan_delivery(notice, run, exec_id, inherited)?;
         let first = Entry::Prepared { run, place: self.here.clone() };
         let record = RecordFile::create(&self.home.record(run), &first)?;

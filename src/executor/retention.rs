@@ -101,7 +101,7 @@ mod tests {
     fn check(limits: &Retention, expected: &[usize]) {
         let archives: Vec<Archive> = (0..5)
             .map(|at| Archive {
-                run: RunId::from_random([at; 16]),
+                run: RunId::from_bytes([at; 16]),
                 path: PathBuf::from(at.to_string()),
                 bytes: 100,
                 age_micros: i64::from(at) * 1_000_000,

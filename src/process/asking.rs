@@ -177,7 +177,7 @@ mod tests {
     fn a_process_is_asked_to_end_and_waited_for() {
         let mut child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
         let id = identity::identify(i32::try_from(child.id()).unwrap()).unwrap();
-        let run = RunId::from_random([3; 16]);
+        let run = RunId::from_bytes([3; 16]);
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("record");
         let record = held(&path, run);
@@ -210,7 +210,7 @@ mod tests {
         crate::home::bell::ring(&home.bell()).unwrap();
         let bell = Ear::of_bell(&home).unwrap();
         let me = identity::identify(nix::unistd::getpid().as_raw()).unwrap();
-        let run = RunId::from_random([5; 16]);
+        let run = RunId::from_bytes([5; 16]);
         let path = home.record(run);
         let record = held(&path, run);
         let mut workers = vec![WorkerHandle::open(&me, run, path).unwrap().unwrap()];

@@ -279,7 +279,7 @@ mod tests {
     use jiff::Timestamp;
     use proptest::prelude::*;
 
-    const RUN: RunId = RunId::from_random([7; 16]);
+    const RUN: RunId = RunId::from_bytes([7; 16]);
 
     fn all_entries() -> Vec<Entry> {
         let process = ProcessId { pid: 1, ticks: 2, pidfs: 3 };
@@ -337,7 +337,7 @@ mod tests {
         }
         let said = |run| read(&path, run).unwrap().unwrap();
         assert!(said(RUN).0.ended.is_some());
-        let [second, third] = [8, 9].map(|byte| RunId::from_random([byte; 16]));
+        let [second, third] = [8, 9].map(|byte| RunId::from_bytes([byte; 16]));
         let (record, locked) = said(second);
         assert!(locked && record.prepared.is_some() && record.starting.is_none());
         let here = record.prepared.unwrap().1;
@@ -359,7 +359,7 @@ mod tests {
         let path = temp.path().join("slot-0");
         let mut slot = RecordFile::of_slot(&path).unwrap().unwrap();
         let here = Place { machine: "m".into(), boot: "b".into(), pid_namespace: 4 };
-        let runs = [1, 2, 3].map(|byte| RunId::from_random([byte; 16]));
+        let runs = [1, 2, 3].map(|byte| RunId::from_bytes([byte; 16]));
         for (place, run) in runs.into_iter().enumerate() {
             slot.begin(place, &Entry::Prepared { run, place: here.clone() }).unwrap();
         }
@@ -369,7 +369,7 @@ mod tests {
             assert_eq!(said(known).prepared.unwrap().0, known);
         }
         assert!(said(runs[1]).damaged && said(runs[1]).prepared.is_none());
-        let other = said(RunId::from_random([9; 16]));
+        let other = said(RunId::from_bytes([9; 16]));
         assert!(other.damaged && other.prepared.is_none());
     }
 

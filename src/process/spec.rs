@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_sealed_specification_is_read_back_and_cannot_be_changed() {
         let spec = RunSpec {
-            run: RunId::from_random([9; 16]),
+            run: RunId::from_bytes([9; 16]),
             program: b"/bin/\xff".to_vec(),
             argv: vec![b"a".to_vec(), vec![]],
             env: vec![b"A=\xfe".to_vec()],

@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_process_is_found_by_the_whole_id_alone_and_signalled() {
-        let run = RunId::from_random([0xAB; 16]);
+        let run = RunId::from_bytes([0xAB; 16]);
         let spawn = |id: &str| Command::new("/bin/sleep").arg("60").env(RUN_ID, id).spawn().unwrap();
         let mut ours = spawn(&run.to_string());
         let mut other = spawn(&format!("{run}0"));
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_script_is_found_without_the_id_unless_its_pid_is_somebody_elses() {
-        let run = RunId::from_random([0xCD; 16]);
+        let run = RunId::from_bytes([0xCD; 16]);
         let mut script = Command::new("/bin/sleep").arg("60").env_clear().spawn().unwrap();
         let id = identity::identify(i32::try_from(script.id()).unwrap()).unwrap();
         assert!(find(run, Some(&ProcessId { ticks: id.ticks + 1, ..id })).is_empty());

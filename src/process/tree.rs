@@ -103,18 +103,13 @@ pub fn descendants(roots: Vec<(i32, i32)>) -> Vec<(i32, i32)> {
     found
 }
 
-/// Sends signals to everything that is left below this process, beside a child that has ended and is not reaped yet;
-/// returns how many processes there were.
+/// Sends signals to everything that is left below this process; returns how many processes there were.
 ///
 /// A process that is not our own child may end and its pid be taken by a stranger: it is signalled through a pidfd
 /// and only while its parent is the one that it was found under.
-pub fn signal_tree(ours: &Path, ended: i32, signals: &[Signal]) -> u32 {
-    // Mostly it was all there was. A zombie has no children: they are ours already.
-    if our_children() == [ended] {
-        return 0;
-    }
+pub fn signal_tree(ours: &Path, signals: &[Signal]) -> u32 {
     let me = nix::unistd::getpid().as_raw();
-    let roots = own_children(ours).into_iter().filter(|pid| *pid != ended).map(|pid| (pid, me)).collect();
+    let roots = own_children(ours).into_iter().map(|pid| (pid, me)).collect();
     let mut count = 0;
     for (pid, parent) in descendants(roots) {
         let Ok(pidfd) = sys::pidfd_open(pid) else { continue };

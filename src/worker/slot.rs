@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use crate::domain::causes::in_one_line;
 use crate::domain::evidence::{Ended, Entry, Place, Record};
-use crate::domain::name::RunId;
 use crate::home::bell::Ear;
 use crate::ledger::queue::Claimed;
 use crate::process::usage::MemoryKills;
@@ -79,7 +78,7 @@ impl Slot {
         let here = identity::here();
         // A job that is claimed and not begun is known as such by a record that tells of other runs: from the start there is
         // one, of nobody. What the record told before was settled before this worker was spawned.
-        let none = Entry::Prepared { run: RunId::from_random(random::bytes()?), place: here.clone() };
+        let none = Entry::Prepared { run: random::run_id()?, place: here.clone() };
         prepared.record.begin(0, &none)?;
         let exec_id = cache::head(books.store().reader())?.map(|(_, id)| id).unwrap_or_default();
         let (memory_kills, at_hand, pace) = (MemoryKills::default(), AtHand::default(), Pace::default());
@@ -144,7 +143,7 @@ impl Slot {
             }
         }
         let many = if wanted { self.pace.many() } else { 0 };
-        let new = (0..many).map(|_| Ok(RunId::from_random(random::bytes()?))).collect::<io::Result<Vec<_>>>()?;
+        let new = random::run_ids(many)?;
         let claimed = self.books.settle_and_claim(&new)?;
         Ok(match wanted {
             _ if !claimed.is_empty() => Turn::Claimed(claimed),

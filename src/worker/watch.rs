@@ -63,6 +63,10 @@ pub(super) struct Watch<'p> {
     leftover: u32,
     /// How long to wait for a child's end before killing again; set while killing.
     pause: Option<Duration>,
+    /// Whether what is left of the tree is to be asked to end, if anything is.
+    signals_tree: bool,
+    /// When the grace ends that begins now, if anything is left to wait for.
+    grace_ends: Option<Duration>,
     /// The numbers of other runs whose end was asked for meanwhile, where there are any to come.
     asked: Vec<u64>,
 }
@@ -93,6 +97,8 @@ impl<'p> Watch<'p> {
             ended: None,
             leftover: 0,
             pause: None,
+            signals_tree: false,
+            grace_ends: None,
             asked: Vec::new(),
         }
     }
@@ -113,6 +119,9 @@ impl<'p> Watch<'p> {
             if self.phase == Phase::Empty {
                 let ended = self.ended.clone().ok_or(io::ErrorKind::NotFound)?;
                 return Ok(Some(Ended { leftover: self.leftover, ..ended }));
+            }
+            if let Some(end) = self.grace_ends.take() {
+                let _ = self.waiter.set_time(Some(end));
             }
             let left = moment.map(|moment| moment.saturating_sub(clock::since_boot()));
             if left.is_some_and(|left| left.is_zero()) {
@@ -168,6 +177,9 @@ impl<'p> Watch<'p> {
                 Peeked::NoChild => break true,
             }
         };
+        if std::mem::take(&mut self.signals_tree) && !none_left {
+            self.signal_tree();
+        }
         // No child at all is the proof; else workers of other runs may be all that is left.
         let main_is_gone = self.exit.is_some();
         if main_is_gone
@@ -191,19 +203,11 @@ impl<'p> Watch<'p> {
     }
 
     fn act(&mut self, action: Action) {
-        let ask = [self.limits.stop.signal, Signal::CONT];
         match action {
-            Action::SignalGroup => tree::signal_group(self.main, &ask),
-            Action::SignalTree => {
-                let count = tree::signal_tree(self.record.path(), self.main, &ask);
-                // Who was asked to end dies beside its children, in any order: they are counted when they have to be
-                // killed.
-                if self.cause() == Some(Cause::Itself) {
-                    self.leftover = count;
-                }
-            }
+            Action::SignalGroup => tree::signal_group(self.main, &self.asking()),
+            Action::SignalTree => self.signals_tree = true,
             Action::StartGrace => {
-                let _ = self.waiter.set_time(Some(clock::since_boot().saturating_add(self.limits.stop.grace)));
+                self.grace_ends = Some(clock::since_boot().saturating_add(self.limits.stop.grace));
             }
             Action::KillTree => {
                 self.pause = Some(FIRST_PAUSE);
@@ -223,6 +227,20 @@ impl<'p> Watch<'p> {
                     self.flush_unless_imported();
                 }
             }
+        }
+    }
+
+    /// The signals that ask for an end.
+    fn asking(&self) -> [Signal; 2] {
+        [self.limits.stop.signal, Signal::CONT]
+    }
+
+    /// Asks what is left of the tree to end. Mostly nothing is, which the reaped main process tells.
+    fn signal_tree(&mut self) {
+        let count = tree::signal_tree(self.record.path(), &self.asking());
+        // Who was asked to end dies beside its children, in any order: they are counted when they have to be killed.
+        if self.cause() == Some(Cause::Itself) {
+            self.leftover = count;
         }
     }
 

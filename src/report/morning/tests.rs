@@ -47,7 +47,7 @@ fn failure(task: &str, minutes: i64, failures: u64) -> Failure {
         failures,
         job: JobId(7),
         kind: "main".to_owned(),
-        run: Some(RunId::from_random([7; 16])),
+        run: Some(RunId::from_bytes([7; 16])),
         outcome: "exit_code".to_owned(),
         reason: Some("exit code 3".to_owned()),
         output: ["one", "two", "three", "\x1b]0;evil\x07four"].map(str::to_owned).to_vec(),

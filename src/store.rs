@@ -256,6 +256,7 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.imagined = None;
+        self.end_snapshot();
         let gate = self.gate.take(patience).map_err(StoreError::Gate)?;
         self.set_durability(durability)?;
         let transaction = self
@@ -307,6 +308,7 @@ impl Store {
         let is_somewhere = self.connection.path().is_some_and(|path| !path.is_empty());
         let gate = is_somewhere.then(|| self.gate.take(lock::PATIENCE));
         let _gate = gate.transpose().map_err(StoreError::Gate)?;
+        self.end_snapshot();
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -338,6 +340,23 @@ impl Store {
     /// Goes back to reading what is really there.
     pub fn stop_imagining(&mut self) {
         self.imagined = None;
+    }
+
+    /// Reads as things stand now until the snapshot is ended, or something is written: many small looks then take the
+    /// database's lock once.
+    pub fn begin_snapshot(&self) -> Result<(), StoreError> {
+        if self.connection.is_autocommit() {
+            self.connection.execute_batch("BEGIN").map_err(StoreError::sql("begin to read"))?;
+        }
+        Ok(())
+    }
+
+    /// Reads what is there from now on.
+    pub fn end_snapshot(&self) {
+        if !self.connection.is_autocommit() {
+            // It has changed nothing that could be lost.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
     }
 
     /// A number that changes whenever another connection has changed the database.
@@ -471,6 +490,34 @@ pub(crate) mod tests {
         assert_eq!(count(&store), 0, "what is imagined is read");
         store.write(Durability::Committed, |_| Ok::<(), StoreError>(())).unwrap();
         assert_eq!(count(&store), 1, "what is written is real");
+    }
+
+    #[test]
+    fn a_snapshot_shows_no_change_until_it_is_ended_or_something_is_written() {
+        let (_temp, mut store) = store();
+        let mut other = Store::create(&store.home).unwrap();
+        let change = |store: &mut Store, name: &str| {
+            store.write(Durability::Committed, |tx| {
+                tx.execute("INSERT INTO tasks (name, added, first_seen) VALUES (?1, 1, 1)", [name])
+                    .map_err(StoreError::sql("test"))
+            })
+        };
+        let count = |store: &Store| {
+            store.reader().query_row("SELECT count(*) FROM tasks", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        store.begin_snapshot().unwrap();
+        store.begin_snapshot().unwrap();
+        assert_eq!(count(&store), 0);
+        change(&mut other, "a").unwrap();
+        assert_eq!(count(&store), 0);
+        store.end_snapshot();
+        assert_eq!(count(&store), 1);
+        store.begin_snapshot().unwrap();
+        assert_eq!(count(&store), 1);
+        change(&mut other, "b").unwrap();
+        change(&mut store, "c").unwrap();
+        assert_eq!(count(&store), 3);
+        store.end_snapshot();
     }
 
     #[test]

@@ -159,6 +159,16 @@ impl Executor {
         Ok(self.store.data_version()?)
     }
 
+    /// Reads as things stand now until [`Executor::end_snapshot`], or until something is written.
+    pub fn begin_snapshot(&self) -> Result<(), ExecutorError> {
+        Ok(self.store.begin_snapshot()?)
+    }
+
+    /// Reads what is there from now on.
+    pub fn end_snapshot(&self) {
+        self.store.end_snapshot();
+    }
+
     /// Every task that anything is known of, besides those that the registry defines.
     pub fn known_tasks(&self) -> Result<Vec<TaskName>, ExecutorError> {
         Ok(tasks::all(self.store.reader())?.into_iter().map(|row| row.name).collect())
@@ -235,8 +245,12 @@ impl Executor {
 
     /// One unfinished run; `None` where it has ended.
     pub fn open_run(&self, run: RunId) -> Result<Option<OpenRun>, ExecutorError> {
-        let row = runs::find(self.store.reader(), run)?.filter(|row| row.outcome.is_none());
-        row.map(|row| self.opened(row)).transpose()
+        self.unfinished(run)?.map(|row| self.opened(row)).transpose()
+    }
+
+    /// The row of an unfinished run; `None` where it has ended.
+    pub fn unfinished(&self, run: RunId) -> Result<Option<RunRow>, ExecutorError> {
+        Ok(runs::find(self.store.reader(), run)?.filter(|row| row.outcome.is_none()))
     }
 
     pub(super) fn opened(&self, row: RunRow) -> Result<OpenRun, ExecutorError> {

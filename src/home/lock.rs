@@ -111,12 +111,7 @@ const AWAKE: Duration = Duration::from_micros(100);
 
 /// Waits for a lock that somebody holds; `None` where it cannot be had in time. Whoever lets go closes the file or rings
 /// the bell, which wakes those who wait: one who only looks now and then would find it taken again and again.
-fn wait(
-    mut file: File,
-    path: &Path,
-    bell: Option<&Path>,
-    patience: Duration,
-) -> io::Result<Option<Flock<File>>> {
+fn wait(mut file: File, path: &Path, bell: Option<&Path>, patience: Duration) -> io::Result<Option<Flock<File>>> {
     if patience == Duration::MAX {
         return Flock::lock(file, FlockArg::LockExclusive).map(Some).map_err(|(_, errno)| errno.into());
     }

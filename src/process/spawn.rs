@@ -260,8 +260,8 @@ impl StandIn {
 impl Drop for StandIn {
     fn drop(&mut self) {
         // Our standard input is `/dev/null`, open for reading and writing.
-        let _ = nix::unistd::dup2_stdout(io::stdin());
-        let _ = nix::unistd::dup2_stderr(io::stdin());
+        let _ = nix::unistd::dup2_stdout(sys::standard_input());
+        let _ = nix::unistd::dup2_stderr(sys::standard_input());
     }
 }
 

@@ -452,6 +452,12 @@ pub(super) fn release_program() {
     unsafe { libc::dl_iterate_phdr(Some(release), ptr::null_mut()) };
 }
 
+/// Our standard input. The library's own would get a buffer for reading, and every worker has this one alone.
+pub(super) fn standard_input() -> BorrowedFd<'static> {
+    // SAFETY: the descriptor is open for as long as the process lives: nothing here closes it.
+    unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
+}
+
 /// Takes over a descriptor that this process was started with.
 pub(super) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: `fcntl` with F_GETFD touches no memory.
@@ -506,6 +512,11 @@ mod tests {
         file.rewind().unwrap();
         file.read_to_string(&mut text).unwrap();
         text
+    }
+
+    #[test]
+    fn standard_input_is_the_first_descriptor() {
+        assert_eq!(standard_input().as_raw_fd(), std::io::stdin().as_raw_fd());
     }
 
     #[test]

@@ -284,6 +284,8 @@ impl Keeper {
         match event {
             Event::Rang => {
                 self.agenda.cancel(&Item::Missed);
+                // Mostly it rings because something has ended: one look at both.
+                self.take_ended()?;
                 self.catch_up()
             }
             Event::RegistryChanged => {
@@ -292,11 +294,11 @@ impl Keeper {
                 Ok(())
             }
             Event::ProcessEnded => {
-                let mut now = false;
-                for token in self.watch.ended()? {
-                    now |= self.slot_has_ended(token)? || self.has_ended(token)?;
+                if self.take_ended()? {
+                    self.catch_up()
+                } else {
+                    Ok(())
                 }
-                if now { self.catch_up() } else { Ok(()) }
             }
             Event::ChildEnded => self.take_children(),
             Event::ScriptChanged => {
@@ -310,6 +312,15 @@ impl Keeper {
             Event::ClockSet => self.fire_all(),
             Event::ReadAnew => self.reload().and_then(|()| self.survey()),
         }
+    }
+
+    /// Takes in which of the watched processes have ended; whether that is to be looked at at once.
+    fn take_ended(&mut self) -> Result<bool, ExecutorError> {
+        let mut now = false;
+        for token in self.watch.ended()? {
+            now |= self.slot_has_ended(token)? || self.has_ended(token)?;
+        }
+        Ok(now)
     }
 
     /// A file of a task that waits for that has changed.
@@ -421,7 +432,16 @@ impl Keeper {
 
     /// Looks at what has changed, settles what has ended, starts what is due, until nothing of that is left.
     pub(super) fn catch_up(&mut self) -> Result<(), ExecutorError> {
+        let done = self.catch_up_in_rounds();
+        self.executor.end_snapshot();
+        done
+    }
+
+    fn catch_up_in_rounds(&mut self) -> Result<(), ExecutorError> {
         for _ in 0..ROUNDS {
+            // What comes from now on is seen in the next round, or rings again.
+            self.executor.end_snapshot();
+            self.executor.begin_snapshot()?;
             let changed = self.read_events()?;
             let settled = self.settle_ended();
             // What cannot be settled keeps nothing from being started.
@@ -528,6 +548,13 @@ impl Keeper {
         if self.is_resting() {
             return Ok(false);
         }
+        self.executor.begin_snapshot()?;
+        let is_idle = self.is_idle_now();
+        self.executor.end_snapshot();
+        is_idle
+    }
+
+    fn is_idle_now(&self) -> Result<bool, ExecutorError> {
         let ends = |key: &str| self.tasks.get(key).is_none_or(|task| task.restart != Restart::Always);
         let runs = self.runs.values().any(|run| run.key.as_deref().is_none_or(ends));
         let waits = self.waits.keys().chain(self.locked.keys()).any(|key| ends(key));

@@ -188,17 +188,17 @@ impl Keeper {
             Found::Alive(record) => Ok(self.inspect_alive(run, &record)),
             Found::Orphaned(record, pids) => {
                 // Fresh, as below.
-                let is_to_end = self.executor.open_run(run)?.is_some_and(|open| open.row.is_to_end());
+                let is_to_end = self.executor.unfinished(run)?.is_some_and(|row| row.is_to_end());
                 Ok(self.inspect_orphan(run, &record, &pids, is_to_end))
             }
             Found::Ended(record, end) => {
                 // Fresh, because a wish to stop it may have come since.
-                let Some(open) = self.executor.open_run(run)? else {
+                let Some(row) = self.executor.unfinished(run)? else {
                     self.release(run);
                     return Ok(Inspected::Quiet);
                 };
                 let ended = self.inspect_ended(run, record, end);
-                Ok(ended.map_or(Inspected::Quiet, |(record, end)| Inspected::Ended(Box::new((open.row, record, end)))))
+                Ok(ended.map_or(Inspected::Quiet, |(record, end)| Inspected::Ended(Box::new((row, record, end)))))
             }
             Found::Elsewhere(_) => {
                 if self.elsewhere.insert(run) {

@@ -121,8 +121,7 @@ impl Slot {
     fn rest(&mut self, longest: Duration) -> bool {
         // What cannot be flushed now is tried again with the next commit.
         let _ = self.books.flush();
-        let longest =
-            self.books.until_next().map_or(longest, |until| until.clamp(Duration::from_millis(1), longest));
+        let longest = self.books.until_next().map_or(longest, |until| until.clamp(Duration::from_millis(1), longest));
         match self.prepared.waiter.wait_or_hear(Some(self.ear.as_fd()), Some(longest)) {
             // The session ends. Another number was meant for a run that has ended.
             Ok(Woken::Term(None)) | Err(_) => false,
@@ -157,7 +156,8 @@ impl Slot {
     /// unlocked judges that.
     fn play(&mut self, mut hand: Hand) -> io::Result<()> {
         while let Some((place, claimed)) = hand.next() {
-            let done = if hand.is_to_end(&claimed) { not_begun(&claimed) } else { self.run(place, &claimed, &mut hand)? };
+            let done =
+                if hand.is_to_end(&claimed) { not_begun(&claimed) } else { self.run(place, &claimed, &mut hand)? };
             self.books.note([done]);
             if !hand.is_played() && (hand.is_late() || !self.books.is_supervised()) {
                 self.books.note(hand.give_back());

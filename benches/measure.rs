@@ -63,15 +63,25 @@ pub fn parent(pid: i64) -> i64 {
 
 /// In KiB: its own pages, and its share of those that it has in common with others.
 pub fn proportional_set_size(pid: i64) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().trim().parse().unwrap()
+    weight(pid).unwrap()
+}
+
+/// The same; `None` for a process that is gone.
+pub fn weight(pid: i64) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
 /// How long a process has been on a processor.
 pub fn on_processor(pid: i64) -> Duration {
-    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
-    Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap())
+    time_used(pid).unwrap()
+}
+
+/// The same; `None` for a process that is gone.
+pub fn time_used(pid: i64) -> Option<Duration> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    Some(Duration::from_nanos(text.split_whitespace().next()?.parse().ok()?))
 }
 
 /// How often a process has gone to sleep of its own accord, and so has been woken.

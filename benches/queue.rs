@@ -4,7 +4,7 @@
 //! differ.
 //!
 //! ```text
-//! cargo bench --bench queue               all of it, in about two minutes
+//! cargo bench --bench queue               all of it, in about three minutes
 //! cargo bench --bench queue -- --quick    tiny counts: does it work?
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! | --- | --- | --- |
 //! | `JOBEXEC_BENCH_BINARY` | the binary that is measured | as in the other benchmarks |
 //! | `JOBEXEC_BENCH_JOBS` | jobs that go through the queue | `10000` |
+//! | `JOBEXEC_BENCH_FEW`, `JOBEXEC_BENCH_MANY` | jobs by which it is seen whether the rate depends on their number | `1000`, `100000` |
 //! | `JOBEXEC_BENCH_STORED` | jobs that are only made, and looked for | `1000000` |
 //! | `JOBEXEC_BENCH_ROUNDS` | jobs of which it is measured how soon they begin | `30` |
 
@@ -38,7 +39,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use measure::{Times, binary, number, on_processor};
+use measure::{Times, binary, number, time_used, weight as weight_of};
 
 /// A program that does nothing.
 const NOTHING: &str = "/bin/true";
@@ -51,19 +52,30 @@ fn benchmark() {
     let jobs = number("JOBEXEC_BENCH_JOBS", 10_000, 50);
     let stored = number("JOBEXEC_BENCH_STORED", 1_000_000, 1000);
     let rounds = number("JOBEXEC_BENCH_ROUNDS", 30, 3);
+    let few_jobs = number("JOBEXEC_BENCH_FEW", 1000, 20);
+    let many_jobs = number("JOBEXEC_BENCH_MANY", 100_000, 100);
     let kinds = [("without output", &["--no-output"][..]), ("with an output file each", &[])];
     for (name, flags) in kinds {
         let kept = flags.is_empty().then(Kept::new);
         let limit = jobs as f64 / bare_loop(jobs, kept).as_secs_f64();
-        let Went { took, cost } = through_the_queue(jobs, flags);
-        let rate = jobs as f64 / took.as_secs_f64();
+        let went = through_the_queue(jobs, flags);
+        let rate = went.rate(jobs);
         println!(
             "{jobs} jobs {name}, two slots: {rate:.0} a second, {:.0} % of a bare loop ({limit:.0}); \
              {:.2} ms of processor each",
             100.0 * rate / limit,
-            cost.as_secs_f64() * 1e3 / jobs as f64
+            went.cost.as_secs_f64() * 1e3 / jobs as f64
         );
     }
+    let few = through_the_queue(few_jobs, &["--no-output"]).rate(few_jobs);
+    let went = through_the_queue(many_jobs, &["--no-output"]);
+    let rate = went.rate(many_jobs);
+    println!(
+        "{many_jobs} jobs without output: {rate:.0} a second, {:.0} % of the rate of {few_jobs} ({few:.0}); \
+         {:.1} MiB of memory at most, all of ours together",
+        100.0 * rate / few,
+        went.weight as f64 / 1024.0
+    );
     let mut begun = soon(rounds);
     println!("one job, nothing else to do: begins after {:.1} ms (median), {:.1} (p95)", begun.median(), begun.p95());
     begun = Times::default();
@@ -118,11 +130,22 @@ impl Folder {
     }
 }
 
-/// How long something took, and what it cost of the processors.
+/// How long something took, what it cost of the processors, and what it weighed at most, in KiB.
 struct Went {
     took: Duration,
     cost: Duration,
+    weight: u64,
 }
+
+impl Went {
+    /// How many went through in a second.
+    fn rate(&self, jobs: usize) -> f64 {
+        jobs as f64 / self.took.as_secs_f64()
+    }
+}
+
+/// How often it is looked how much everything weighs.
+const WEIGH: Duration = Duration::from_millis(500);
 
 /// Queues jobs and has two slots run them.
 fn through_the_queue(jobs: usize, flags: &[&str]) -> Went {
@@ -130,14 +153,22 @@ fn through_the_queue(jobs: usize, flags: &[&str]) -> Went {
     let start = Instant::now();
     folder.submit(jobs, flags);
     let mut supervisor = folder.command(&["keep-restarting", "--until-idle", "--slots", "2"]).spawn().unwrap();
-    let mut cost = Duration::ZERO;
+    let exists = |pid: &i64| Path::new(&format!("/proc/{pid}")).exists();
+    let (mut cost, mut weight, mut weighed, mut slots) = (Duration::ZERO, 0, start, Vec::new());
     // The workers go when the supervisor has gone: what they have used by then is asked for now and then.
     while supervisor.try_wait().unwrap().is_none() {
-        let ours = workers(&folder.path()).into_iter().chain([i64::from(supervisor.id())]);
-        cost = cost.max(ours.filter(|pid| Path::new(&format!("/proc/{pid}")).exists()).map(on_processor).sum());
+        if slots.len() < 2 || !slots.iter().all(exists) {
+            slots = workers(&folder.path());
+        }
+        let ours = || slots.iter().copied().chain([i64::from(supervisor.id())]);
+        cost = cost.max(ours().filter_map(time_used).sum());
+        if weighed.elapsed() >= WEIGH {
+            weighed = Instant::now();
+            weight = weight.max(ours().filter_map(weight_of).sum());
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
-    Went { took: start.elapsed(), cost }
+    Went { took: start.elapsed(), cost, weight }
 }
 
 /// The workers of a folder's slots.

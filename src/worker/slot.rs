@@ -207,7 +207,7 @@ impl Slot {
         let (Prepared { record, waiter, .. }, books) = (&mut self.prepared, &mut self.books);
         let mut watch = Watch::new(begun.pid, begun.limits, begun.start, record, waiter, Owner::Slot);
         let ended = loop {
-            let waits = !hand.is_late() && !(hand.is_played() && !books.is_anything_noted());
+            let waits = !hand.is_late() && (!hand.is_played() || books.is_anything_noted());
             let until = if waits { Some(hand.deadline()) } else { books.flush_moment() };
             if let Some(ended) = watch.until_empty_or(until)? {
                 break ended;

@@ -10,6 +10,7 @@ mod diary;
 mod front;
 mod keeper;
 mod post;
+mod rounds;
 mod schedules;
 mod scripts;
 mod slots;

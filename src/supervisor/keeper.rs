@@ -1,5 +1,4 @@
-//! The supervisor's facts and what it makes of an event: look at what has changed, settle what has ended, start what
-//! is due. No part of it waits.
+//! The supervisor's facts, what it makes of an event, and what it does when a moment has come. No part of it waits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,10 +8,9 @@ use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
 use crate::domain::causes::in_one_line;
-use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, TaskName};
-use crate::domain::task::{Restart, Task};
-use crate::executor::{Asker, Executor, ExecutorError, Spare, Starter};
+use crate::domain::task::Task;
+use crate::executor::{Asker, Executor, ExecutorError, Spare};
 use crate::process::environment::Inherited;
 use crate::process::watch::{Token, WatchSet};
 use crate::process::{clock, wait};
@@ -21,18 +19,11 @@ use super::Options;
 use super::agenda::Agenda;
 use super::scripts::Scripts;
 use super::slots::Slot;
-use super::told;
 use super::upkeep::Wait;
 use super::watched::Watched;
 
-/// How often it goes on at once when what it does changes facts: what is left over then comes with the next event.
-const ROUNDS: usize = 64;
-
 /// What is committed survives a power cut after this at the latest.
-const FLUSH_AFTER: Duration = Duration::from_millis(100);
-
-/// How often it is looked at most while slots alone ring: what they do they see to themselves.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+pub(super) const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
 /// How many pages are committed before they are moved into the database's file. The next change after that begins the
 /// log anew, which waits for the disk: too long for every restart.
@@ -127,9 +118,9 @@ pub(super) struct Keeper {
     /// What is wrong with the registry, as it was told.
     pub(super) mistake: Option<String>,
     /// The last event that was looked at.
-    event: i64,
+    pub(super) event: i64,
     /// The state of the database at the last look.
-    version: i64,
+    pub(super) version: i64,
     /// Which wait of each task is on the agenda.
     pub(super) waits: HashMap<String, Wait>,
     /// Tasks that wait for a lock that is held: whatever happens may free it.
@@ -155,12 +146,12 @@ pub(super) struct Keeper {
     pub(super) scripts: Scripts,
     pub(super) slots: BTreeMap<u32, Slot>,
     /// Until when the bell is not listened to: the last look found nothing but what slots did.
-    rests_until: Duration,
+    pub(super) rests_until: Duration,
     /// How many slots there are to be.
     pub(super) slot_count: u32,
     /// Runs that are settled, by us or by a command that may be killed before it removes their records: these go with the
     /// next flush.
-    settled: BTreeSet<RunId>,
+    pub(super) settled: BTreeSet<RunId>,
     /// Tasks whose old output is looked through with the next flush.
     pub(super) started: BTreeSet<String>,
     /// Tasks that we could not start through no fault of theirs, which was told.
@@ -430,106 +421,6 @@ impl Keeper {
         Ok(())
     }
 
-    /// Looks at what has changed, settles what has ended, starts what is due, until nothing of that is left.
-    pub(super) fn catch_up(&mut self) -> Result<(), ExecutorError> {
-        let done = self.catch_up_in_rounds();
-        self.executor.end_snapshot();
-        done
-    }
-
-    fn catch_up_in_rounds(&mut self) -> Result<(), ExecutorError> {
-        for _ in 0..ROUNDS {
-            // What comes from now on is seen in the next round, or rings again.
-            self.executor.end_snapshot();
-            self.executor.begin_snapshot()?;
-            let changed = self.read_events()?;
-            let settled = self.settle_ended();
-            // What cannot be settled keeps nothing from being started.
-            let started = self.start_due();
-            let gone_on = self.go_on();
-            if !(changed | settled? | started? | gone_on?) {
-                return self.staff_slots().and(self.plan_transfers()).and(self.plan_cleanup());
-            }
-        }
-        // More happens than can be taken in at once: others want their turn.
-        self.agenda.set(Item::Survey, clock::since_boot());
-        Ok(())
-    }
-
-    /// Reads what has happened since the last look; whether that was anything.
-    fn read_events(&mut self) -> Result<bool, ExecutorError> {
-        self.version = self.executor.data_version()?;
-        let events = self.executor.changed_since(self.event)?;
-        let Some(last) = events.last() else { return Ok(false) };
-        self.event = last.id;
-        let mut names = BTreeMap::new();
-        self.rests_until = Duration::ZERO;
-        if events.iter().all(told::is_of_slot) {
-            self.rests_until = clock::since_boot() + BETWEEN_LOOKS;
-            self.agenda.set(Item::Queue, self.rests_until);
-        }
-        for event in &events {
-            told::event(event);
-            self.failed |= event.to == Some(State::Failed);
-            if told::is_of_slot(event) {
-                continue;
-            }
-            // Somebody else may have settled it, and be killed before its record is removed.
-            if let Some(run) = told::ended_run(event) {
-                self.release(run);
-                self.settled.insert(run);
-            }
-            if let Some(name) = event.task.as_deref().and_then(|name| TaskName::parse(name).ok()) {
-                names.insert(name.key(), name);
-            }
-        }
-        names.extend(self.locked.clone());
-        for name in names.values() {
-            self.look_at(name)?;
-        }
-        self.plan_delivery()?;
-        self.agenda.set_if_unset(Item::Flush, clock::since_boot() + FLUSH_AFTER);
-        Ok(true)
-    }
-
-    /// Looks at everything: after a start, after trouble, when the registry has changed.
-    fn survey(&mut self) -> Result<(), ExecutorError> {
-        self.agenda.cancel(&Item::Survey);
-        self.agenda.cancel(&Item::Missed);
-        self.read_events()?;
-        for name in self.executor.known_tasks()? {
-            self.look_at(&name)?;
-        }
-        for open in self.executor.open_runs()? {
-            self.adopt(open);
-        }
-        self.take_over_slots()?;
-        self.suspects.extend(self.runs.keys().copied());
-        self.plan_delivery()?;
-        self.catch_up()
-    }
-
-    /// Settles every run that has ended; whether there was one.
-    fn settle_ended(&mut self) -> Result<bool, ExecutorError> {
-        let ended = self.inspect();
-        let any = !ended.is_empty();
-        if any {
-            let again = self.due_at_once(&ended)?;
-            let starter = Starter { exec_id: &self.exec_id, inherited: &self.inherited, asker: &self.asker };
-            let (settled, answers) = self.executor.settle(&ended, &again, starter, &mut self.spare)?;
-            for (run, _, _) in &ended {
-                self.release(run.id);
-            }
-            self.settled.extend(settled);
-            self.take_answers(answers)?;
-            self.agenda.set_if_unset(Item::Flush, clock::since_boot() + FLUSH_AFTER);
-        }
-        match self.stumbled.take() {
-            Some(error) => Err(error),
-            None => Ok(any),
-        }
-    }
-
     fn flush(&mut self) -> Result<(), ExecutorError> {
         self.agenda.cancel(&Item::Flush);
         let settled = std::mem::take(&mut self.settled);
@@ -541,28 +432,6 @@ impl Keeper {
             }
         }
         Ok(())
-    }
-
-    /// Whether nothing runs or can still run by itself, apart from what is kept alive and what waits for a schedule.
-    pub(super) fn is_idle(&self) -> Result<bool, ExecutorError> {
-        if self.is_resting() {
-            return Ok(false);
-        }
-        self.executor.begin_snapshot()?;
-        let is_idle = self.is_idle_now();
-        self.executor.end_snapshot();
-        is_idle
-    }
-
-    fn is_idle_now(&self) -> Result<bool, ExecutorError> {
-        let ends = |key: &str| self.tasks.get(key).is_none_or(|task| task.restart != Restart::Always);
-        let runs = self.runs.values().any(|run| run.key.as_deref().is_none_or(ends));
-        let waits = self.waits.keys().chain(self.locked.keys()).any(|key| ends(key));
-        let busy = runs || waits || self.executor.outbox()?.is_busy || self.executor.is_queue_busy()?;
-        // After trouble nobody knows before the next look at everything, nor what has happened and was not read yet. That
-        // is asked last: what ends while the others are asked has been read by nobody.
-        let unknown = self.agenda.moment(&Item::Survey).is_some() || self.executor.data_version()? != self.version;
-        Ok(!busy && !unknown)
     }
 
     /// How many tasks run.

@@ -83,7 +83,9 @@ impl Keeper {
                 }
                 Ok(SlotSpawn::InUse) => self.take_over_slot(number)?,
                 Ok(SlotSpawn::LeftOver(all)) => {
-                    all.into_iter().for_each(|open| self.adopt(open));
+                    for open in all {
+                        self.adopt(open);
+                    }
                     self.agenda.set(Item::Queue, clock::since_boot());
                 }
                 Err(error) => {

@@ -211,7 +211,9 @@ fn has_not_run(connection: &Connection, job: &JobRow) -> Result<bool, ExecutorEr
         | State::Blocked
         | State::Ready
         | State::StagedIn
-        | State::Preprocessed => true,
+        | State::Preprocessed
+        // A slot may have claimed it and not begun.
+        | State::RestartReady => true,
         State::Running
         | State::RunDone
         | State::Postprocessed
@@ -219,7 +221,6 @@ fn has_not_run(connection: &Connection, job: &JobRow) -> Result<bool, ExecutorEr
         | State::JobFinished
         | State::RunError
         | State::RunTimeout
-        | State::RestartReady
         | State::Failed
         | State::Cancelled
         | State::Reset => false,

@@ -9,7 +9,7 @@ use crate::domain::name::JobId;
 use crate::domain::stats::{self, Life, Stats};
 use crate::domain::task::Task;
 use crate::process::clock;
-use crate::store::graph::{self, JobNode, Link};
+use crate::store::graph::{self, JobNode, Link, RunSpan};
 use crate::store::jobs;
 
 use super::{Executor, ExecutorError};
@@ -57,17 +57,13 @@ impl Executor {
         let links: Vec<(JobId, JobId)> = links.iter().map(|link| (link.parent, link.child)).collect();
         let parents: HashMap<JobId, Timestamp> = graph::parents_done(reader, &selection, now)?.into_iter().collect();
         let mut ran: HashMap<JobId, Duration> = HashMap::new();
-        let mut busy = Vec::new();
-        for run in graph::runs(reader, &selection, now)? {
-            let until = run.ended.unwrap_or(now);
-            if run.in_slot {
-                busy.push((run.started.unwrap_or(run.claimed), until));
-            }
+        let runs = graph::runs(reader, &selection, now)?;
+        for run in &runs {
             if run.is_main
                 && let Some(started) = run.started
             {
-                *ran.entry(run.job).or_default() +=
-                    Duration::try_from(until.duration_since(started)).unwrap_or_default();
+                let lasted = run.ended.unwrap_or(now).duration_since(started);
+                *ran.entry(run.job).or_default() += Duration::try_from(lasted).unwrap_or_default();
             }
         }
         let life = |job: JobNode| Life {
@@ -81,6 +77,55 @@ impl Executor {
             ended: job.ended,
         };
         let lives: Vec<Life> = graph::jobs(reader, &selection, now)?.into_iter().map(life).collect();
-        Ok(stats::stats(&lives, &busy, &links, now))
+        Ok(stats::stats(&lives, &busy(&runs, now), &links, now))
+    }
+}
+
+/// When slots were taken. Of what a slot has claimed together one run is there at a time, after the last that has ended;
+/// what was never begun has taken none.
+fn busy(runs: &[RunSpan], now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+    let (mut busy, mut free, mut open) = (Vec::new(), HashMap::new(), HashMap::new());
+    for run in runs {
+        match (run.slot, run.started, run.ended) {
+            (Some(slot), Some(from), Some(until)) => {
+                busy.push((from, until));
+                let free = free.entry(slot).or_insert(until);
+                *free = until.max(*free);
+            }
+            (Some(slot), from, None) => drop(open.insert(slot, from.unwrap_or(run.claimed))),
+            (Some(_), None, Some(_)) | (None, _, _) => {}
+        }
+    }
+    busy.extend(open.into_iter().map(|(slot, from)| (free.get(&slot).map_or(from, |free| from.max(*free)), now)));
+    busy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_has_claimed_several_is_one_slot() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let run = |slot, claimed, started: Option<i64>, ended: Option<i64>| RunSpan {
+            job: JobId(1),
+            is_main: true,
+            slot,
+            claimed: at(claimed),
+            started: started.map(at),
+            ended: ended.map(at),
+        };
+        let runs = [
+            run(Some(0), 1, Some(2), Some(4)),
+            run(Some(0), 1, Some(4), Some(5)),
+            run(Some(0), 1, None, None),
+            run(Some(0), 1, None, None),
+            run(Some(0), 1, None, Some(5)),
+            run(Some(1), 3, None, None),
+            run(None, 1, Some(1), None),
+        ];
+        let mut found = busy(&runs, at(9));
+        found.sort_unstable();
+        assert_eq!(found, [(2, 4), (3, 9), (4, 5), (5, 9)].map(|(from, until)| (at(from), at(until))));
     }
 }

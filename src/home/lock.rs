@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -67,7 +67,9 @@ impl Gate {
 
     /// As [`Lock::take`].
     pub fn take(&mut self, patience: Duration) -> Result<Taken, LockError> {
-        let file = self.file.take().map_or_else(|| open(&self.path), Ok)?;
+        // One that was removed keeps nobody out.
+        let open_one = self.file.take().filter(|file| file.metadata().is_ok_and(|found| found.nlink() > 0));
+        let file = open_one.map_or_else(|| open(&self.path), Ok)?;
         take(file, &self.path, Some(&self.bell), patience).map(Taken)
     }
 
@@ -179,6 +181,10 @@ mod tests {
         }
         drop(gate.take(Duration::ZERO).unwrap());
         Lock::take(&path, Duration::ZERO).unwrap();
-        gate.take(Duration::ZERO).unwrap();
+        let taken = gate.take(Duration::ZERO).unwrap();
+        gate.release(taken);
+        fs::remove_file(&path).unwrap();
+        let _held = Lock::take(&path, Duration::ZERO).unwrap();
+        assert!(gate.take(Duration::ZERO).is_err(), "the file that hangs there now counts");
     }
 }

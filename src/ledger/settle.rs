@@ -94,6 +94,10 @@ impl Ledger<'_> {
             inode: traces.inode,
             run,
         };
+        if settling.is_given_back() {
+            // The events tell of it; among the runs it would only be in the way.
+            runs::remove(self.tx, run.id)?;
+        }
         self.move_on(&settling, settling.lasted(record, self.now), &reason)
     }
 

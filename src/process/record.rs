@@ -89,13 +89,24 @@ impl RecordFile {
     /// Begins a place of a slot's record anew, to which entries are added from now on. What it said before is gone in the
     /// same write.
     pub fn begin(&mut self, place: usize, first: &Entry) -> Result<(), RecordError> {
+        self.write_pages(place, 1, first)
+    }
+
+    /// Begins all of a slot's record anew, with this entry and nothing else. What an earlier worker has left there may be of
+    /// another boot, or cut off by a power cut, and would be evidence against runs of this one.
+    pub fn begin_all(&mut self, first: &Entry) -> Result<(), RecordError> {
+        self.write_pages(0, PLACES, first)
+    }
+
+    fn write_pages(&mut self, place: usize, many: usize, first: &Entry) -> Result<(), RecordError> {
         let failed = |source| RecordError { doing: "write", path: self.path.clone(), source };
-        let start = (place * SIZE) as u64;
-        let mut page = line(first).map_err(failed)?;
-        let length = page.len() as u64;
-        page.resize(SIZE, 0);
-        self.file.write_all_at(&page, start).map_err(failed)?;
-        self.end = start + length;
+        let mut pages = line(first).map_err(failed)?;
+        let length = pages.len() as u64;
+        pages.resize(many * SIZE, 0);
+        // Where that fails, what is added is not added to what another place tells.
+        self.end = (place * SIZE) as u64;
+        self.file.write_all_at(&pages, self.end).map_err(failed)?;
+        self.end += length;
         Ok(())
     }
 
@@ -351,6 +362,25 @@ mod tests {
         slot.begin(0, &Entry::Prepared { run: third, place: here }).unwrap();
         assert!(said(third).0.starting.is_none() && said(RUN).0.ended.is_none());
         assert!(said(second).0.starting.is_some());
+    }
+
+    #[test]
+    fn a_slots_record_that_is_begun_anew_says_nothing_of_another_boot() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("slot-0");
+        let [old, new] = ["then", "now"].map(|boot| Place { machine: "m".into(), boot: boot.into(), pid_namespace: 4 });
+        let mut slot = RecordFile::of_slot(&path).unwrap().unwrap();
+        for place in 0..PLACES {
+            slot.begin(place, &Entry::Prepared { run: RunId::from_bytes([1; 16]), place: old.clone() }).unwrap();
+        }
+        slot.file.write_all_at(b"?", 3 * SIZE as u64).unwrap();
+        slot.begin_all(&Entry::Prepared { run: RUN, place: new.clone() }).unwrap();
+        slot.append(&all_entries()[1]).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), (PLACES * SIZE) as u64);
+        let said = |run| read(&path, run).unwrap().unwrap().0;
+        assert!(said(RUN).starting.is_some() && !said(RUN).damaged);
+        let claimed = RunId::from_bytes([9; 16]);
+        assert_eq!(said(claimed), Record { prepared: Some((claimed, new)), ..Record::default() });
     }
 
     #[test]

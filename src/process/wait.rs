@@ -66,6 +66,22 @@ impl Waiter {
         Ok(())
     }
 
+    /// Takes a signal that is there already; nothing is waited for.
+    pub fn signalled(&mut self) -> io::Result<Option<Woken>> {
+        while let Some(info) = self.signals.read_signal()? {
+            match i32::try_from(info.ssi_signo) {
+                Ok(libc::SIGTERM) if info.ssi_code == libc::SI_QUEUE => {
+                    return Ok(Some(Woken::Term(Some(info.ssi_ptr))));
+                }
+                Ok(libc::SIGTERM) => return Ok(Some(Woken::Term(None))),
+                Ok(libc::SIGINT) if info.ssi_code == libc::SI_QUEUE => return Ok(Some(Woken::Int(info.ssi_ptr))),
+                Ok(libc::SIGINT) => {}
+                Ok(_) | Err(_) => return Ok(Some(Woken::Child)),
+            }
+        }
+        Ok(None)
+    }
+
     /// Waits until something happens, at most `longest`.
     pub fn wait(&mut self, longest: Option<Duration>) -> io::Result<Woken> {
         self.wait_or_hear(None, longest)
@@ -74,14 +90,8 @@ impl Waiter {
     /// As [`Waiter::wait`], and for something to read besides.
     pub fn wait_or_hear(&mut self, ear: Option<BorrowedFd<'_>>, longest: Option<Duration>) -> io::Result<Woken> {
         loop {
-            if let Some(info) = self.signals.read_signal()? {
-                match i32::try_from(info.ssi_signo) {
-                    Ok(libc::SIGTERM) if info.ssi_code == libc::SI_QUEUE => return Ok(Woken::Term(Some(info.ssi_ptr))),
-                    Ok(libc::SIGTERM) => return Ok(Woken::Term(None)),
-                    Ok(libc::SIGINT) if info.ssi_code == libc::SI_QUEUE => return Ok(Woken::Int(info.ssi_ptr)),
-                    Ok(libc::SIGINT) => {}
-                    Ok(_) | Err(_) => return Ok(Woken::Child),
-                }
+            if let Some(woken) = self.signalled()? {
+                return Ok(woken);
             }
             let timeout = longest.map_or(PollTimeout::NONE, |time| {
                 PollTimeout::try_from(time.as_millis().max(1)).unwrap_or(PollTimeout::MAX)

@@ -74,9 +74,9 @@ pub struct RunSpan {
     pub job: JobId,
     /// Whether it is one of the job itself, not of a hook or the like.
     pub is_main: bool,
-    /// Whether it had a slot.
-    pub in_slot: bool,
-    /// From when its slot was taken.
+    /// The slot that it was claimed for.
+    pub slot: Option<u32>,
+    /// When it was claimed.
     pub claimed: Timestamp,
     /// When it began.
     pub started: Option<Timestamp>,
@@ -176,7 +176,7 @@ pub fn runs(connection: &Connection, selection: &Selection, now: Timestamp) -> R
     let clause = clause(connection, selection, now)?;
     let sql = format!(
         "WITH chosen AS MATERIALIZED (SELECT id FROM jobs WHERE {})
-         SELECT job, kind = 'main', slot IS NOT NULL, claimed, started, ended FROM runs
+         SELECT job, kind = 'main', slot, claimed, started, ended FROM runs
          WHERE job IN (SELECT id FROM chosen) AND kind <> 'notify'",
         clause.sql
     );
@@ -185,7 +185,7 @@ pub fn runs(connection: &Connection, selection: &Selection, now: Timestamp) -> R
         Ok(RunSpan {
             job: JobId(row.get(0)?),
             is_main: row.get(1)?,
-            in_slot: row.get(2)?,
+            slot: row.get(2)?,
             claimed: time(row.get(3)?),
             started: moment(4)?,
             ended: moment(5)?,

@@ -418,6 +418,14 @@ pub fn finish(
         .map_err(StoreError::sql("record the end of a run"))
 }
 
+/// Removes a run that never was one.
+pub fn remove(tx: &Connection, run: RunId) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM runs WHERE id = ?1")
+        .and_then(|mut statement| statement.execute([run.to_string()]))
+        .map(drop)
+        .map_err(StoreError::sql("remove a run"))
+}
+
 /// Records that the output of a run is no longer kept.
 pub fn forget_output(tx: &Connection, run: RunId) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE runs SET output_removed = 1 WHERE id = ?1")

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::domain::causes::in_one_line;
 use crate::domain::evidence::{Ended, Entry, Place, Record};
+use crate::domain::outcome::Outcome;
 use crate::home::bell::Ear;
 use crate::ledger::queue::Claimed;
 use crate::process::usage::MemoryKills;
@@ -64,6 +65,8 @@ pub(super) struct Slot {
     memory_kills: MemoryKills,
     at_hand: AtHand,
     pace: Pace,
+    /// Whether the session ends.
+    is_over: bool,
 }
 
 impl Slot {
@@ -79,10 +82,10 @@ impl Slot {
         // A job that is claimed and not begun is known as such by a record that tells of other runs: from the start there is
         // one, of nobody. What the record told before was settled before this worker was spawned.
         let none = Entry::Prepared { run: random::run_id()?, place: here.clone() };
-        prepared.record.begin(0, &none)?;
+        prepared.record.begin_all(&none)?;
         let exec_id = cache::head(books.store().reader())?.map(|(_, id)| id).unwrap_or_default();
         let (memory_kills, at_hand, pace) = (MemoryKills::default(), AtHand::default(), Pace::default());
-        Ok(Self { books, ear, prepared, here, exec_id, memory_kills, at_hand, pace })
+        Ok(Self { books, ear, prepared, here, exec_id, memory_kills, at_hand, pace, is_over: false })
     }
 
     /// Works until nothing more is to be done; the exit code.
@@ -131,7 +134,7 @@ impl Slot {
 
     /// Records the end of what has run and claims what is next, if there is anything and somebody wants it run.
     fn turn(&mut self) -> Result<Turn, Box<dyn Error>> {
-        let wanted = self.books.is_wanted()?;
+        let wanted = !self.is_over && self.books.is_wanted()?;
         if !self.books.is_anything_noted() {
             if !wanted {
                 return Ok(Turn::Leave);
@@ -155,15 +158,31 @@ impl Slot {
     /// given back. An error leaves the record as it is: something of a run may be alive, and whoever finds the record
     /// unlocked judges that.
     fn play(&mut self, mut hand: Hand) -> io::Result<()> {
+        self.hear(&mut hand)?;
         while let Some((place, claimed)) = hand.next() {
             let done =
-                if hand.is_to_end(&claimed) { not_begun(&claimed) } else { self.run(place, &claimed, &mut hand)? };
+                if hand.is_to_end(claimed.run) { not_begun(&claimed) } else { self.run(place, &claimed, &mut hand)? };
+            // Where the disk is full, for example, those behind it are not to suffer the same.
+            let failed = matches!(done.end.outcome, Outcome::CouldNotStart { .. });
             self.books.note([done]);
-            if !hand.is_played() && (hand.is_late() || !self.books.is_supervised()) {
+            self.hear(&mut hand)?;
+            if !hand.is_played() && (failed || hand.is_late() || !self.books.is_supervised()) {
                 self.books.note(hand.give_back());
             }
         }
         self.pace.went(&hand);
+        Ok(())
+    }
+
+    /// Takes in what was asked for while no script ran. When the session ends, nothing more is begun.
+    fn hear(&mut self, hand: &mut Hand) -> io::Result<()> {
+        while let Some(woken) = self.prepared.waiter.signalled()? {
+            hand.ask(woken);
+        }
+        if hand.is_over() {
+            self.is_over = true;
+            self.books.note(hand.give_back());
+        }
         Ok(())
     }
 
@@ -206,21 +225,23 @@ impl Slot {
     fn watch(&mut self, begun: Begun, hand: &mut Hand) -> io::Result<Ended> {
         let (Prepared { record, waiter, .. }, books) = (&mut self.prepared, &mut self.books);
         let mut watch = Watch::new(begun.pid, begun.limits, begun.start, record, waiter, Owner::Slot);
+        let mut moment = hand.deadline();
         let ended = loop {
-            let waits = !hand.is_late() && (!hand.is_played() || books.is_anything_noted());
-            let until = if waits { Some(hand.deadline()) } else { books.flush_moment() };
+            let owes = !hand.is_played() || books.is_anything_noted();
+            let until = if owes { Some(moment) } else { books.flush_moment() };
             if let Some(ended) = watch.until_empty_or(until)? {
                 break ended;
             }
-            if waits {
+            if owes {
                 books.note(hand.give_back());
-                // What cannot be recorded now is when the script has ended.
-                let _ = books.settle_and_claim(&[]);
+                if books.settle().is_err() {
+                    moment = clock::since_boot().saturating_add(TRY_AGAIN);
+                }
             } else {
                 books.flush_if_due();
             }
         };
-        hand.ask(watch.into_asked());
+        watch.into_asked().into_iter().for_each(|woken| hand.ask(woken));
         if let Some(path) = begun.output {
             launch::remove_if_empty(&path);
         }

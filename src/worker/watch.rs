@@ -67,8 +67,8 @@ pub(super) struct Watch<'p> {
     signals_tree: bool,
     /// When the grace ends that begins now, if anything is left to wait for.
     grace_ends: Option<Duration>,
-    /// The numbers of other runs whose end was asked for meanwhile, where there are any to come.
-    asked: Vec<u64>,
+    /// What was asked for meanwhile and concerns runs that are still to come, where there are any.
+    asked: Vec<Woken>,
 }
 
 impl<'p> Watch<'p> {
@@ -135,18 +135,20 @@ impl<'p> Watch<'p> {
                 self.flushed = true;
                 let _ = self.record.flush();
             }
-            let event = match woken? {
+            let woken = woken?;
+            let event = match woken {
                 Woken::Term(Some(number)) if number == self.limits.number => Some(Event::StopRequested),
                 Woken::Int(number) if number == self.limits.number => Some(Event::KillRequested),
                 // Another number is meant for a run that is still to come, or whose worker had our pid before us.
-                Woken::Term(Some(number)) | Woken::Int(number) => {
-                    if matches!(self.owner, Owner::Slot) {
-                        self.asked.push(number);
-                    }
+                Woken::Term(Some(_)) | Woken::Int(_) => {
+                    self.note(woken);
                     None
                 }
+                Woken::Term(None) => {
+                    self.note(woken);
+                    Some(Event::SessionEnded)
+                }
                 Woken::Child | Woken::Heard | Woken::Pause => None,
-                Woken::Term(None) => Some(Event::SessionEnded),
                 Woken::Time if self.phase == Phase::Running => Some(Event::TimeLimitReached),
                 Woken::Time => Some(Event::GraceOver),
             };
@@ -157,8 +159,14 @@ impl<'p> Watch<'p> {
         }
     }
 
-    /// The numbers of other runs whose end was asked for meanwhile.
-    pub(super) fn into_asked(self) -> Vec<u64> {
+    fn note(&mut self, woken: Woken) {
+        if matches!(self.owner, Owner::Slot) {
+            self.asked.push(woken);
+        }
+    }
+
+    /// What was asked for meanwhile and concerns runs that are still to come.
+    pub(super) fn into_asked(self) -> Vec<Woken> {
         self.asked
     }
 

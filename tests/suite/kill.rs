@@ -7,6 +7,7 @@ mod applying;
 mod command;
 mod evidence;
 mod front;
+mod hands;
 mod queue;
 pub(super) mod random;
 mod supervisor;

@@ -4,6 +4,7 @@ mod applying;
 mod cleanup;
 mod dependencies;
 mod foreseeing;
+mod hands;
 mod hooks;
 mod killed;
 mod locks;

@@ -18,6 +18,9 @@ use crate::store::{Durability, Store, StoreError, queue, runs, supervisor};
 /// What is on record or committed survives a power cut after this at the latest.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
+/// How long the database is waited for while a script runs.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// A run that has ended.
 pub(super) struct Done {
     pub(super) run: RunId,
@@ -69,17 +72,26 @@ impl Books {
 
     /// One transaction: what has ended is recorded, and a job claimed for each of the new runs, as far as there are any.
     pub(super) fn settle_and_claim(&mut self, new: &[RunId]) -> Result<Vec<Claimed>, LedgerError> {
+        // Before the claim: what is claimed is not to wait for the disk.
+        self.flush_if_due();
+        self.write(new, Duration::MAX)
+    }
+
+    /// Records what has ended while a script runs, which must not be left alone for long.
+    pub(super) fn settle(&mut self) -> Result<(), LedgerError> {
+        self.write(&[], PATIENCE).map(drop)
+    }
+
+    fn write(&mut self, new: &[RunId], patience: Duration) -> Result<Vec<Claimed>, LedgerError> {
         let (home, number, found, done) = (&self.home, self.number, self.found, &self.done);
-        let claimed =
-            self.store.write_patiently(Durability::Committed, Duration::MAX, |tx| -> Result<_, LedgerError> {
-                // Not before its turn has come: what is recorded then comes after what others have recorded.
-                let ledger = Ledger { tx, home, now: clock::now() };
-                done.iter().try_for_each(|done| settle(&ledger, done))?;
-                ledger.claim_next(number, new, found)
-            })?;
+        let claimed = self.store.write_patiently(Durability::Committed, patience, |tx| -> Result<_, LedgerError> {
+            // Not before its turn has come: what is recorded then comes after what others have recorded.
+            let ledger = Ledger { tx, home, now: clock::now() };
+            done.iter().try_for_each(|done| settle(&ledger, done))?;
+            ledger.claim_next(number, new, found)
+        })?;
         self.done.clear();
         self.unflushed.get_or_insert(clock::since_boot());
-        self.flush_if_due();
         Ok(claimed)
     }
 

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::domain::evidence::{Ended, Record};
+use crate::domain::name::RunId;
 use crate::domain::outcome::Outcome;
 use crate::ledger::queue::Claimed;
 use crate::process::clock;
 use crate::process::record::PLACES;
-use crate::process::wait::since;
+use crate::process::wait::{Woken, since};
 
 use super::books::Done;
 
@@ -22,15 +23,15 @@ pub(super) struct Hand {
     began: Duration,
     /// How many of them were begun.
     begun: usize,
-    /// Whether some of them were given back.
-    is_cut: bool,
     /// The numbers of runs that somebody has asked to end meanwhile.
     asked: Vec<u64>,
+    /// Whether the session ends.
+    is_over: bool,
 }
 
 impl Hand {
     pub(super) fn new(claimed: Vec<Claimed>) -> Self {
-        Self { left: claimed.into(), began: clock::since_boot(), begun: 0, is_cut: false, asked: Vec::new() }
+        Self { left: claimed.into(), began: clock::since_boot(), begun: 0, asked: Vec::new(), is_over: false }
     }
 
     /// The next job, with its place in the record.
@@ -41,14 +42,23 @@ impl Hand {
         Some((place, next))
     }
 
-    /// Takes note of requests to end runs, some of which may be still to come.
-    pub(super) fn ask(&mut self, numbers: Vec<u64>) {
-        self.asked.extend(numbers);
+    /// Takes note of what is asked for: the end of a run, which may be still to come, or of all.
+    pub(super) fn ask(&mut self, woken: Woken) {
+        match woken {
+            Woken::Term(Some(number)) | Woken::Int(number) => self.asked.push(number),
+            Woken::Term(None) => self.is_over = true,
+            Woken::Child | Woken::Time | Woken::Heard | Woken::Pause => {}
+        }
+    }
+
+    /// Whether the session ends, and with it the work in this slot.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Whether somebody has asked for the end of a run that has not begun.
-    pub(super) fn is_to_end(&self, claimed: &Claimed) -> bool {
-        self.asked.contains(&claimed.run.low64())
+    pub(super) fn is_to_end(&self, run: RunId) -> bool {
+        self.asked.contains(&run.low64())
     }
 
     /// Whether there is nothing left to begin.
@@ -68,7 +78,6 @@ impl Hand {
 
     /// What has not begun does not begin here.
     pub(super) fn give_back(&mut self) -> Vec<Done> {
-        self.is_cut |= !self.is_played();
         self.left.drain(..).map(|claimed| not_begun(&claimed)).collect()
     }
 }
@@ -95,11 +104,11 @@ impl Pace {
 
     /// A hand has been played.
     pub(super) fn went(&mut self, hand: &Hand) {
-        self.0 = if hand.is_cut { 1 } else { next(self.0, hand.begun, since(hand.began)) };
+        self.0 = next(self.0, hand.begun, since(hand.began));
     }
 }
 
-/// How many after a hand of which so many jobs have lasted so long; twice as many at most.
+/// How many after a hand of which so many jobs were begun and have lasted so long; twice as many at most.
 fn next(many: usize, begun: usize, lasted: Duration) -> usize {
     let each = lasted.as_micros().max(1) / begun.max(1) as u128;
     let fit = usize::try_from(MOMENT.as_micros() / each.max(1)).unwrap_or(PLACES);
@@ -109,6 +118,19 @@ fn next(many: usize, begun: usize, lasted: Duration) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_for_of_runs_to_come_is_remembered() {
+        let mut hand = Hand::new(Vec::new());
+        let run = |byte| RunId::from_bytes([byte; 16]);
+        for woken in [Woken::Child, Woken::Term(Some(run(1).low64())), Woken::Time, Woken::Int(run(2).low64())] {
+            hand.ask(woken);
+        }
+        assert_eq!([1, 2, 3].map(|byte| hand.is_to_end(run(byte))), [true, true, false]);
+        assert!(!hand.is_over());
+        hand.ask(Woken::Term(None));
+        assert!(hand.is_over());
+    }
 
     #[test]
     fn as_many_are_claimed_as_end_within_a_moment() {

@@ -3,6 +3,10 @@
 
 use std::fs;
 
+use jobexec::domain::evidence::{Entry, Place};
+use jobexec::domain::name::RunId;
+use jobexec::process::identity;
+use jobexec::process::record::RecordFile;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -20,6 +24,15 @@ echo $JOBEXEC_JOB_ID >> ended
 exit 7
 ";
 
+/// What a worker left in a slot's record before the machine was started anew: evidence of nothing that comes after.
+fn leave_a_record(env: &TestEnv) {
+    let mut record = RecordFile::of_slot(&env.file("runs/slot-0")).unwrap().unwrap();
+    let place = Place { boot: "an earlier one".to_owned(), ..identity::here() };
+    for nth in 0..3 {
+        record.begin(nth, &Entry::Prepared { run: RunId::from_bytes([1; 16]), place: place.clone() }).unwrap();
+    }
+}
+
 /// Two jobs in a queue of one slot.
 fn with_two() -> TestEnv {
     let env = TestEnv::new();
@@ -29,6 +42,7 @@ fn with_two() -> TestEnv {
     for _ in 0..2 {
         env.ok(&["submit", "T"]);
     }
+    leave_a_record(&env);
     env
 }
 

@@ -17,7 +17,7 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use calls::{ALL_CALLS, ANSWERED, goes_on, is_idle, is_wait, name};
+use calls::{ALL_CALLS, ANSWERED, goes_on, is_idle, is_wait, journals_on, name};
 use stops::{Stop, next};
 
 /// The point at which a child has been born and has not yet done anything.
@@ -78,7 +78,7 @@ pub(super) fn kill_at(mut command: Command, victim: Victim<'_>, nth: usize, at_d
     Traced { point, code, said: text }
 }
 
-/// What an idle moment of a supervisor is, to whoever watches it.
+/// What a moment is to whoever watches a supervisor or the worker of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Idle {
     /// What is watched is yet to come: no points so far.
@@ -121,6 +121,23 @@ pub(super) fn kill_worker_of(
         None => follow(worker, nth, Span::UntilWait, &at_death).0,
     };
     (point, pid)
+}
+
+/// Runs a supervisor and kills the worker of its first slot at its `nth` point, or leaves it alone when what is watched is
+/// over; the point, and the supervisor's pid.
+///
+/// `look` is asked at each birth of a script, and where there are points at each of the worker's waits too; it does not go
+/// on before there is an answer. Until the first [`Idle::Within`] it is hardly slower than it is by itself.
+pub(super) fn kill_slot_at(
+    mut supervisor: Command,
+    nth: usize,
+    look: &dyn Fn() -> Idle,
+    at_death: &dyn Fn(&str),
+) -> (Option<String>, Pid) {
+    let pid = begin(&mut supervisor, &tempfile::tempfile().unwrap());
+    let worker = birth(pid);
+    ptrace::detach(pid, None).unwrap();
+    (follow(worker, nth, Span::OfSlot(look), at_death).0, pid)
 }
 
 /// Starts a command that stops at its exec, and whatever it spawns with it.
@@ -171,12 +188,13 @@ enum Span<'a> {
     FromWait(&'a mut dyn FnMut()),
     /// As the idle moments of a supervisor say; whether from the beginning on.
     BetweenIdle(bool, &'a dyn Fn() -> Idle),
+    /// As it is said when a worker begins scripts and when it waits.
+    OfSlot(&'a dyn Fn() -> Idle),
 }
 
 /// Follows a stopped process to its `nth` point and kills it there; the point and the exit code.
 fn follow(pid: Pid, nth: usize, mut span: Span<'_>, at_death: &dyn Fn(&str)) -> (Option<String>, Option<i32>) {
-    let mut counting = !matches!(span, Span::FromWait(_) | Span::BetweenIdle(false, _));
-    let of_supervisor = matches!(span, Span::BetweenIdle(..));
+    let mut counting = !matches!(span, Span::FromWait(_) | Span::BetweenIdle(false, _) | Span::OfSlot(_));
     // Rust's own start-up waits too; the worker's first wait comes after the birth of the script.
     let mut spawned = false;
     let mut seen = 0;
@@ -184,12 +202,21 @@ fn follow(pid: Pid, nth: usize, mut span: Span<'_>, at_death: &dyn Fn(&str)) -> 
     let mut before = None;
     let mut signal = None;
     loop {
-        ptrace::syscall(pid, signal.take()).unwrap();
+        let goes = if matches!(span, Span::OfSlot(_)) && !counting { ptrace::cont } else { ptrace::syscall };
+        goes(pid, signal.take()).unwrap();
         let (point, born) = match next(pid) {
             Stop::Entry(number, args) => {
-                if !of_supervisor && spawned && is_wait(number) {
+                if let Span::OfSlot(look) = &span
+                    && is_wait(number)
+                    && look() == Idle::Over
+                {
+                    ptrace::detach(pid, None).unwrap();
+                    return (None, None);
+                }
+                let says_itself = matches!(span, Span::BetweenIdle(..) | Span::OfSlot(_));
+                if !says_itself && spawned && is_wait(number) {
                     match std::mem::replace(&mut span, Span::All) {
-                        Span::All | Span::BetweenIdle(..) => {}
+                        Span::All | Span::BetweenIdle(..) | Span::OfSlot(_) => {}
                         Span::UntilWait => {
                             ptrace::detach(pid, None).unwrap();
                             return (None, None);
@@ -214,8 +241,12 @@ fn follow(pid: Pid, nth: usize, mut span: Span<'_>, at_death: &dyn Fn(&str)) -> 
                 }
                 inside = name(number, args).filter(|_| counting);
                 if inside.is_some() {
-                    let again = of_supervisor && goes_on(number, args, before);
-                    before = Some((number, args[0]));
+                    let again = match span {
+                        Span::BetweenIdle(..) => goes_on(number, args, before),
+                        Span::OfSlot(_) => journals_on(number, args, before),
+                        Span::All | Span::UntilWait | Span::FromWait(_) => false,
+                    };
+                    before = Some((number, args));
                     inside = inside.filter(|_| !again);
                 }
                 (inside.as_ref().map(|call| format!("the entry of {call}")), None)
@@ -226,6 +257,17 @@ fn follow(pid: Pid, nth: usize, mut span: Span<'_>, at_death: &dyn Fn(&str)) -> 
             }
             Stop::Born(child) => {
                 spawned = true;
+                if let Span::OfSlot(look) = &span {
+                    match look() {
+                        Idle::Before => {}
+                        Idle::Within => counting = true,
+                        Idle::Over => {
+                            detach_newborn(child);
+                            ptrace::detach(pid, None).unwrap();
+                            return (None, None);
+                        }
+                    }
+                }
                 (Some(BIRTH.to_owned()).filter(|_| counting), Some(child))
             }
             Stop::Exec => (None, None),
@@ -242,14 +284,18 @@ fn follow(pid: Pid, nth: usize, mut span: Span<'_>, at_death: &dyn Fn(&str)) -> 
             at_death(point);
         }
         if let Some(child) = born {
-            // It begins stopped, by a signal of the kernel's that nobody else is to see.
-            assert!(matches!(next(child), Stop::Signal(Signal::SIGSTOP)), "a new tracee begins stopped");
-            ptrace::detach(child, None).unwrap();
+            detach_newborn(child);
         }
         if let Some(point) = reached {
             return (Some(format!("{point} (point {nth})")), None);
         }
     }
+}
+
+/// Lets a child go. It begins stopped, by a signal of the kernel's that nobody else is to see.
+fn detach_newborn(child: Pid) {
+    assert!(matches!(next(child), Stop::Signal(Signal::SIGSTOP)), "a new tracee begins stopped");
+    ptrace::detach(child, None).unwrap();
 }
 
 fn die(pid: Pid) {

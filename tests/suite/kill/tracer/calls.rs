@@ -19,8 +19,17 @@ pub(super) fn is_idle(number: libc::c_long, args: [u64; 6]) -> bool {
 
 /// Whether a call goes on with what the one before it did: the database writes its journal page by page, and believes
 /// none of it before the last.
-pub(super) fn goes_on(number: libc::c_long, args: [u64; 6], before: Option<(libc::c_long, u64)>) -> bool {
-    number == libc::SYS_pwrite64 && before == Some((number, args[0])) && !*ALL_CALLS
+pub(super) fn goes_on(number: libc::c_long, args: [u64; 6], before: Option<(libc::c_long, [u64; 6])>) -> bool {
+    let goes_on = |(was, its): (libc::c_long, [u64; 6])| was == number && its[0] == args[0];
+    number == libc::SYS_pwrite64 && before.is_some_and(goes_on) && !*ALL_CALLS
+}
+
+/// As [`goes_on`], for a worker, which writes its record too: the pages of the journal are known by their lengths, and by
+/// each being behind the one before.
+pub(super) fn journals_on(number: libc::c_long, args: [u64; 6], before: Option<(libc::c_long, [u64; 6])>) -> bool {
+    let goes_on =
+        |(was, its): (libc::c_long, [u64; 6])| was == number && its[0] == args[0] && its[3] + its[2] == args[3];
+    number == libc::SYS_pwrite64 && [24, 4096].contains(&args[2]) && before.is_some_and(goes_on) && !*ALL_CALLS
 }
 
 /// Whether this is how a worker waits.

@@ -15,7 +15,7 @@ use crate::process::record::RecordFile;
 use crate::process::{clock, random, spawn};
 use crate::store::{Durability, StoreError, jobs, runs};
 
-use super::claim::{Candidate, Claim, Why};
+use super::claim::{Candidate, Claim, Why, run_in_the_way};
 use super::look::look_at_all;
 use super::start::{Ready, batch_size};
 use super::{Asker, Executor, ExecutorError};
@@ -181,7 +181,8 @@ impl Executor {
         ours: &Inherited,
         spare: &mut Option<Spare>,
     ) -> Result<Looked<'a>, ExecutorError> {
-        let (job, run) = self.current(&task.name)?;
+        let (job, _) = self.current(&task.name)?;
+        let run = run_in_the_way(self.store.reader(), Some(task), &task.name, job.as_ref())?;
         if run.is_some_and(|run| !ended.iter().any(|(row, _, _)| row.id == run.id)) {
             return Ok(Looked::Answered(Again::NotDue));
         }

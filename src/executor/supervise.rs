@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::domain::evidence::{Ended, ProcessId, Record};
+use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, RunRef, TaskName};
 use crate::domain::notice::{self, Occasion};
 use crate::domain::outcome::{Cause, Exit, Outcome};
@@ -24,7 +25,7 @@ use crate::store::supervisor::{self, Supervisor};
 use crate::store::tasks::TaskRow;
 use crate::store::{Durability, StoreError, events, jobs, occurrences, tasks};
 
-use super::claim::standing;
+use super::claim::{run_in_the_way, standing};
 use super::explain::is_permanent;
 use super::import::Found;
 use super::{Executor, ExecutorError};
@@ -35,6 +36,12 @@ use crate::ledger::output::LAST_LINES;
 
 /// The longest wait for the end of a supervisor, which may have tasks to stop.
 const ITS_END: Duration = Duration::from_mins(5);
+
+/// Jobs, each with the hook that is next; none where its own run is.
+type Hooked = Vec<(JobId, Option<Kind>)>;
+
+/// Jobs, and the moments before which they are not to be gone on with.
+pub type Later = Vec<(JobId, Timestamp)>;
 
 /// How a task stands, for whoever keeps it running.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +58,8 @@ pub struct Upkeep {
     pub lock: Option<HeldLock>,
     /// Its jobs of which nothing runs and which are to be gone on with.
     pub underway: Vec<JobId>,
+    /// Those that are to be gone on with later: they are tried again beside a newer one.
+    pub later: Later,
     /// Since when it is crash-looping.
     pub looping_since: Option<Timestamp>,
     /// Since when, while it is crash-looping, it has run without a failed end.
@@ -170,16 +179,17 @@ impl Executor {
         let Some(row) = tasks::find(reader, name)? else { return Ok(None) };
         let job = row.job.map(|job| jobs::find(reader, job)).transpose()?.flatten();
         let run = runs::unfinished_of(reader, name)?.map(|run| run.id);
-        let due = due(&standing(task, &row, job.as_ref(), run.is_some()));
+        let kept_back = run.is_some() && run_in_the_way(reader, task, name, job.as_ref())?.is_some();
+        let due = due(&standing(task, &row, job.as_ref(), kept_back));
         let last = match due {
             Due::Start(Some(_)) => runs::last_ended(reader, name)?,
             Due::Start(None) | Due::Nothing => None,
         };
-        let mut underway = self.to_go_on(&row)?;
+        let (mut underway, later) = self.to_go_on(&row, task)?;
         // A hook needs no lock.
-        let prepared = underway.iter().any(|(_, hook)| hook.is_none());
-        let lock = match task.filter(|task| !task.locks.is_empty() && (prepared || run.is_none())) {
-            Some(task) if prepared || due != Due::Nothing || !occurrences::waiting(reader, name)?.is_empty() => {
+        let waits = due != Due::Nothing || underway.iter().any(|(_, hook)| hook.is_none());
+        let lock = match task.filter(|task| !task.locks.is_empty()) {
+            Some(task) if waits || run.is_none() && !occurrences::waiting(reader, name)?.is_empty() => {
                 self.lock_in_the_way(task)?
             }
             Some(_) | None => None,
@@ -189,6 +199,7 @@ impl Executor {
             due,
             lock,
             underway: underway.into_iter().map(|(job, _)| job).collect(),
+            later,
             attempt: job.as_ref().map(|job| (job.id, job.attempt)),
             permanent: last.filter(is_permanent).and_then(|run| run.ended),
             run,
@@ -197,20 +208,25 @@ impl Executor {
         }))
     }
 
-    /// The jobs of a task of which nothing runs and which are to be gone on with, each with the hook that is next; none
-    /// where its own run is.
-    fn to_go_on(&self, row: &TaskRow) -> Result<Vec<(JobId, Option<Kind>)>, ExecutorError> {
+    /// The jobs of a task of which nothing runs and which are to be gone on with: those that are now, each with the hook
+    /// that is next, none where its own run is; and those that are later, with their moments.
+    fn to_go_on(&self, row: &TaskRow, task: Option<&Task>) -> Result<(Hooked, Later), ExecutorError> {
         let reader = self.store.reader();
-        let mut these = Vec::new();
+        let (mut now, mut later) = (Hooked::new(), Later::new());
         if row.wanted {
             for job in jobs::active_of(reader, &row.name)? {
-                let is_to = goes_on(job.state, row.job == Some(job.id));
+                let is_to = goes_on(job.state, row.job == Some(job.id))
+                    // It is run again with the newest definition.
+                    && (task.is_some() || job.state != State::RestartReady);
                 if is_to && runs::unfinished_of_job(reader, job.id)?.is_none() {
-                    these.push((job.id, hook_of(job.state)));
+                    match job.not_before.filter(|at| job.state == State::RestartReady && *at > clock::now()) {
+                        Some(at) => later.push((job.id, at)),
+                        None => now.push((job.id, hook_of(job.state))),
+                    }
                 }
             }
         }
-        Ok(these)
+        Ok((now, later))
     }
 
     /// The first lock of a task that a run holds.

@@ -81,6 +81,8 @@ pub(super) enum Event {
 pub(super) enum Item {
     /// Start a task, by its key.
     Start(String),
+    /// Go on with a job.
+    GoOn(JobId),
     /// A crash loop may be over.
     Steady(String),
     /// Look for a sign of life.
@@ -169,6 +171,8 @@ pub(super) struct Keeper {
     pub(super) spare: Option<Spare>,
     /// Jobs of tasks that are to be gone on with.
     pub(super) underway: BTreeMap<JobId, TaskName>,
+    /// Those that are to be gone on with later.
+    pub(super) later: BTreeMap<JobId, TaskName>,
     /// Tasks whose moment has come.
     pub(super) due: BTreeSet<String>,
     /// The longest wait of tasks that have none of their own.
@@ -222,6 +226,7 @@ impl Keeper {
             failing: BTreeSet::new(),
             spare: None,
             underway: BTreeMap::new(),
+            later: BTreeMap::new(),
             due: BTreeSet::new(),
             sleep: options.sleep,
             stumbled: None,
@@ -343,6 +348,10 @@ impl Keeper {
                 // All of them at once, afterwards.
                 self.due.insert(key);
                 Ok(())
+            }
+            Item::GoOn(job) => {
+                self.underway.extend(self.later.remove_entry(&job));
+                self.catch_up()
             }
             Item::Steady(key) => self.recovered(&key),
             Item::Stall(run) => self.look_for_life(run),
@@ -531,7 +540,11 @@ impl Keeper {
         let ends = |key: &str| self.tasks.get(key).is_none_or(|task| task.restart != Restart::Always);
         let runs = self.runs.values().any(|run| run.key.as_deref().is_none_or(ends));
         let waits = self.waits.keys().chain(self.locked.keys()).any(|key| ends(key));
-        let busy = runs || waits || self.executor.outbox()?.is_busy || self.executor.is_queue_busy()?;
+        let busy = runs
+            || waits
+            || !self.later.is_empty()
+            || self.executor.outbox()?.is_busy
+            || self.executor.is_queue_busy()?;
         // After trouble nobody knows before the next look at everything, nor what has happened and was not read yet. That
         // is asked last: what ends while the others are asked has been read by nobody.
         let unknown = self.agenda.moment(&Item::Survey).is_some() || self.executor.data_version()? != self.version;

@@ -80,7 +80,9 @@ impl Keeper {
         let task = self.tasks.get(&key).cloned();
         let Some(upkeep) = self.executor.upkeep(name, task.as_deref())? else { return Ok(()) };
         self.plan_fire(&key, task.as_ref())?;
+        let cap = task.as_ref().map_or(self.sleep, |task| task.backoff.cap(self.sleep));
         self.underway.extend(upkeep.underway.into_iter().map(|job| (job, name.clone())));
+        self.plan_later(name, &upkeep.later, cap);
         if let Some(run) = upkeep.run
             && !self.runs.contains_key(&run)
             && let Some(open) = self.executor.open_run(run)?
@@ -120,8 +122,7 @@ impl Keeper {
         if self.waits.get(&key) != Some(&wait) || !is_armed {
             // From here on the wait is measured on a clock that nobody sets; if somebody has set the other one back
             // since it began, it is still no longer than it could have been.
-            let cap = task.map_or(self.sleep, |task| task.backoff.cap(self.sleep)).max(LET_OTHERS_FINISH);
-            let left = not_before.map_or(Duration::ZERO, until).min(cap);
+            let left = not_before.map_or(Duration::ZERO, until).min(cap.max(LET_OTHERS_FINISH));
             self.agenda.set(Item::Start(key.clone()), clock::since_boot() + left);
             self.waits.insert(key.clone(), wait);
         }

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::domain::group::Label;
 use crate::domain::item::Item;
 use crate::domain::lifecycle::{Input, Policy, State, step};
 use crate::domain::name::{JobId, RunId, TaskName};
@@ -17,11 +16,12 @@ use crate::domain::transfer::Direction;
 use crate::store::jobs::{self, Change, Door, JobRow, NewJob};
 use crate::store::runs::{self, Kind, NewRun, RunRow};
 use crate::store::tasks::{Form, TaskRow};
-use crate::store::{StoreError, events, items, queue, tasks};
+use crate::store::{StoreError, events, items, line, queue, tasks};
 
 use super::{Asker, ExecutorError, output};
 use crate::ledger::Ledger;
 use crate::ledger::hooks::{hook_of, hooked};
+use crate::ledger::line::keys;
 use crate::ledger::notice::Message;
 use crate::ledger::queue::held_as_text;
 
@@ -61,7 +61,7 @@ pub(super) enum Why {
 pub(super) enum Claim {
     /// It has an unfinished run, or is no longer due.
     Already,
-    /// A lock that it needs is held; nothing was recorded.
+    /// It cannot have a lock that it needs; nothing was recorded.
     Locked(HeldLock),
     /// It has this run now, of this job.
     Claimed {
@@ -94,7 +94,9 @@ impl Ledger<'_> {
         if !is_due {
             return Ok(Claim::Already);
         }
-        if let Some(held) = self.lock_in_the_way(one.task)?.filter(|_| is_free) {
+        // Whoever asks by hand waits for nobody's turn.
+        let held = if why == Why::Asked { self.lock_held(one.task)? } else { self.lock_in_the_way(one.task)? };
+        if let Some(held) = held.filter(|_| is_free) {
             return Ok(Claim::Locked(held));
         }
         match why {
@@ -109,7 +111,10 @@ impl Ledger<'_> {
         if !is_free {
             return Ok(Claim::Already);
         }
-        let locks = held_as_text(&Holds::only_locks(one.task.locks.iter().map(Label::key)))?;
+        let locks = held_as_text(&Holds::only_locks(keys(one.task)))?;
+        if locks.is_some() {
+            line::leave(tx, name)?;
+        }
         let job = self.job(one, why, asker)?;
         let mut path = Vec::new();
         let mut state = job.state;

@@ -55,9 +55,9 @@ impl Executor {
         };
         let inherited = Inherited::decode(&jobs::environment_of(self.store.reader(), &job.row)?)?;
         let (looked, why) = (self.make_ready_again(&task, inherited, None, spare)?, Why::Prepared(job.row.id));
-        let (home, now) = (&self.home, clock::now());
+        let home = &self.home;
         let claimed = self.store.write(Durability::Committed, |tx| {
-            let ledger = Ledger { tx, home, now };
+            let ledger = Ledger { tx, home, now: clock::now() };
             match &looked {
                 Looked::Ready(ready) => ledger.claim(&ready.candidate, why, starter.asker).map(Some),
                 Looked::Refused(one, error) => ledger.refuse(one, error, why, starter.asker).map(Some),
@@ -113,9 +113,9 @@ impl Executor {
         run: RunId,
         cannot: Option<&str>,
     ) -> Result<Option<Claimed>, ExecutorError> {
-        let (home, now) = (&self.home, clock::now());
+        let home = &self.home;
         self.store.write(Durability::Committed, |tx| -> Result<_, ExecutorError> {
-            let ledger = Ledger { tx, home, now };
+            let ledger = Ledger { tx, home, now: clock::now() };
             let fresh = ledger.job_row(job.row.id)?;
             let task = jobs::definition_of(tx, &fresh)?.name;
             let wanted = tasks::find(tx, &task)?.is_some_and(|row| row.wanted);

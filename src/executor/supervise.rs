@@ -23,7 +23,7 @@ use crate::process::{clock, identity, lifelock, record};
 use crate::store::runs::{self, Kind, RunRow};
 use crate::store::supervisor::{self, Supervisor};
 use crate::store::tasks::TaskRow;
-use crate::store::{Durability, StoreError, events, jobs, occurrences, tasks};
+use crate::store::{Durability, StoreError, events, jobs, line, occurrences, tasks};
 
 use super::claim::{run_in_the_way, standing};
 use super::explain::is_permanent;
@@ -31,6 +31,7 @@ use super::import::Found;
 use super::{Executor, ExecutorError};
 use crate::ledger::Ledger;
 use crate::ledger::hooks::hook_of;
+use crate::ledger::line::keys;
 use crate::ledger::notice::Message;
 use crate::ledger::output::LAST_LINES;
 
@@ -54,7 +55,9 @@ pub struct Upkeep {
     pub permanent: Option<Timestamp>,
     /// Its unfinished run.
     pub run: Option<RunId>,
-    /// A lock that is held, where it, or an occurrence of it, waits for nothing else.
+    /// Whether it, or an occurrence of it, needs locks and waits for nothing else.
+    pub wants_lock: bool,
+    /// The lock that it then cannot have now.
     pub lock: Option<HeldLock>,
     /// Its jobs of which nothing runs and which are to be gone on with.
     pub underway: Vec<JobId>,
@@ -141,6 +144,7 @@ impl Executor {
         let new = Supervisor { pid, slots, sleep, since: now, place: place.to_owned() };
         self.store.write(Durability::Committed, |tx| -> Result<(), ExecutorError> {
             supervisor::set(tx, &new)?;
+            line::clear(tx)?;
             supervisor_event(tx, "supervisor_started", &new, now)
         })?;
         Ok(new)
@@ -187,16 +191,14 @@ impl Executor {
         };
         let (mut underway, later) = self.to_go_on(&row, task)?;
         // A hook needs no lock.
-        let waits = due != Due::Nothing || underway.iter().any(|(_, hook)| hook.is_none());
-        let lock = match task.filter(|task| !task.locks.is_empty()) {
-            Some(task) if waits || run.is_none() && !occurrences::waiting(reader, name)?.is_empty() => {
-                self.lock_in_the_way(task)?
-            }
-            Some(_) | None => None,
-        };
+        let prepared = underway.iter().any(|(_, hook)| hook.is_none());
+        let wants_lock = task.is_some_and(|task| !task.locks.is_empty())
+            && (prepared || is_now(due) || run.is_none() && !occurrences::waiting(reader, name)?.is_empty());
+        let lock = task.filter(|_| wants_lock).map(|task| self.lock_in_the_way(task)).transpose()?.flatten();
         underway.retain(|(_, hook)| hook.is_some() || lock.is_none());
         Ok(Some(Upkeep {
             due,
+            wants_lock,
             lock,
             underway: underway.into_iter().map(|(job, _)| job).collect(),
             later,
@@ -229,7 +231,25 @@ impl Executor {
         Ok((now, later))
     }
 
-    /// The first lock of a task that a run holds.
+    /// Has a task stand in line for its locks, where it does not yet.
+    pub fn stand_in_line(&mut self, task: &Task) -> Result<(), ExecutorError> {
+        let (locks, now) = (keys(task), clock::now());
+        let stands = line::find(self.store.reader(), &task.name)?;
+        if stands.is_some_and(|own| own.locks == locks) {
+            return Ok(());
+        }
+        Ok(self.store.write(Durability::Committed, |tx| line::stand(tx, &task.name, &locks, now))?)
+    }
+
+    /// Has a task leave the line: it no longer waits for a lock.
+    pub fn leave_line(&mut self, name: &TaskName) -> Result<(), ExecutorError> {
+        if line::find(self.store.reader(), name)?.is_none() {
+            return Ok(());
+        }
+        Ok(self.store.write(Durability::Committed, |tx| line::leave(tx, name))?)
+    }
+
+    /// The first lock of a task that it cannot have now.
     pub(super) fn lock_in_the_way(&self, task: &Task) -> Result<Option<HeldLock>, ExecutorError> {
         let ledger = Ledger { tx: self.store.reader(), home: &self.home, now: clock::now() };
         Ok(ledger.lock_in_the_way(task)?)
@@ -373,6 +393,14 @@ impl Executor {
     /// Signals what is left of a run whose worker is dead.
     pub fn signal_orphan(&self, run: RunId, script: Option<&ProcessId>, signals: &[Signal]) -> Vec<i32> {
         tagged::signal(run, script, signals)
+    }
+}
+
+/// Whether something is due without a further wait.
+fn is_now(due: Due) -> bool {
+    match due {
+        Due::Start(not_before) => not_before.is_none_or(|moment| moment <= clock::now()),
+        Due::Nothing => false,
     }
 }
 

@@ -101,8 +101,14 @@ impl Keeper {
             self.steady.remove(&key);
         }
         match &upkeep.lock {
-            Some(held) => self.wait_for_lock(name, held),
-            None => _ = self.locked.remove(&key),
+            Some(held) => self.wait_for_lock(name, held)?,
+            // It keeps its place until it has begun.
+            None if upkeep.wants_lock => {}
+            None => {
+                if self.locked.remove(&key).is_some() {
+                    self.executor.leave_line(name)?;
+                }
+            }
         }
         let due = if upkeep.lock.is_some() { Due::Nothing } else { upkeep.due };
         let Due::Start(not_before) = due else {
@@ -132,11 +138,16 @@ impl Keeper {
         Ok(())
     }
 
-    /// A task is looked at again with whatever happens, until the lock is free.
-    fn wait_for_lock(&mut self, name: &TaskName, held: &HeldLock) {
-        if self.locked.insert(name.key(), name.clone()).is_none() {
+    /// A task is looked at again with whatever happens, until it has its locks.
+    fn wait_for_lock(&mut self, name: &TaskName, held: &HeldLock) -> Result<(), ExecutorError> {
+        let key = name.key();
+        if let Some(task) = self.tasks.get(&key) {
+            self.executor.stand_in_line(task)?;
+        }
+        if self.locked.insert(key, name.clone()).is_none() {
             info!("{name} waits: {held}");
         }
+        Ok(())
     }
 
     /// Starts every task whose moment has come; whether there was one.
@@ -193,7 +204,7 @@ impl Keeper {
                     self.started.insert(name.key());
                     self.adopt_child(run, worker)?;
                 }
-                Again::Locked(held) => self.wait_for_lock(&name, &held),
+                Again::Locked(held) => self.wait_for_lock(&name, &held)?,
                 Again::Begun(job) => info!("{name} has a new job, {job}: other things come before its run"),
                 Again::Refused(reason) => warn!("{name} cannot be started: {reason}"),
                 Again::NotDue => debug!("{name} is no longer to be started"),

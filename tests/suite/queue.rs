@@ -13,6 +13,7 @@ mod params;
 mod picture;
 mod retries;
 mod staging;
+mod turns;
 mod verbs;
 mod waiting;
 

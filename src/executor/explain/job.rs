@@ -166,11 +166,15 @@ impl Executor {
         let heads = queue::heads(self.store.reader())?;
         let needs = ledger.needs(&heads)?;
         let need = ledger.need(job.given.need)?;
-        let (priority, runnable_since) = (job.given.priority, job.row.created);
+        let of_head = heads.iter().find(|head| head.job == job.row.id).map(|head| head.runnable_since);
+        let (priority, runnable_since) = (job.given.priority, of_head.unwrap_or(job.row.created));
         let own = resources::Head { need: &need, priority, job: job.row.id, runnable_since };
         let capacity = ledger.capacity(machine::detect())?;
         let obstacle = obstacle_in_queue(&own, &asked(&heads, &needs), &ledger.running()?, &capacity, now);
-        Ok(obstacle.map(|obstacle| obstacle.to_string()))
+        Ok(match obstacle {
+            Some(obstacle) => Some(obstacle.to_string()),
+            None => ledger.goes_before_job(&own)?.map(|first| first.to_string()),
+        })
     }
 
     /// Why there is no slot; empty where there seems to be one.

@@ -1,5 +1,6 @@
 //! The queue: what is submitted runs in its turn, waits for its parents, is tried again, and can be told what to do.
 
+mod answers;
 mod applying;
 mod cleanup;
 mod dependencies;

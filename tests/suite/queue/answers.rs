@@ -24,6 +24,8 @@ fn each_verb_says_what_it_has_done() {
     for (verb, flags, answer) in verbs {
         let said = env.ok(&[&["job", verb, &id], flags].concat());
         assert_eq!(said.err.lines().next(), Some(format!("{id}: {answer}").as_str()), "{verb}: {said:?}");
+        let (table, is_held) = (env.run(&["jobs"]).out, answer.ends_with("held") && !answer.ends_with("not held"));
+        assert_eq!(table.lines().nth(1).is_some_and(|row| row.ends_with("  held")), is_held, "{verb}: {table}");
     }
     env.fails(4, &["job", "show", &id]);
 }

@@ -75,7 +75,7 @@ pub use start::Started;
 pub use status::TaskStatus;
 pub use stop::{Afterwards, Stopped};
 pub use submit::Submission;
-pub use supervise::{OpenRun, Rules, Upkeep, holder, seen_end};
+pub use supervise::{Later, OpenRun, Rules, Upkeep, holder, seen_end};
 pub use upcoming::{LeftOut, Meaning, Obstacle, Plan, Planned, Upcoming};
 pub use wait::Waited;
 

@@ -4,6 +4,7 @@
 pub mod followers;
 mod front;
 pub mod hooks;
+pub mod line;
 pub mod notice;
 pub mod output;
 pub mod queue;

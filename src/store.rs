@@ -10,6 +10,7 @@ pub mod events;
 pub mod graph;
 pub mod items;
 pub mod jobs;
+pub mod line;
 mod memory;
 pub mod night;
 pub mod notices;

@@ -14,7 +14,7 @@ use crate::executor::{Executor, ExecutorError, Rerun, Update};
 
 use super::context::Context;
 use super::failure::Failure;
-use change::{change, data, kill, set_state};
+use change::{Words, change, data, kill, set_state};
 use show::{events, files, lineage, log, related, show, workdir};
 
 /// Which jobs are meant.
@@ -164,19 +164,24 @@ pub(super) fn job(context: &mut Context, verb: &JobVerb) -> Result<u8, Failure> 
                 let (key, value) = super::submit::pair("--tag", given)?;
                 update.tags.insert(key.to_owned(), value.to_owned());
             }
-            change(context, named, "update", |executor, ids, asker| executor.update(ids, &update, asker))
+            let words = Words::of("update").done("updated");
+            change(context, named, words, |executor, ids, asker| executor.update(ids, &update, asker))
         }
         JobVerb::Workdir { id } => workdir(context, JobId(*id)),
         JobVerb::Log { id, run } => log(context, JobId(*id), *run),
-        JobVerb::Cancel(named) => change(context, named, "cancel", Executor::cancel_jobs),
-        JobVerb::Start(named) => change(context, named, "put first", Executor::start_jobs),
-        JobVerb::Delete(named) => change(context, named, "delete", Executor::delete_jobs),
-        JobVerb::Reset(named) => change(context, named, "reset", Executor::reset_jobs),
-        JobVerb::Hold(named) => change(context, named, "hold", Executor::hold),
-        JobVerb::Release(named) => change(context, named, "release", Executor::release),
+        JobVerb::Cancel(named) => change(context, named, Words::of("cancel"), Executor::cancel_jobs),
+        JobVerb::Start(named) => {
+            change(context, named, Words::of("put first").done("goes first"), Executor::start_jobs)
+        }
+        JobVerb::Delete(named) => change(context, named, Words::of("delete").done("deleted"), Executor::delete_jobs),
+        JobVerb::Reset(named) => {
+            change(context, named, Words::of("reset").done("wiped, and held"), Executor::reset_jobs)
+        }
+        JobVerb::Hold(named) => change(context, named, Words::of("hold").done("held").already("held"), Executor::hold),
+        JobVerb::Release(named) => change(context, named, Words::of("release").already("not held"), Executor::release),
         JobVerb::Rerun { named, only, clean } => {
             let how = Rerun { only: *only, clean: *clean };
-            change(context, named, "run again", |executor, ids, asker| {
+            change(context, named, Words::of("run again"), |executor, ids, asker| {
                 let definitions = executor.definitions()?;
                 executor.rerun(ids, how, &definitions, asker)
             })

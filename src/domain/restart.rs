@@ -204,7 +204,7 @@ pub struct Standing {
     pub defined: bool,
     /// Whether a schedule fires it instead.
     pub scheduled: bool,
-    /// Whether it has an unfinished run.
+    /// Whether an unfinished run keeps it from being started.
     pub runs: bool,
     /// Its restart rule.
     pub restart: Restart,
@@ -266,7 +266,7 @@ pub fn due(task: &Standing) -> Due {
 
 /// Whether the supervisor goes on with a job of `start` or of a schedule of which nothing runs: with its hook, or with its
 /// run once it is prepared. The newest job of a task that is to be run again is for [`due`] to judge; an older one, beside
-/// which its schedule has fired, goes on at once.
+/// which its schedule has fired, goes on when its wait is over.
 pub fn goes_on(state: State, is_newest: bool) -> bool {
     match state {
         State::StagedIn | State::Preprocessed | State::RunDone | State::RunError | State::RunTimeout => true,

@@ -15,7 +15,7 @@ use crate::process::record::RecordFile;
 use crate::process::{clock, random, spawn};
 use crate::store::{Durability, StoreError, jobs, runs};
 
-use super::claim::{Candidate, Claim, Why};
+use super::claim::{Candidate, Claim, Why, run_in_the_way};
 use super::look::look_at_all;
 use super::start::{Ready, batch_size};
 use super::{Asker, Executor, ExecutorError};
@@ -37,7 +37,7 @@ pub enum Again {
     NotDue,
     /// It could not be started, which is on record.
     Refused(String),
-    /// A lock that it needs is held; nothing is on record.
+    /// It cannot have a lock that it needs; nothing is on record.
     Locked(HeldLock),
     /// Our own part failed; nothing is on record beyond what the run's record says.
     Failed(ExecutorError),
@@ -145,9 +145,10 @@ impl Executor {
             .iter()
             .map(|task| look(task).unwrap_or_else(|error| Looked::Answered(Again::Failed(error))))
             .collect();
-        let (home, now) = (&self.home, clock::now());
+        let home = &self.home;
         let written = self.store.write(Durability::Committed, |tx| {
-            let ledger = Ledger { tx, home, now };
+            // Not before its turn has come: what is recorded comes after what others have recorded.
+            let ledger = Ledger { tx, home, now: clock::now() };
             let settled = ledger.settle_all(ended)?;
             let claim = |looked: &Looked<'_>| match looked {
                 Looked::Ready(ready) => ledger.claim(&ready.candidate, why, starter.asker).map(Some),
@@ -181,7 +182,8 @@ impl Executor {
         ours: &Inherited,
         spare: &mut Option<Spare>,
     ) -> Result<Looked<'a>, ExecutorError> {
-        let (job, run) = self.current(&task.name)?;
+        let (job, _) = self.current(&task.name)?;
+        let run = run_in_the_way(self.store.reader(), Some(task), &task.name, job.as_ref())?;
         if run.is_some_and(|run| !ended.iter().any(|(row, _, _)| row.id == run.id)) {
             return Ok(Looked::Answered(Again::NotDue));
         }

@@ -1,25 +1,27 @@
 //! The claim of a run: what makes a start happen at most once. Two claims of one task cannot both pass.
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 use serde_json::json;
 
-use crate::domain::group::Label;
 use crate::domain::item::Item;
 use crate::domain::lifecycle::{Input, Policy, State, step};
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::notice::Occasion;
 use crate::domain::resources::{HeldLock, Holds};
 use crate::domain::restart::{Due, Standing, due, goes_on};
+use crate::domain::schedule::Overlap;
 use crate::domain::task::{Restart, Task};
 use crate::domain::transfer::Direction;
 use crate::store::jobs::{self, Change, Door, JobRow, NewJob};
-use crate::store::runs::{self, Kind, NewRun};
+use crate::store::runs::{self, Kind, NewRun, RunRow};
 use crate::store::tasks::{Form, TaskRow};
-use crate::store::{events, items, queue, tasks};
+use crate::store::{StoreError, events, items, line, queue, tasks};
 
 use super::{Asker, ExecutorError, output};
 use crate::ledger::Ledger;
 use crate::ledger::hooks::{hook_of, hooked};
+use crate::ledger::line::keys;
 use crate::ledger::notice::Message;
 use crate::ledger::queue::held_as_text;
 
@@ -59,7 +61,7 @@ pub(super) enum Why {
 pub(super) enum Claim {
     /// It has an unfinished run, or is no longer due.
     Already,
-    /// A lock that it needs is held; nothing was recorded.
+    /// It cannot have a lock that it needs; nothing was recorded.
     Locked(HeldLock),
     /// It has this run now, of this job.
     Claimed {
@@ -77,7 +79,12 @@ impl Ledger<'_> {
     pub(super) fn claim(&self, one: &Candidate<'_>, why: Why, asker: &Asker) -> Result<Claim, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
         let name = &one.task.name;
-        let beside = matches!(why, Why::Prepared(_) | Why::Fired { beside: true, .. });
+        let beside = match why {
+            Why::Prepared(_) | Why::Fired { beside: true, .. } => true,
+            // Whether its own run is there is looked at where it is judged to be due.
+            Why::Due | Why::DueNow => runs_may_meet(one.task),
+            Why::Asked | Why::Fired { beside: false, .. } => false,
+        };
         let is_free = beside || runs::unfinished_of(tx, name)?.is_none() && self.underway(name)?.is_none();
         let is_due = match why {
             Why::Due | Why::DueNow => self.is_due(one.task, why)?,
@@ -87,7 +94,9 @@ impl Ledger<'_> {
         if !is_due {
             return Ok(Claim::Already);
         }
-        if let Some(held) = self.lock_in_the_way(one.task)?.filter(|_| is_free) {
+        // Whoever asks by hand waits for nobody's turn.
+        let held = if why == Why::Asked { self.lock_held(one.task)? } else { self.lock_in_the_way(one.task)? };
+        if let Some(held) = held.filter(|_| is_free) {
             return Ok(Claim::Locked(held));
         }
         match why {
@@ -102,7 +111,10 @@ impl Ledger<'_> {
         if !is_free {
             return Ok(Claim::Already);
         }
-        let locks = held_as_text(&Holds::only_locks(one.task.locks.iter().map(Label::key)))?;
+        let locks = held_as_text(&Holds::only_locks(keys(one.task)))?;
+        if locks.is_some() {
+            line::leave(tx, name)?;
+        }
         let job = self.job(one, why, asker)?;
         let mut path = Vec::new();
         let mut state = job.state;
@@ -161,7 +173,7 @@ impl Ledger<'_> {
     fn is_due(&self, task: &Task, why: Why) -> Result<bool, ExecutorError> {
         let Some(row) = tasks::find(self.tx, &task.name)? else { return Ok(false) };
         let job = row.job.map(|job| jobs::find(self.tx, job)).transpose()?.flatten();
-        let runs = runs::unfinished_of(self.tx, &task.name)?.is_some();
+        let runs = run_in_the_way(self.tx, Some(task), &task.name, job.as_ref())?.is_some();
         Ok(match due(&standing(Some(task), &row, job.as_ref(), runs)) {
             Due::Start(not_before) => why == Why::Due || not_before.is_none_or(|moment| moment <= self.now),
             Due::Nothing => false,
@@ -246,20 +258,17 @@ impl Ledger<'_> {
         let (tx, now) = (self.tx, self.now);
         let name = &one.task.name;
         if let Why::Prepared(job) = why {
-            return Ok(self.job_row(job)?);
+            let job = self.job_row(job)?;
+            return if job.state == State::RestartReady { self.renewed(job, one.task) } else { Ok(job) };
         }
         let waiting = self.newest_job(name)?.filter(|job| job.state == State::RestartReady);
-        if let Some(job) = &waiting {
+        // Beside one that waits to be tried again a new one is made; otherwise it takes its place.
+        let beside = matches!(why, Why::Fired { beside: true, .. });
+        if let Some(job) = waiting.filter(|_| !beside) {
             if one.goes_on == Some(job.id) {
-                jobs::redefine(tx, job.id, one.task)?;
-                match self.renew_items(job.id, one.task) {
-                    // It has been looked at: it is about to be refused.
-                    Ok(()) | Err(ExecutorError::Staging(_)) => {}
-                    Err(error) => return Err(error),
-                }
-                return Ok(job.clone());
+                return self.renewed(job, one.task);
             }
-            self.cancel(job, name, &format!("replaced by {}", asker.name))?;
+            self.cancel(&job, name, &format!("replaced by {}", asker.name))?;
         }
         let (door, scheduled) = match why {
             Why::Asked | Why::Due | Why::DueNow | Why::Prepared(_) => (Door::Start, None),
@@ -276,6 +285,34 @@ impl Ledger<'_> {
         let job = jobs::create(tx, &new, now)?;
         tasks::set_job(tx, name, job.id)?;
         Ok(job)
+    }
+
+    /// A job that is run again, with this definition.
+    fn renewed(&self, job: JobRow, task: &Task) -> Result<JobRow, ExecutorError> {
+        jobs::redefine(self.tx, job.id, task)?;
+        match self.renew_items(job.id, task) {
+            // It has been looked at: it is about to be refused.
+            Ok(()) | Err(ExecutorError::Staging(_)) => Ok(job),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether runs of a task may meet: each of its jobs is then tried again without regard to the others.
+fn runs_may_meet(task: &Task) -> bool {
+    task.schedule.is_set() && task.schedule.policy.overlap == Overlap::Allow
+}
+
+/// The run because of which a task's newest job is not to be run now.
+pub(super) fn run_in_the_way(
+    connection: &Connection,
+    task: Option<&Task>,
+    name: &TaskName,
+    newest: Option<&JobRow>,
+) -> Result<Option<RunRow>, StoreError> {
+    match newest.filter(|job| job.state == State::RestartReady && task.is_some_and(runs_may_meet)) {
+        Some(job) => runs::unfinished_of_job(connection, job.id),
+        None => runs::unfinished_of(connection, name),
     }
 }
 

@@ -160,9 +160,9 @@ impl Executor {
             looked.push(ready);
         }
         let asker = Asker { name: SCHEDULE.to_owned(), job: None };
-        let (home, here, now) = (&self.home, &self.here, clock::now());
+        let (home, here) = (&self.home, &self.here);
         let written = self.store.write(Durability::Flushed, |tx| {
-            let ledger = Ledger { tx, home, now };
+            let ledger = Ledger { tx, home, now: clock::now() };
             let decided = batch.iter().zip(&looked).map(|(task, looked)| match looked {
                 Ok((looked, firing)) => match firing.timetable.event() {
                     Some(event) => {

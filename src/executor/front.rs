@@ -4,6 +4,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use crate::domain::evidence::{Ended, Record};
+use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId};
 use crate::domain::outcome::Outcome;
 use crate::domain::params::{self, Values};
@@ -23,33 +24,40 @@ use super::staging::{Beside, make_directory};
 use super::{Executor, ExecutorError, Job};
 
 impl Executor {
-    /// Goes on with a job of `start` or of a schedule: with its hook, or with its run.
+    /// Goes on with a job of `start` or of a schedule: with its hook, or with its run. One that is run again follows
+    /// `newest`, its task as it is defined now.
     pub fn go_on(
         &mut self,
         id: JobId,
+        newest: Option<&Task>,
         starter: Starter<'_>,
         spare: &mut Option<Spare>,
     ) -> Result<Again, ExecutorError> {
         let job = self.job(id)?;
         match hook_of(job.row.state) {
             Some(kind) => self.begin_hook(&job, kind, starter),
-            None => self.begin_prepared(&job, starter, spare),
+            None => self.begin_prepared(&job, newest, starter, spare),
         }
     }
 
-    /// Begins the run of a job that is prepared, in the surroundings and with the definition that it was made with.
+    /// Begins the run of a job that is prepared, in the surroundings and with the definition that it was made with, or of
+    /// one that is run again.
     fn begin_prepared(
         &mut self,
         job: &Job,
+        newest: Option<&Task>,
         starter: Starter<'_>,
         spare: &mut Option<Spare>,
     ) -> Result<Again, ExecutorError> {
-        let task = jobs::definition_of(self.store.reader(), &job.row)?;
+        let task = match newest.filter(|_| job.row.state == State::RestartReady) {
+            Some(newest) => newest.clone(),
+            None => jobs::definition_of(self.store.reader(), &job.row)?,
+        };
         let inherited = Inherited::decode(&jobs::environment_of(self.store.reader(), &job.row)?)?;
         let (looked, why) = (self.make_ready_again(&task, inherited, None, spare)?, Why::Prepared(job.row.id));
-        let (home, now) = (&self.home, clock::now());
+        let home = &self.home;
         let claimed = self.store.write(Durability::Committed, |tx| {
-            let ledger = Ledger { tx, home, now };
+            let ledger = Ledger { tx, home, now: clock::now() };
             match &looked {
                 Looked::Ready(ready) => ledger.claim(&ready.candidate, why, starter.asker).map(Some),
                 Looked::Refused(one, error) => ledger.refuse(one, error, why, starter.asker).map(Some),
@@ -105,9 +113,9 @@ impl Executor {
         run: RunId,
         cannot: Option<&str>,
     ) -> Result<Option<Claimed>, ExecutorError> {
-        let (home, now) = (&self.home, clock::now());
+        let home = &self.home;
         self.store.write(Durability::Committed, |tx| -> Result<_, ExecutorError> {
-            let ledger = Ledger { tx, home, now };
+            let ledger = Ledger { tx, home, now: clock::now() };
             let fresh = ledger.job_row(job.row.id)?;
             let task = jobs::definition_of(tx, &fresh)?.name;
             let wanted = tasks::find(tx, &task)?.is_some_and(|row| row.wanted);

@@ -226,6 +226,11 @@ mod tests {
         for typed in ["1.50", "1e-3", "1.5", "-0", "2E2", "true", "1_0"] {
             runs(&command(&["echo", "{{x}}"]), &order(&[("x", typed)]), &["echo", typed]);
         }
+        let mut float = command(&["echo", "{{x}}"]);
+        float.params.insert("x".to_owned(), Param { kind: Some(Kind::Float), ..Default::default() });
+        for typed in ["-0", "3", "100000000000000000000", "1e-3"] {
+            runs(&float, &order(&[("x", typed)]), &["echo", typed]);
+        }
         assert_eq!(resolve(&command(&["{{x}}"]), &order(&[("x", "1.50")])).unwrap().params["x"], json!(1.5));
     }
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::domain::item::{Item, SlotError, direction_in, plan};
-use crate::domain::name::{JobId, RunId};
+use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::params::{self, RenderError, Values};
 use crate::domain::task::{Program, StopSequence, Task};
 use crate::domain::transfer::Direction;
@@ -23,9 +23,8 @@ use crate::process::environment::{self, Inherited, RunTags, Variables};
 use crate::process::record::RecordFile;
 use crate::process::spec::RunSpec;
 use crate::process::{clock, spawn};
-use crate::store::jobs::JobRow;
 use crate::store::runs::{self, Kind, NewRun};
-use crate::store::{Durability, items as stored, jobs, queue};
+use crate::store::{Durability, StoreError, items as stored, jobs, queue};
 
 use super::again::unneeded;
 use super::{Asker, Executor, ExecutorError, Job};
@@ -139,7 +138,7 @@ impl Executor {
             make_directory(path)?;
         }
         let (run, record) = self.prepare_run()?;
-        let claimed = self.claim_transfer(&job.row, direction, run, asker);
+        let claimed = self.claim_transfer(&job, direction, run, asker);
         if !matches!(claimed, Ok(Some(_))) {
             unneeded(record.path());
         }
@@ -210,12 +209,14 @@ impl Executor {
     /// Claims a run that transfers what is due for a job, if it still waits for that; the name of the run's output.
     fn claim_transfer(
         &mut self,
-        job: &JobRow,
+        Job { row: job, given, .. }: &Job,
         direction: Direction,
         run: RunId,
         asker: &Asker,
     ) -> Result<Option<String>, ExecutorError> {
         let now = clock::now();
+        let task = given.task.as_deref().map(TaskName::parse).transpose();
+        let task = task.map_err(|error| StoreError::Impossible(error.to_string()))?;
         self.store.write(Durability::Committed, |tx| {
             let fresh = jobs::find(tx, job.id)?.filter(|fresh| fresh.state == job.state && !fresh.held);
             if fresh.is_none() || runs::unfinished_of_job(tx, job.id)?.is_some() {
@@ -229,7 +230,7 @@ impl Executor {
             let new = NewRun {
                 id: run,
                 job: job.id,
-                task: None,
+                task: task.as_ref(),
                 kind: Kind::Transfer,
                 attempt: number,
                 asked_by: &asker.name,

@@ -193,7 +193,7 @@ impl Executor {
         }
         for (at, held) in locked {
             // One that has ended, which nobody has noticed yet, holds nothing; then it is tried again, as below.
-            let ended = self.has_ended(held.job)?;
+            let ended = held.by.job().map_or(Ok(false), |job| self.has_ended(job))?;
             if let (Some(slot), Some(task), false) = (answers.get_mut(at), batch.get(at), ended) {
                 *slot = Some(Err(start_error(&task.name, StartError::Locked(held))));
             }
@@ -252,9 +252,10 @@ impl Executor {
         ready: &[(usize, Ready<'_>)],
         asker: &Asker,
     ) -> Result<Vec<Claim>, ExecutorError> {
-        let (home, now) = (&self.home, clock::now());
+        let home = &self.home;
         let claimed = self.store.write(Durability::Flushed, |tx| {
-            let ledger = Ledger { tx, home, now };
+            // Not before its turn has come: what is recorded comes after what others have recorded.
+            let ledger = Ledger { tx, home, now: clock::now() };
             for task in armed {
                 ledger.arm(task, asker)?;
             }

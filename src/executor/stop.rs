@@ -411,7 +411,10 @@ impl Ledger<'_> {
     fn wish(&self, name: &TaskName, then: Afterwards, asker: &Asker) -> Result<Wish, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
         tasks::see(tx, name, now)?;
-        let was_wanted = tasks::find(tx, name)?.is_some_and(|row| row.wanted);
+        let row = tasks::find(tx, name)?;
+        let was_wanted = row.as_ref().is_some_and(|row| row.wanted);
+        // The job whose place a new one takes.
+        let newest = row.and_then(|row| row.job).filter(|_| then == Afterwards::Restart);
         if then == Afterwards::Stay {
             tasks::want(tx, name, false, &asker.name, now)?;
             self.begin_anew(name, &format!("stopped by {}", asker.name))?;
@@ -437,7 +440,7 @@ impl Ledger<'_> {
                     runs::ask_stop(tx, run.id, &asker.name, now)?;
                 }
                 runs.push((run, jobs::definition_of(tx, job)?.stop));
-            } else if then == Afterwards::Stay || job.state != State::RestartReady {
+            } else if newest != Some(job.id) || job.state != State::RestartReady {
                 self.cancel(job, name, &format!("stopped by {}", asker.name))?;
             }
         }

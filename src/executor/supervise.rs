@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::domain::evidence::{Ended, ProcessId, Record};
+use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, RunRef, TaskName};
 use crate::domain::notice::{self, Occasion};
 use crate::domain::outcome::{Cause, Exit, Outcome};
@@ -22,19 +23,26 @@ use crate::process::{clock, identity, lifelock, record};
 use crate::store::runs::{self, Kind, RunRow};
 use crate::store::supervisor::{self, Supervisor};
 use crate::store::tasks::TaskRow;
-use crate::store::{Durability, StoreError, events, jobs, occurrences, tasks};
+use crate::store::{Durability, StoreError, events, jobs, line, occurrences, tasks};
 
-use super::claim::standing;
+use super::claim::{run_in_the_way, standing};
 use super::explain::is_permanent;
 use super::import::Found;
 use super::{Executor, ExecutorError};
 use crate::ledger::Ledger;
 use crate::ledger::hooks::hook_of;
+use crate::ledger::line::keys;
 use crate::ledger::notice::Message;
 use crate::ledger::output::LAST_LINES;
 
 /// The longest wait for the end of a supervisor, which may have tasks to stop.
 const ITS_END: Duration = Duration::from_mins(5);
+
+/// Jobs, each with the hook that is next; none where its own run is.
+type Hooked = Vec<(JobId, Option<Kind>)>;
+
+/// Jobs, and the moments before which they are not to be gone on with.
+pub type Later = Vec<(JobId, Timestamp)>;
 
 /// How a task stands, for whoever keeps it running.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,10 +55,14 @@ pub struct Upkeep {
     pub permanent: Option<Timestamp>,
     /// Its unfinished run.
     pub run: Option<RunId>,
-    /// A lock that is held, where it, or an occurrence of it, waits for nothing else.
+    /// Whether it, or an occurrence of it, needs locks and waits for nothing else.
+    pub wants_lock: bool,
+    /// The lock that it then cannot have now.
     pub lock: Option<HeldLock>,
     /// Its jobs of which nothing runs and which are to be gone on with.
     pub underway: Vec<JobId>,
+    /// Those that are to be gone on with later: they are tried again beside a newer one.
+    pub later: Later,
     /// Since when it is crash-looping.
     pub looping_since: Option<Timestamp>,
     /// Since when, while it is crash-looping, it has run without a failed end.
@@ -132,6 +144,7 @@ impl Executor {
         let new = Supervisor { pid, slots, sleep, since: now, place: place.to_owned() };
         self.store.write(Durability::Committed, |tx| -> Result<(), ExecutorError> {
             supervisor::set(tx, &new)?;
+            line::clear(tx)?;
             supervisor_event(tx, "supervisor_started", &new, now)
         })?;
         Ok(new)
@@ -180,25 +193,25 @@ impl Executor {
         let Some(row) = tasks::find(reader, name)? else { return Ok(None) };
         let job = row.job.map(|job| jobs::find(reader, job)).transpose()?.flatten();
         let run = runs::unfinished_of(reader, name)?.map(|run| run.id);
-        let due = due(&standing(task, &row, job.as_ref(), run.is_some()));
+        let kept_back = run.is_some() && run_in_the_way(reader, task, name, job.as_ref())?.is_some();
+        let due = due(&standing(task, &row, job.as_ref(), kept_back));
         let last = match due {
             Due::Start(Some(_)) => runs::last_ended(reader, name)?,
             Due::Start(None) | Due::Nothing => None,
         };
-        let mut underway = self.to_go_on(&row)?;
+        let (mut underway, later) = self.to_go_on(&row, task)?;
         // A hook needs no lock.
         let prepared = underway.iter().any(|(_, hook)| hook.is_none());
-        let lock = match task.filter(|task| !task.locks.is_empty() && (prepared || run.is_none())) {
-            Some(task) if prepared || due != Due::Nothing || !occurrences::waiting(reader, name)?.is_empty() => {
-                self.lock_in_the_way(task)?
-            }
-            Some(_) | None => None,
-        };
+        let wants_lock = task.is_some_and(|task| !task.locks.is_empty())
+            && (prepared || is_now(due) || run.is_none() && !occurrences::waiting(reader, name)?.is_empty());
+        let lock = task.filter(|_| wants_lock).map(|task| self.lock_in_the_way(task)).transpose()?.flatten();
         underway.retain(|(_, hook)| hook.is_some() || lock.is_none());
         Ok(Some(Upkeep {
             due,
+            wants_lock,
             lock,
             underway: underway.into_iter().map(|(job, _)| job).collect(),
+            later,
             attempt: job.as_ref().map(|job| (job.id, job.attempt)),
             permanent: last.filter(is_permanent).and_then(|run| run.ended),
             run,
@@ -207,23 +220,46 @@ impl Executor {
         }))
     }
 
-    /// The jobs of a task of which nothing runs and which are to be gone on with, each with the hook that is next; none
-    /// where its own run is.
-    fn to_go_on(&self, row: &TaskRow) -> Result<Vec<(JobId, Option<Kind>)>, ExecutorError> {
+    /// The jobs of a task of which nothing runs and which are to be gone on with: those that are now, each with the hook
+    /// that is next, none where its own run is; and those that are later, with their moments.
+    fn to_go_on(&self, row: &TaskRow, task: Option<&Task>) -> Result<(Hooked, Later), ExecutorError> {
         let reader = self.store.reader();
-        let mut these = Vec::new();
+        let (mut now, mut later) = (Hooked::new(), Later::new());
         if row.wanted {
             for job in jobs::active_of(reader, &row.name)? {
-                let is_to = goes_on(job.state, row.job == Some(job.id));
+                let is_to = goes_on(job.state, row.job == Some(job.id))
+                    // It is run again with the newest definition.
+                    && (task.is_some() || job.state != State::RestartReady);
                 if is_to && runs::unfinished_of_job(reader, job.id)?.is_none() {
-                    these.push((job.id, hook_of(job.state)));
+                    match job.not_before.filter(|at| job.state == State::RestartReady && *at > clock::now()) {
+                        Some(at) => later.push((job.id, at)),
+                        None => now.push((job.id, hook_of(job.state))),
+                    }
                 }
             }
         }
-        Ok(these)
+        Ok((now, later))
     }
 
-    /// The first lock of a task that a run holds.
+    /// Has a task stand in line for its locks, where it does not yet.
+    pub fn stand_in_line(&mut self, task: &Task) -> Result<(), ExecutorError> {
+        let (locks, now) = (keys(task), clock::now());
+        let stands = line::find(self.store.reader(), &task.name)?;
+        if stands.is_some_and(|own| own.locks == locks) {
+            return Ok(());
+        }
+        Ok(self.store.write(Durability::Committed, |tx| line::stand(tx, &task.name, &locks, now))?)
+    }
+
+    /// Has a task leave the line: it no longer waits for a lock.
+    pub fn leave_line(&mut self, name: &TaskName) -> Result<(), ExecutorError> {
+        if line::find(self.store.reader(), name)?.is_none() {
+            return Ok(());
+        }
+        Ok(self.store.write(Durability::Committed, |tx| line::leave(tx, name))?)
+    }
+
+    /// The first lock of a task that it cannot have now.
     pub(super) fn lock_in_the_way(&self, task: &Task) -> Result<Option<HeldLock>, ExecutorError> {
         let ledger = Ledger { tx: self.store.reader(), home: &self.home, now: clock::now() };
         Ok(ledger.lock_in_the_way(task)?)
@@ -371,6 +407,14 @@ impl Executor {
     /// Signals what is left of a run whose worker is dead.
     pub fn signal_orphan(&self, run: RunId, script: Option<&ProcessId>, signals: &[Signal]) -> Vec<i32> {
         tagged::signal(run, script, signals)
+    }
+}
+
+/// Whether something is due without a further wait.
+fn is_now(due: Due) -> bool {
+    match due {
+        Due::Start(not_before) => not_before.is_none_or(|moment| moment <= clock::now()),
+        Due::Nothing => false,
     }
 }
 

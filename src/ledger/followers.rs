@@ -151,7 +151,7 @@ impl Ledger<'_> {
         let state = self.job_row(culprit)?.state;
         Ok(match code {
             "not_needed" => format!("not needed: job {culprit} has finished"),
-            _ => format!("job {culprit}, which it waits for, is {state}"),
+            _ => format!("job {culprit} before it is {state}"),
         })
     }
 
@@ -202,7 +202,9 @@ impl Ledger<'_> {
         }
         let (unmet, culprit) = self.standing(job.id)?;
         queue::set_unmet(self.tx, job.id, unmet, culprit)?;
-        let fresh = JobRow { retries_used: 0, not_before: None, unmet, culprit, ..job.clone() };
+        // Whoever wants it run again wants it to run, though it was held when it ended.
+        queue::hold(self.tx, job.id, false)?;
+        let fresh = JobRow { retries_used: 0, not_before: None, unmet, culprit, held: false, ..job.clone() };
         let state = self.advance(&fresh, input, "rerun", &format!("run again by {by}"))?;
         self.wait_again_below(job.id, how.only)?;
         Ok(state)

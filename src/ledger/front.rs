@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::domain::lifecycle::{Input, Policy, State, step};
+use crate::domain::name::TaskName;
 use crate::domain::notice::{EndOfRun, Occasion, occasion};
 use crate::domain::outcome::Exit;
 use crate::domain::restart::CRASH_LOOP;
 use crate::domain::task::{Restart, Task};
 use crate::domain::transfer::Direction;
-use crate::store::jobs::{Door, JobRow};
-use crate::store::runs::RunRow;
+use crate::store::jobs::{self, Door, JobRow};
+use crate::store::runs::{self, RunRow};
 use crate::store::tasks::{Form, TaskRow};
 use crate::store::{events, tasks};
 
@@ -66,11 +67,9 @@ impl Ledger<'_> {
         gave_up: bool,
     ) -> Result<Policy, LedgerError> {
         let wanted = row.wanted && !gave_up;
-        let is_newest = row.job.is_none_or(|newest| newest == job.id);
         Ok(Policy {
             restart: rule(job, definition, wanted),
-            // Beside a newer job of its schedule it is not tried again.
-            retries: if wanted && is_newest { definition.retries } else { Some(0) },
+            retries: if wanted { definition.retries } else { Some(0) },
             used: job.retries_used,
             stage_in: self.is_outstanding(job, definition, Direction::In)?,
             stage_out: self.is_outstanding(job, definition, Direction::Out)?,
@@ -117,6 +116,17 @@ impl Ledger<'_> {
         if row.wanted && (gave_up || it.is_satisfied()) {
             let by = if gave_up { "repeated failures" } else { "its own end" };
             tasks::want(self.tx, &row.name, false, by, self.now)?;
+            self.end_retries(&row.name, &format!("stopped by {by}"))?;
+        }
+        Ok(())
+    }
+
+    /// Cancels what waits to be tried again of a task that nobody wants any more: its schedule may have let several meet.
+    fn end_retries(&self, task: &TaskName, reason: &str) -> Result<(), LedgerError> {
+        for job in jobs::active_of(self.tx, task)? {
+            if job.state == State::RestartReady && runs::unfinished_of_job(self.tx, job.id)?.is_none() {
+                self.cancel(&job, task, reason)?;
+            }
         }
         Ok(())
     }

@@ -3,11 +3,10 @@
 use serde_json::json;
 
 use crate::domain::edge::{Edge, Progress};
-use crate::domain::group::Label;
 use crate::domain::item::Item;
 use crate::domain::lifecycle::{Input, Parents, Policy, State, step};
 use crate::domain::name::{JobId, RunId, TaskName};
-use crate::domain::resources::{self, Capacity, Found, HeldLock, Holds, Need, Running, first_held, pick};
+use crate::domain::resources::{self, Capacity, Found, Holds, Need, Running, pick};
 use crate::domain::task::Task;
 use crate::domain::transfer::Direction;
 use crate::store::jobs::{self, Change, JobRow};
@@ -234,8 +233,9 @@ impl Ledger<'_> {
         {
             return Ok(Some((head.job, Holds::default())));
         }
-        let needs = self.needs(&heads)?;
-        let picked = pick(&asked(&heads, &needs), &self.running()?, &self.capacity(found)?, self.now);
+        let (needs, running) = (self.needs(&heads)?, self.running()?);
+        let heads = self.let_pass(asked(&heads, &needs), &running)?;
+        let picked = pick(&heads, &running, &self.capacity(found)?, self.now);
         Ok(picked.and_then(|picked| Some((heads.get(picked.head)?.job, picked.holds))))
     }
 
@@ -263,26 +263,6 @@ impl Ledger<'_> {
         let front =
             front.map(|one| Running { job: one.job, task: one.task, since: one.claimed, holds: holds(one.holds) });
         Ok(queued.chain(front).collect())
-    }
-
-    /// The first lock of a task that a run holds, by whatever door that came: while there is one, no front door may
-    /// begin a run of the task.
-    pub fn lock_in_the_way(&self, task: &Task) -> Result<Option<HeldLock>, LedgerError> {
-        self.lock_held(task, |_| true)
-    }
-
-    /// The same without the task's own runs, which are to be ended first.
-    pub fn lock_of_others(&self, task: &Task) -> Result<Option<HeldLock>, LedgerError> {
-        self.lock_held(task, |run| run.task.as_ref() != Some(&task.name))
-    }
-
-    fn lock_held(&self, task: &Task, counts: impl Fn(&Running) -> bool) -> Result<Option<HeldLock>, LedgerError> {
-        if task.locks.is_empty() {
-            return Ok(None);
-        }
-        let locks: Vec<String> = task.locks.iter().map(Label::key).collect();
-        let running: Vec<Running> = self.running()?.into_iter().filter(counts).collect();
-        Ok(first_held(locks.iter().map(String::as_str), &running))
     }
 
     /// What there is for queued jobs.

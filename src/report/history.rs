@@ -28,7 +28,7 @@ pub fn table(
         Column::text("LATE", 3),
         Column::text("LASTED", 0),
         Column::text("EXIT", 0),
-        Column::text("REASON", 0),
+        Column::sentence("REASON", 0),
         Column::number("PID", 2),
         Column::text("CPU", 4),
         Column::text("MEMORY", 3),

@@ -26,34 +26,32 @@ pub type Shown = (Job, String);
 pub fn table(jobs: &[Shown], now: Timestamp, width: Option<u16>, out: &mut dyn Write) -> io::Result<Vec<&'static str>> {
     let mut table = Table::new(&[
         Column::number("ID", 0),
-        Column::text("STATE", 0),
-        Column::text("TASK", 0),
-        Column::text("WHAT", 1),
+        Column::whole("STATE", 0),
+        Column::text("WHAT", 0),
         Column::text("PARAMS", 1),
         Column::text("TAGS", 3),
         Column::text("RUN", 4),
         Column::number("PRIO", 4),
         Column::number("TRY", 3),
-        Column::text("LASTED", 2),
-        Column::text("REASON", 0),
-        Column::text("CREATED", 3),
+        Column::whole("LASTED", 2),
+        Column::whole("CREATED", 3),
+        Column::sentence("REASON", 0),
     ]);
     for (job, what) in jobs {
         let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
         let (row, given) = (&job.row, &job.given);
         table.row(vec![
             plain(Some(row.id.to_string())),
-            (state(job), style(row.state)),
-            plain(given.task.clone()),
-            plain(given.task.is_none().then(|| what.clone())),
+            (row.state.to_string(), style(row.state)),
+            plain(Some(given.task.as_ref().unwrap_or(what).clone())),
             plain(given.params.as_deref().map(pairs)),
             plain(given.tags.as_deref().map(pairs)),
             plain(given.run_name.clone()),
             plain((given.priority != 0).then(|| given.priority.to_string())),
             plain((row.attempt > 1).then(|| row.attempt.to_string())),
             plain(lasted(job, now)),
-            (reason(job, now), style(row.state)),
             plain(Some(recent(row.created, now))),
+            (reason_or_held(job, now), style(row.state)),
         ]);
     }
     table.without_empty().write(width, out)
@@ -190,11 +188,24 @@ pub(super) fn style(state: State) -> Style {
     }
 }
 
+/// The reason, and that somebody holds it.
+fn reason_or_held(job: &Job, now: Timestamp) -> String {
+    match (job.row.held, reason(job, now)) {
+        (false, reason) => reason,
+        (true, reason) if reason.is_empty() => "held".to_owned(),
+        (true, reason) => format!("held: {reason}"),
+    }
+}
+
 /// How its last run ended, or what it waits for.
 fn reason(job: &Job, now: Timestamp) -> String {
     let row = &job.row;
     if let Some(moment) = row.not_before.filter(|moment| *moment > now && !row.state.is_end()) {
-        return format!("not before {} ({})", recent(moment, now), until(moment, now));
+        let left = until(moment, now);
+        return match &row.reason {
+            Some(reason) if row.attempt > 0 => format!("again in {left}: {reason}"),
+            Some(_) | None => format!("in {left}, not before {}", recent(moment, now)),
+        };
     }
     if let Some(how_far) = transfers::how_far(row.state, &job.items) {
         return how_far;

@@ -154,8 +154,9 @@ pub fn status(status: &TaskStatus, exec_id: &str, log: &std::path::Path, next_ru
         "next_retry": status.next_retry().map(moment),
         "waits_for_lock": status.lock.as_ref().map(|held| json!({
             "lock": held.lock,
-            "task": held.task.as_ref().map(TaskName::as_str),
-            "job": held.job,
+            "task": held.by.task().map(TaskName::as_str),
+            "job": held.by.job(),
+            "held": !held.is_free,
         })),
         "next_run": next_run.map(moment),
         "job": status.job.as_ref().map(|job| job.id),

@@ -30,7 +30,7 @@ pub fn full(
         Column::text("name", 0),
         Column::text("script", 0),
         Column::text("wd", 4),
-        Column::time("added", 2),
+        Column::whole("added", 2),
         Column::text("status", 0),
         Column::number("pid", 1),
         Column::text("env", 5),

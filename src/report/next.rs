@@ -43,8 +43,8 @@ pub fn table(
 ) -> io::Result<Vec<&'static str>> {
     let mut table = Table::new(&[
         Column::text("NAME", 0),
-        Column::time("WHEN", 0),
-        Column::time("LOCAL", 3),
+        Column::whole("WHEN", 0),
+        Column::whole("LOCAL", 3),
         Column::text("IN", 2),
         Column::text("NOTE", 1),
     ]);
@@ -63,8 +63,8 @@ pub fn table(
 pub fn plan(planned: &[Planned], width: Option<u16>, out: &mut dyn Write) -> io::Result<Vec<&'static str>> {
     let mut table = Table::new(&[
         Column::text("NAME", 0),
-        Column::time("WHEN", 0),
-        Column::time("LOCAL", 3),
+        Column::whole("WHEN", 0),
+        Column::whole("LOCAL", 3),
         Column::text("USUALLY", 1),
         Column::text("STILL RUNNING", 0),
         Column::text("NOTE", 2),

@@ -45,7 +45,7 @@ pub fn table(
         Column::text("LAST EXIT", 0),
         Column::text("ENDED", 2),
         Column::text("NEXT", u8::from(next_runs.with_time)),
-        Column::time("NEXT RUN", 0),
+        Column::whole("NEXT RUN", 0),
         Column::number("PROCS", 4),
         Column::text("CPU", 2),
         Column::text("MEMORY", 2),

@@ -19,26 +19,33 @@ pub struct Column {
     pub number: bool,
     /// Whether they say nothing when they are cut: others are cut first, or go.
     pub whole: bool,
+    /// Cut further than this they say too little: others go first.
+    pub readable: usize,
 }
 
 impl Column {
     /// A column of text.
     pub const fn text(head: &'static str, rank: u8) -> Self {
-        Self { head, rank, number: false, whole: false }
+        Self { head, rank, number: false, whole: false, readable: READABLE }
     }
 
     /// A column of numbers.
     pub const fn number(head: &'static str, rank: u8) -> Self {
-        Self { head, rank, number: true, whole: false }
+        Self { head, rank, number: true, whole: false, readable: READABLE }
     }
 
-    /// A column of moments.
-    pub const fn time(head: &'static str, rank: u8) -> Self {
-        Self { head, rank, number: false, whole: true }
+    /// A column of moments, or of words that are to be told apart.
+    pub const fn whole(head: &'static str, rank: u8) -> Self {
+        Self { head, rank, number: false, whole: true, readable: READABLE }
+    }
+
+    /// A column of sentences.
+    pub const fn sentence(head: &'static str, rank: u8) -> Self {
+        Self { head, rank, number: false, whole: false, readable: 2 * READABLE }
     }
 }
 
-/// A column that is cut further than this says too little: others go first.
+/// What a name or a few words need.
 const READABLE: usize = 14;
 
 /// The least width of a column that is cut although all that could go has gone.
@@ -100,20 +107,22 @@ impl Table {
             .collect()
     }
 
-    /// Takes away the columns of the highest ranks until the rest has room; their heads.
+    /// Takes away columns, those of the highest ranks first and of these the last, until the rest has room; their heads
+    /// in order.
     fn fit(&mut self, width: usize) -> Vec<&'static str> {
-        let mut gone = Vec::new();
+        let all: Vec<&'static str> = self.columns.iter().map(|column| column.head).collect();
         loop {
             let widths = self.widths();
             let least = widths.iter().zip(&self.columns);
             let least: usize =
-                least.map(|(wide, column)| if column.whole { *wide } else { (*wide).min(READABLE) } + GAP).sum();
+                least.map(|(wide, column)| if column.whole { *wide } else { (*wide).min(column.readable) } + GAP).sum();
             let last = self.columns.iter().map(|column| column.rank).max().unwrap_or(0);
             if least <= width + GAP || last == 0 {
-                return gone;
+                let mut left = self.columns.iter().map(|column| column.head).peekable();
+                return all.into_iter().filter(|head| left.next_if_eq(head).is_none()).collect();
             }
-            let kept: Vec<bool> = self.columns.iter().map(|column| column.rank < last).collect();
-            gone.extend(self.columns.iter().filter(|column| column.rank == last).map(|column| column.head));
+            let goes = self.columns.iter().rposition(|column| column.rank == last);
+            let kept: Vec<bool> = (0..self.columns.len()).map(|at| Some(at) != goes).collect();
             self.keep(&kept);
         }
     }
@@ -133,15 +142,16 @@ impl Table {
         Ok(gone)
     }
 
-    /// Makes the widest columns narrower until all have room.
+    /// Makes columns narrower until all have room, first those that are the widest for what they need.
     fn shrink(&self, widths: &mut [usize], room: usize) {
         let room = room.saturating_sub(widths.len().saturating_sub(1) * GAP);
         for all in [false, true] {
             while widths.iter().sum::<usize>() > room {
                 let cut = widths.iter_mut().zip(&self.columns).filter(|(_, column)| all || !column.whole);
-                match cut.map(|(wide, _)| wide).max() {
-                    Some(widest) if *widest > LEAST => *widest -= 1,
-                    Some(_) | None => break,
+                let cut = cut.filter(|(wide, _)| **wide > LEAST);
+                match cut.max_by_key(|(wide, column)| **wide * 1000 / column.readable.max(1)) {
+                    Some((widest, _)) => *widest -= 1,
+                    None => break,
                 }
             }
         }
@@ -219,8 +229,33 @@ mod tests {
     }
 
     #[test]
+    fn sentences_get_the_most_room_and_of_one_rank_the_last_goes_first() {
+        let columns = [
+            Column::number("ID", 0),
+            Column::text("WHAT", 0),
+            Column::text("A", 1),
+            Column::text("B", 1),
+            Column::sentence("REASON", 0),
+        ];
+        let drawn = |width| {
+            let mut table = Table::new(&columns);
+            let cells = ["7", &"w".repeat(40), "aaaaaaaa", "bbbbbbbb", &"r".repeat(40)];
+            table.row(cells.map(|text| (text.to_owned(), Style::new())).to_vec());
+            let mut out = Vec::new();
+            let gone = table.write(Some(width), &mut out).unwrap();
+            let text = anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string();
+            let row: Vec<usize> = text.lines().nth(1).unwrap().split_whitespace().map(UnicodeWidthStr::width).collect();
+            (row, gone)
+        };
+        assert_eq!(drawn(110), (vec![1, 40, 8, 8, 40], vec![]));
+        assert_eq!(drawn(80), (vec![1, 18, 8, 8, 36], vec![]));
+        assert_eq!(drawn(66), (vec![1, 17, 8, 33], vec!["B"]));
+        assert_eq!(drawn(50), (vec![1, 15, 29], vec!["A", "B"]));
+    }
+
+    #[test]
     fn a_moment_is_whole_while_something_else_can_be_cut() {
-        let mut table = Table::new(&[Column::text("NAME", 0), Column::time("WHEN", 0), Column::time("LOCAL", 1)]);
+        let mut table = Table::new(&[Column::text("NAME", 0), Column::whole("WHEN", 0), Column::whole("LOCAL", 1)]);
         table.row(
             ["a-name", "2026-11-21 15:44", "2026-11-21 10:44"].map(|text| (text.to_owned(), Style::new())).to_vec(),
         );

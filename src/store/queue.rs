@@ -308,6 +308,14 @@ pub fn holders(connection: &Connection) -> Result<Vec<(JobId, Timestamp, Option<
     rows.collect::<Result<_, _>>().map_err(StoreError::sql(doing))
 }
 
+/// How many slots have something that has not ended.
+pub fn taken_slots(connection: &Connection) -> Result<u32, StoreError> {
+    connection
+        .prepare_cached("SELECT count(DISTINCT slot) FROM runs WHERE slot IS NOT NULL AND outcome IS NULL")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(StoreError::sql("look at the slots"))
+}
+
 /// The groups that somebody has paused, with who that was.
 pub fn paused_groups(connection: &Connection) -> Result<Vec<(String, String)>, StoreError> {
     let doing = "look at the groups";

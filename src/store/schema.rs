@@ -7,13 +7,13 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// The newest schema that this jobexec knows.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 /// `jexe`: marks a database as one of ours.
 const APPLICATION: i64 = 0x6a65_7865;
 
 /// Each entry brings a database from its index to the next version.
-const STEPS: [&str; 4] = [V1, V2, V3, V4];
+const STEPS: [&str; 5] = [V1, V2, V3, V4, V5];
 
 /// Times are microseconds since 1970 in UTC, sizes bytes, durations microseconds.
 const V1: &str = "
@@ -303,6 +303,16 @@ DROP INDEX runs_with_output;
 CREATE INDEX runs_with_output ON runs (task) WHERE inode IS NOT NULL AND output_removed = 0 AND task IS NOT NULL;
 CREATE INDEX runs_by_task ON runs (task) WHERE task IS NOT NULL;
 CREATE INDEX jobs_by_task ON jobs (task) WHERE task IS NOT NULL;
+";
+
+/// Turns.
+const V5: &str = "
+-- The tasks that wait for locks, each since when and for all of which (JSON, in lower case).
+CREATE TABLE line (
+    task TEXT NOT NULL COLLATE NOCASE PRIMARY KEY,
+    since INTEGER NOT NULL,
+    locks TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// The version of a database's schema; 0 for an empty one.

@@ -72,6 +72,8 @@ pub(super) enum Event {
 pub(super) enum Item {
     /// Start a task, by its key.
     Start(String),
+    /// Go on with a job.
+    GoOn(JobId),
     /// A crash loop may be over.
     Steady(String),
     /// Look for a sign of life.
@@ -160,6 +162,8 @@ pub(super) struct Keeper {
     pub(super) spare: Option<Spare>,
     /// Jobs of tasks that are to be gone on with.
     pub(super) underway: BTreeMap<JobId, TaskName>,
+    /// Those that are to be gone on with later.
+    pub(super) later: BTreeMap<JobId, TaskName>,
     /// Tasks whose moment has come.
     pub(super) due: BTreeSet<String>,
     /// The longest wait of tasks that have none of their own.
@@ -213,6 +217,7 @@ impl Keeper {
             failing: BTreeSet::new(),
             spare: None,
             underway: BTreeMap::new(),
+            later: BTreeMap::new(),
             due: BTreeSet::new(),
             sleep: options.sleep,
             stumbled: None,
@@ -345,6 +350,10 @@ impl Keeper {
                 // All of them at once, afterwards.
                 self.due.insert(key);
                 Ok(())
+            }
+            Item::GoOn(job) => {
+                self.underway.extend(self.later.remove_entry(&job));
+                self.catch_up()
             }
             Item::Steady(key) => self.recovered(&key),
             Item::Stall(run) => self.look_for_life(run),

@@ -142,7 +142,11 @@ impl Keeper {
         let ends = |key: &str| self.tasks.get(key).is_none_or(|task| task.restart != Restart::Always);
         let runs = self.runs.values().any(|run| run.key.as_deref().is_none_or(ends));
         let waits = self.waits.keys().chain(self.locked.keys()).any(|key| ends(key));
-        let busy = runs || waits || self.executor.outbox()?.is_busy || self.executor.is_queue_busy()?;
+        let busy = runs
+            || waits
+            || !self.later.is_empty()
+            || self.executor.outbox()?.is_busy
+            || self.executor.is_queue_busy()?;
         // After trouble nobody knows before the next look at everything, nor what has happened and was not read yet.
         let unknown = self.agenda.moment(&Item::Survey).is_some() || self.executor.data_version()? != self.version;
         Ok(!busy && !unknown)

@@ -80,7 +80,9 @@ impl Keeper {
         let task = self.tasks.get(&key).cloned();
         let Some(upkeep) = self.executor.upkeep(name, task.as_deref())? else { return Ok(()) };
         self.plan_fire(&key, task.as_ref())?;
+        let cap = task.as_ref().map_or(self.sleep, |task| task.backoff.cap(self.sleep));
         self.underway.extend(upkeep.underway.into_iter().map(|job| (job, name.clone())));
+        self.plan_later(name, &upkeep.later, cap);
         if let Some(run) = upkeep.run
             && !self.runs.contains_key(&run)
             && let Some(open) = self.executor.open_run(run)?
@@ -99,8 +101,14 @@ impl Keeper {
             self.steady.remove(&key);
         }
         match &upkeep.lock {
-            Some(held) => self.wait_for_lock(name, held),
-            None => _ = self.locked.remove(&key),
+            Some(held) => self.wait_for_lock(name, held)?,
+            // It keeps its place until it has begun.
+            None if upkeep.wants_lock => {}
+            None => {
+                if self.locked.remove(&key).is_some() {
+                    self.executor.leave_line(name)?;
+                }
+            }
         }
         let due = if upkeep.lock.is_some() { Due::Nothing } else { upkeep.due };
         let Due::Start(not_before) = due else {
@@ -120,8 +128,7 @@ impl Keeper {
         if self.waits.get(&key) != Some(&wait) || !is_armed {
             // From here on the wait is measured on a clock that nobody sets; if somebody has set the other one back
             // since it began, it is still no longer than it could have been.
-            let cap = task.map_or(self.sleep, |task| task.backoff.cap(self.sleep)).max(LET_OTHERS_FINISH);
-            let left = not_before.map_or(Duration::ZERO, until).min(cap);
+            let left = not_before.map_or(Duration::ZERO, until).min(cap.max(LET_OTHERS_FINISH));
             self.agenda.set(Item::Start(key.clone()), clock::since_boot() + left);
             self.waits.insert(key.clone(), wait);
         }
@@ -131,11 +138,16 @@ impl Keeper {
         Ok(())
     }
 
-    /// A task is looked at again with whatever happens, until the lock is free.
-    fn wait_for_lock(&mut self, name: &TaskName, held: &HeldLock) {
-        if self.locked.insert(name.key(), name.clone()).is_none() {
+    /// A task is looked at again with whatever happens, until it has its locks.
+    fn wait_for_lock(&mut self, name: &TaskName, held: &HeldLock) -> Result<(), ExecutorError> {
+        let key = name.key();
+        if let Some(task) = self.tasks.get(&key) {
+            self.executor.stand_in_line(task)?;
+        }
+        if self.locked.insert(key, name.clone()).is_none() {
             info!("{name} waits: {held}");
         }
+        Ok(())
     }
 
     /// Starts every task whose moment has come; whether there was one.
@@ -192,7 +204,7 @@ impl Keeper {
                     self.started.insert(name.key());
                     self.adopt_child(run, worker)?;
                 }
-                Again::Locked(held) => self.wait_for_lock(&name, &held),
+                Again::Locked(held) => self.wait_for_lock(&name, &held)?,
                 Again::Begun(job) => info!("{name} has a new job, {job}: other things come before its run"),
                 Again::Refused(reason) => warn!("{name} cannot be started: {reason}"),
                 Again::NotDue => debug!("{name} is no longer to be started"),

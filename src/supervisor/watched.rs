@@ -257,6 +257,7 @@ impl Keeper {
             if let Some(task) = &row.task {
                 let pid = script.pid;
                 match (row.kind == Kind::Main.as_str(), watched.child) {
+                    (false, _) if row.kind == Kind::Transfer.as_str() => {}
                     (false, _) => info!("{task}: its hook {} runs (pid {pid})", row.kind),
                     (true, None) => info!("{task} runs (pid {pid})"),
                     (true, Some(_)) => info!("starting {task} (pid {pid})"),

@@ -1,5 +1,6 @@
 //! The queue: what is submitted runs in its turn, waits for its parents, is tried again, and can be told what to do.
 
+mod answers;
 mod applying;
 mod cleanup;
 mod dependencies;
@@ -14,6 +15,7 @@ mod params;
 mod picture;
 mod retries;
 mod staging;
+mod turns;
 mod verbs;
 mod waiting;
 

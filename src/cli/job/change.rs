@@ -87,26 +87,56 @@ fn may(named: &Named, what: &str, count: usize) -> Result<bool, Failure> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
+/// What is said of a verb.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Words {
+    /// In the question whether it is meant: `delete` 3 jobs?
+    ask: &'static str,
+    /// That it is done, where the state that a job is in does not say so.
+    done: Option<&'static str>,
+    /// How a job is for which there was nothing to do, where that is not its state.
+    already: Option<&'static str>,
+}
+
+impl Words {
+    /// Of a verb whose success is the state that a job is in afterwards.
+    pub(super) fn of(ask: &'static str) -> Self {
+        Self { ask, done: None, already: None }
+    }
+
+    /// Of one that may leave that as it was.
+    pub(super) fn done(self, done: &'static str) -> Self {
+        Self { done: Some(done), ..self }
+    }
+
+    /// Of one for which it is not the state that leaves nothing to do.
+    pub(super) fn already(self, already: &'static str) -> Self {
+        Self { already: Some(already), ..self }
+    }
+}
+
 pub(super) fn change(
     context: &mut Context,
     named: &Named,
-    what: &str,
+    words: Words,
     verb: impl FnOnce(&mut Executor, &[JobId], &Asker) -> Result<JobAnswers, ExecutorError>,
 ) -> Result<u8, Failure> {
     let asker = context.asker()?;
-    let Some((executor, ids)) = chosen(context, named, what)? else { return Ok(0) };
+    let Some((executor, ids)) = chosen(context, named, words.ask)? else { return Ok(0) };
     let mut code = 0;
     for (id, did) in verb(executor, &ids, &asker)? {
-        code = tell(id, &did).max(code);
+        code = tell(id, &did, words).max(code);
     }
     Ok(code)
 }
 
 /// Says what became of a wish for one job; the exit code.
-fn tell(id: JobId, did: &Did) -> u8 {
+fn tell(id: JobId, did: &Did, words: Words) -> u8 {
     match did {
-        Did::Done(state) => told(&format!("{id}: {state}")),
-        Did::Already(state) => told(&format!("{id}: nothing to do, it is {state}")),
+        Did::Done(state) => told(&format!("{id}: {}", words.done.unwrap_or(state.as_str()))),
+        Did::Already(state) => {
+            told(&format!("{id}: nothing to do, it is {}", words.already.unwrap_or(state.as_str())));
+        }
         Did::Refused(state, why) => {
             warn(&format!("{id} is {state}: {why}"));
             return REFUSED;
@@ -117,11 +147,12 @@ fn tell(id: JobId, did: &Did) -> u8 {
 
 pub(super) fn kill(context: &mut Context, named: &Named) -> Result<u8, Failure> {
     let asker = context.asker()?;
-    let Some((executor, ids)) = chosen(context, named, "kill")? else { return Ok(0) };
+    let words = Words::of("kill");
+    let Some((executor, ids)) = chosen(context, named, words.ask)? else { return Ok(0) };
     let mut code = 0;
     for (id, stopped) in executor.kill_jobs(&ids, &asker, &mut |text| told(text))? {
         match stopped {
-            Err(did) => code = tell(id, &did).max(code),
+            Err(did) => code = tell(id, &did, words).max(code),
             // It has just ended by itself.
             Ok(Stopped::NotRunning(_)) => told(&format!("{id}: it does not run")),
             Ok(Stopped::Ended(reason)) => told(&format!("{id}: {reason}")),

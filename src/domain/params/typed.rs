@@ -105,7 +105,7 @@ impl Kind {
         match self {
             Self::Text => Ok(Value::String(text.to_owned())),
             Self::Int => whole(text).map(Value::Number).ok_or_else(wrong),
-            Self::Float => number(text).map(Value::Number).ok_or_else(wrong),
+            Self::Float => as_json(text).map(Value::Number).ok_or_else(wrong),
             Self::Bool => text.parse().map(Value::Bool).map_err(|_| wrong()),
             Self::Json => serde_json::from_str(text)
                 .map_err(|error| ValueError::Json { found: text.to_owned(), why: error.to_string() }),
@@ -154,12 +154,15 @@ fn whole(text: &str) -> Option<Number> {
     text.parse::<i64>().map(Number::from).or_else(|_| text.parse::<u64>().map(Number::from)).ok()
 }
 
-/// A number as JSON has them. Whole numbers that would lose digits are none: such a text is a name, not an amount.
+/// A number as JSON has them.
+fn as_json(text: &str) -> Option<Number> {
+    if text.bytes().any(|b| b.is_ascii_whitespace()) { None } else { serde_json::from_str(text).ok() }
+}
+
+/// The same where nobody has said that it is one. Whole numbers that would lose digits are none: such a text is a name,
+/// not an amount.
 fn number(text: &str) -> Option<Number> {
-    if text.bytes().any(|b| b.is_ascii_whitespace()) {
-        return None;
-    }
-    let number: Number = serde_json::from_str(text).ok()?;
+    let number = as_json(text)?;
     let is_whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     (!is_whole || number.to_string() == text).then_some(number)
 }

@@ -97,13 +97,19 @@ impl Executor {
 
     fn waits_to_run(&self, job: &Job, hints: &mut Vec<String>) -> Result<String, ExecutorError> {
         let (row, now) = (&job.row, clock::now());
-        if row.door != Door::Queue {
-            return Ok("waits to be started again: `jobexec explain TASK` says when".to_owned());
+        if row.door != Door::Queue && !self.is_supervised() {
+            hints.push("have it tried again: run `jobexec keep-restarting`".to_owned());
+            return Ok("waits to be tried again, and no supervisor is running".to_owned());
         }
         if let Some(moment) = row.not_before.filter(|moment| *moment > now) {
             let why = if row.attempt > 0 { "waits before it is tried again" } else { "is not to run yet" };
             let left = std::time::Duration::try_from(moment.duration_since(now)).unwrap_or_default();
             return Ok(format!("{why}: for {} more", print_roughly(left)));
+        }
+        if row.door != Door::Queue {
+            let definition = jobs::definition_of(self.store.reader(), row)?;
+            let held = self.lock_in_the_way(&definition)?;
+            return Ok(held.map_or_else(|| "is about to be tried again".to_owned(), |held| format!("waits: {held}")));
         }
         let slots = self.no_slot(hints)?;
         let obstacle = if self.is_supervised() { self.obstacle_of(job, now)? } else { None };
@@ -160,11 +166,15 @@ impl Executor {
         let heads = queue::heads(self.store.reader())?;
         let needs = ledger.needs(&heads)?;
         let need = ledger.need(job.given.need)?;
-        let (priority, runnable_since) = (job.given.priority, job.row.created);
+        let of_head = heads.iter().find(|head| head.job == job.row.id).map(|head| head.runnable_since);
+        let (priority, runnable_since) = (job.given.priority, of_head.unwrap_or(job.row.created));
         let own = resources::Head { need: &need, priority, job: job.row.id, runnable_since };
         let capacity = ledger.capacity(machine::detect())?;
         let obstacle = obstacle_in_queue(&own, &asked(&heads, &needs), &ledger.running()?, &capacity, now);
-        Ok(obstacle.map(|obstacle| obstacle.to_string()))
+        Ok(match obstacle {
+            Some(obstacle) => Some(obstacle.to_string()),
+            None => ledger.goes_before_job(&own)?.map(|first| first.to_string()),
+        })
     }
 
     /// Why there is no slot; empty where there seems to be one.

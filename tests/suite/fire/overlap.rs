@@ -144,6 +144,90 @@ fn allow_runs_them_side_by_side_as_many_as_may() {
     drop(night);
 }
 
+/// The jobs of a task, oldest first: id, state, attempts.
+fn jobs(env: &TestEnv, task: &str) -> Vec<(i64, String, i64)> {
+    let sql = format!("SELECT id, state, attempt FROM jobs WHERE task = '{task}' ORDER BY id");
+    query(env, &sql, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+}
+
+#[test]
+fn allow_tries_each_again_by_its_own_retries() {
+    let env = TestEnv::new();
+    let night = Night::begin(&env);
+    let flags = ["--period", "1s", "--overlap", "allow", "--retries", "2", "--backoff-first", "1500ms"];
+    started(&env, "A", &format!("{NOTES}exit 1\n"), &[&flags[..], &["--backoff-jitter", "0"]].concat());
+    until("four jobs to have ended", || {
+        jobs(&env, "A").iter().filter(|(_, state, _)| state == "FAILED" || state == "CANCELLED").count() >= 4
+    });
+    env.ok(&["stop", "A"]);
+    let ended: Vec<_> = jobs(&env, "A").into_iter().take(4).collect();
+    let all = runs(&env, "A");
+    for (job, state, attempt) in &ended {
+        assert_eq!((state.as_str(), *attempt), ("FAILED", 3), "job {job} of {ended:?}");
+        let its: Vec<&Value> = all.iter().filter(|run| run["job"] == *job).collect();
+        for (two, wait) in its.windows(2).zip([1_500_000, 3_000_000]) {
+            // It waits on another clock than it is read from.
+            let waited = micros(&two[1]["claimed"]) - micros(&two[0]["ended"]);
+            assert!(waited > wait - 100_000, "job {job} was tried again after {waited} µs");
+        }
+    }
+    let meets = |at: i64| all.iter().any(|run| run["job"] == ended[1].0 && micros(&run["claimed"]) < at);
+    assert!(meets(micros(&all.iter().rfind(|run| run["job"] == ended[0].0).unwrap()["claimed"])), "{all:#?}");
+    check(&env, "A", SECOND);
+    drop(night);
+}
+
+#[test]
+fn allow_tries_the_newest_again_while_an_older_one_runs() {
+    let env = TestEnv::new();
+    let night = Night::begin(&env);
+    let script = format!("{NOTES}[ -e first ] && exit 1\ntouch first\nuntil [ -e go ]; do sleep 0.02; done\n");
+    let flags = ["--period", "1s", "--overlap", "allow", "--max-running", "2", "--retries", "2"];
+    started(&env, "A", &script, &[&flags[..], &["--backoff-first", "10ms"]].concat());
+    until("the second job to have ended", || jobs(&env, "A").get(1).is_some_and(|(_, state, _)| state == "FAILED"));
+    let all = jobs(&env, "A");
+    assert_eq!((all[0].1.as_str(), all[1].2), ("RUNNING", 3), "{all:?}");
+    touch(&env, "go");
+    check(&env, "A", SECOND);
+    drop(night);
+}
+
+#[test]
+fn what_waits_to_be_tried_again_beside_a_newer_one_is_explained_and_stopped() {
+    let env = TestEnv::new();
+    let night = Night::begin(&env);
+    let flags = ["--period", "1s", "--overlap", "allow", "--retries", "1", "--backoff-first", "30s"];
+    started(&env, "A", "#!/bin/sh\nexit 1\n", &flags);
+    let wait = |number: usize| {
+        until("jobs to wait", || jobs(&env, "A").iter().filter(|job| job.1 == "RESTART_READY").count() >= number);
+    };
+    wait(2);
+    let oldest = jobs(&env, "A")[0].0.to_string();
+    let said = env.ok(&["explain", &oldest]).out;
+    assert!(said.starts_with(&format!("job {oldest} waits before it is tried again: for ")), "{said}");
+    night.end(TERMINATE);
+    let said = env.ok(&["explain", &oldest]);
+    assert!(said.out.contains("and no supervisor is running"), "{said:?}");
+    let night = Night::begin(&env);
+    wait(4);
+    env.ok(&["stop", "A"]);
+    let all = jobs(&env, "A");
+    assert!(all.iter().all(|(_, state, _)| state == "CANCELLED"), "{all:?}");
+    drop(night);
+}
+
+#[test]
+fn what_is_given_up_is_not_tried_again_beside_a_newer_one_either() {
+    let env = TestEnv::new();
+    let night = Night::begin(&env);
+    let flags = ["--period", "1s", "--overlap", "allow", "--retries", "1", "--backoff-first", "30s"];
+    started(&env, "A", "#!/bin/sh\nexit 1\n", &[&flags[..], &["--give-up-failures", "2"]].concat());
+    until("it to be given up", || jobs(&env, "A").len() == 2 && jobs(&env, "A")[1].1 == "FAILED");
+    assert_eq!(jobs(&env, "A")[0].1, "CANCELLED");
+    assert_eq!(env.json(&["job", "show", "1"])["message"], "stopped by repeated failures");
+    drop(night);
+}
+
 #[test]
 fn a_failed_run_that_is_to_be_tried_again_still_counts_as_running() {
     let env = TestEnv::new();

@@ -9,7 +9,7 @@ use crate::suite::supervisor::{KILL, Night, TERMINATE, pid_of, query, runs_ended
 use super::{GATED, does, open, shell, slots, state, submit, until_idle, until_lines, until_state};
 
 /// Tasks of one lock, `gpu`, however it is written.
-fn with(tasks: &str) -> TestEnv {
+pub(super) fn with(tasks: &str) -> TestEnv {
     let env = TestEnv::new();
     env.ok(&["init", "--exec-id", "locks"]);
     let text = format!("{}\n{tasks}", env.read("jobexec.toml"));
@@ -20,7 +20,7 @@ fn with(tasks: &str) -> TestEnv {
 }
 
 /// A task of the lock that says no more than this.
-fn task(name: &str, more: &str) -> String {
+pub(super) fn task(name: &str, more: &str) -> String {
     format!("[task.{name}]\nwd = '..'\nlocks = ['GPU']\n{more}\n")
 }
 
@@ -129,7 +129,7 @@ fn a_restart_waits_for_the_lock_and_begins_when_it_is_free() {
     night.says(&format!("a waits: lock `gpu` is held by job {id}"));
     let status = env.status("a");
     assert_eq!((&status["state"], &status["running"]), (&json!("waiting"), &json!(false)), "{status}");
-    assert_eq!(status["waits_for_lock"], json!({ "lock": "gpu", "task": null, "job": id }), "{status}");
+    assert_eq!(status["waits_for_lock"], json!({ "lock": "gpu", "task": null, "job": id, "held": true }), "{status}");
     let said = env.ok(&["explain", "a"]);
     assert!(said.out.contains(&format!("lock `gpu` is held by job {id}")), "{said:?}");
     let said = env.ok(&["status"]);
@@ -161,7 +161,7 @@ fn a_restart_waits_for_another_task_too() {
 }
 
 /// What was decided about a task's due moments, oldest first.
-fn decided(env: &TestEnv, task: &str) -> Vec<(String, String)> {
+pub(super) fn decided(env: &TestEnv, task: &str) -> Vec<(String, String)> {
     let sql = format!("SELECT decision, coalesce(reason, '') FROM occurrences WHERE task = '{task}' ORDER BY due");
     query(env, &sql, |row| Ok((row.get(0)?, row.get(1)?)))
 }

@@ -100,7 +100,8 @@ fn what_failed_waits_for_its_moment_and_leaves_the_slot_to_others() {
     let ended = micros(&runs(&shown)[0]["ended"]);
     let hours = (micros(&shown["next_retry"]) - ended) / 3_600_000;
     assert!((899..=1101).contains(&hours), "an hour, give or take a tenth: {hours} thousandths");
-    assert!(env.ok(&["jobs"]).out.contains("not before"), "the table says what it waits for");
+    let said = env.ok(&["jobs"]).out;
+    assert!(said.contains("again in ") && said.contains(": exit code 1"), "what it waits for, and why: {said}");
 }
 
 #[test]

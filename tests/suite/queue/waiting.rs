@@ -78,7 +78,7 @@ fn what_has_ended_is_not_waited_for() {
         assert!(code == 0 || said.err.contains("job 2") || said.err.contains("job 4"), "it is named: {said:?}");
     }
     let said = env.fails(1, &["wait", &blocked]);
-    assert!(said.err.contains("job 4: job 2, which it waits for, is FAILED"), "{said:?}");
+    assert!(said.err.contains("job 4: job 2 before it is FAILED"), "{said:?}");
     let timed: [&[&str]; 3] = [&[&open], &["--all", &bad, &open], &["--any", &bad, &open]];
     for args in timed {
         let said = env.fails(124, &[&["wait", "--timeout", "20ms"], args].concat());

@@ -288,6 +288,8 @@ fn inputs_are_brought_and_outputs_stored() {
     assert_eq!(fs::read_to_string(env.dir().join("stored/out")).unwrap(), "WORDS\n");
     let done = job(&env, 1);
     assert_eq!((&done["state"], kinds(&done)), (&json!("JOB_FINISHED"), vec!["transfer", "main", "transfer"]));
+    let past: Vec<_> = env.history("T").iter().map(|run| run["kind"].clone()).collect();
+    assert_eq!(past, ["transfer", "main", "transfer"]);
     assert!(!env.file("jobs/1/data").exists() && env.file("jobs/1/out").exists(), "it is cleaned up");
     assert_eq!((env.state("T"), env.status("T")["wanted"].clone()), ("finished".to_owned(), json!(false)));
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::{Input, State};
 use crate::domain::name::{RunId, TaskName};
-use crate::domain::outcome::{Cause, Exit, Outcome};
+use crate::domain::outcome::{Cause, Outcome};
 use crate::domain::restart::{CRASH_LOOP, DEFAULT_CAP, is_good, is_permanent};
 use crate::domain::task::{Restart, Task};
 use crate::store::jobs::{self, Change, Door, JobRow};
@@ -228,12 +228,10 @@ impl Settling<'_> {
     }
 }
 
-/// An end of which only the exit is known: a signal that came after somebody had asked for the end was the answer.
+/// An end of which only the exit is known: one that came after somebody had asked for it was the answer.
 fn with_cause(run: &RunRow, end: &Ended) -> Ended {
     match &end.outcome {
-        Outcome::Ended { exit: exit @ Exit::Signal { .. }, cause: Cause::Itself }
-            if end.time.is_none() && run.is_to_end() =>
-        {
+        Outcome::Ended { exit, cause: Cause::Itself } if end.time.is_none() && run.is_to_end() => {
             Ended { outcome: Outcome::Ended { exit: *exit, cause: Cause::Stopped }, ..end.clone() }
         }
         Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::NeverStarted | Outcome::Lost(_) => end.clone(),
@@ -242,20 +240,30 @@ fn with_cause(run: &RunRow, end: &Ended) -> Ended {
 
 /// The reason in words, with who asked for it.
 fn reason(run: &RunRow, end: &Ended) -> String {
-    let stopped = match &end.outcome {
-        Outcome::Ended { exit, cause: Cause::Stopped } => Some(exit.describe()),
-        Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::NeverStarted | Outcome::Lost(_) => None,
-    };
-    let text = match (stopped, &run.stop_by, &run.stall_reason) {
-        (None, Some(by), _) if end.outcome == Outcome::NeverStarted => format!("stopped by {by} before it was started"),
-        (Some(exit), Some(by), _) => format!("stopped by {by} ({exit})"),
-        (Some(exit), None, Some(stalled)) => format!("{stalled}; stopped ({exit})"),
-        (_, _, _) => end.outcome.reason(),
-    };
+    let text = in_words(&end.outcome, run.stop_by.as_deref(), run.stall_reason.as_deref());
     match end.leftover {
         0 => text,
         1 => format!("{text}; 1 process that it left behind was stopped"),
         count => format!("{text}; {count} processes that it left behind were stopped"),
+    }
+}
+
+/// The outcome in words, with who had asked for the end, or why the supervisor had.
+fn in_words(outcome: &Outcome, by: Option<&str>, stalled: Option<&str>) -> String {
+    match (outcome, by, stalled) {
+        (Outcome::NeverStarted, Some(by), _) => format!("stopped by {by} before it was started"),
+        (Outcome::Ended { exit, cause: Cause::Stopped }, Some(by), _) => {
+            format!("stopped by {by} ({})", exit.describe())
+        }
+        (Outcome::Ended { exit, cause: Cause::Stopped }, None, Some(stalled)) => {
+            format!("{stalled}; stopped ({})", exit.describe())
+        }
+        // Nobody has seen how it ended; the wish is known all the same.
+        (Outcome::Lost(_), Some(by), _) => format!("stopped by {by}; {}", outcome.reason()),
+        (Outcome::Lost(_), None, Some(stalled)) => format!("{stalled}; stopped; {}", outcome.reason()),
+        (Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::NeverStarted | Outcome::Lost(_), _, _) => {
+            outcome.reason()
+        }
     }
 }
 
@@ -269,5 +277,41 @@ fn input(run: &RunRow, end: &Ended) -> Input {
         Outcome::Ended { cause: Cause::TimedOut, .. } => Input::TimedOut,
         Outcome::NeverStarted => Input::NeverStarted,
         Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::Lost(_) => Input::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::outcome::{Exit, Unseen};
+
+    #[test]
+    fn who_asked_for_an_end_is_said_however_it_ended() {
+        let ended = |cause| Outcome::Ended { exit: Exit::Code(3), cause };
+        let unseen = Outcome::Lost(Unseen::WorkerDied);
+        for (outcome, by, stalled, expected) in [
+            (ended(Cause::Itself), None, None, "exit code 3"),
+            (ended(Cause::Itself), Some("anna"), None, "exit code 3"),
+            (ended(Cause::Stopped), Some("anna"), None, "stopped by anna (exit code 3)"),
+            (ended(Cause::Stopped), Some("anna"), Some("silent"), "stopped by anna (exit code 3)"),
+            (ended(Cause::Stopped), None, Some("silent"), "silent; stopped (exit code 3)"),
+            (Outcome::NeverStarted, Some("anna"), None, "stopped by anna before it was started"),
+            (Outcome::NeverStarted, None, None, "never started"),
+            (unseen.clone(), None, None, "lost: its worker died before it, so its exit was not seen"),
+            (
+                unseen.clone(),
+                Some("anna"),
+                None,
+                "stopped by anna; lost: its worker died before it, so its exit was not seen",
+            ),
+            (
+                unseen,
+                None,
+                Some("silent"),
+                "silent; stopped; lost: its worker died before it, so its exit was not seen",
+            ),
+        ] {
+            assert_eq!(in_words(&outcome, by, stalled), expected);
+        }
     }
 }

@@ -38,6 +38,18 @@ fn an_orphan_is_shown_not_started_twice_and_stopped() {
 }
 
 #[test]
+fn who_stopped_an_orphan_that_ends_as_it_likes_is_said() {
+    let env = TestEnv::new();
+    started(&env, "A", "#!/bin/sh\ntrap 'exit 7' TERM\necho ready\nwhile :; do sleep 0.02; done\n", &[]);
+    orphan(&env, "A");
+    let said = env.ok(&["stop", "A"]).err;
+    let run = only_run(&env, "A");
+    assert!(is_unseen_or(&run, &json!(7)), "{run}");
+    let reason = run["reason"].as_str().unwrap();
+    assert!(reason.starts_with("stopped by ") && said.contains(&format!("Stopping A: {reason}")), "{said} {run}");
+}
+
+#[test]
 fn an_orphan_that_ends_by_itself_is_lost() {
     let env = TestEnv::new();
     let script = "#!/bin/sh\necho ready\nuntil [ -e go ]; do sleep 0.02; done\nexit 0\n";

@@ -84,6 +84,24 @@ fn the_end_of_the_session_is_no_fault_of_what_is_kept_alive() {
 }
 
 #[test]
+fn a_hook_whose_worker_was_killed_says_who_stopped_it() {
+    let env = TestEnv::new();
+    let waits = format!("trap 'exit 0' TERM; {NOTE}; while :; do sleep 0.02; done");
+    define(&env, NOTE, &format!("restart = \"never\"\n{}", hook("preprocess", &waits)));
+    let _night = Night::begin(&env);
+    env.ok(&["start", "T"]);
+    until_lines(&env, &["preprocess"]);
+    orphaned(&env, "T");
+    let said = env.ok(&["stop", "T"]).err;
+    assert!(said.contains("Stopping T: stopped by "), "{said}");
+    let done = job(&env, 1);
+    assert_eq!(done["state"], "CANCELLED", "{done}");
+    for reason in [&done["message"], &done["runs"][0]["reason"]] {
+        assert!(reason.as_str().unwrap().starts_with("stopped by "), "{done}");
+    }
+}
+
+#[test]
 fn a_hook_whose_worker_is_killed_is_watched_to_its_end() {
     let env = TestEnv::new();
     define(&env, NOTE, &format!("restart = \"never\"\n{}", hook("preprocess", &format!("{NOTE}; {GATE}"))));

@@ -71,9 +71,11 @@ impl Hand {
         since(self.began) >= MOMENT
     }
 
-    /// When it is late, on the boot-time clock.
+    /// How long a script that begins now may last before the others are seen to, on the boot-time clock: those that were
+    /// claimed with it wait since their claim, and where there are none, the ends before it for its own.
     pub(super) fn deadline(&self) -> Duration {
-        self.began.saturating_add(MOMENT)
+        let from = if self.is_played() { clock::since_boot() } else { self.began };
+        from.saturating_add(MOMENT)
     }
 
     /// What has not begun does not begin here.

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::{Input, State};
 use crate::domain::name::{RunId, TaskName};
-use crate::domain::outcome::{Cause, Outcome};
+use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::restart::{CRASH_LOOP, DEFAULT_CAP, is_good, is_permanent};
 use crate::domain::task::{Restart, Task};
 use crate::store::jobs::{self, Change, Door, JobRow};
@@ -228,10 +228,13 @@ impl Settling<'_> {
     }
 }
 
-/// An end of which only the exit is known: one that came after somebody had asked for it was the answer.
+/// An end of which only the exit is known: a signal that came after somebody had asked for the end was the answer. An exit
+/// code may be older than the wish, where it was what the script had left behind that was stopped.
 fn with_cause(run: &RunRow, end: &Ended) -> Ended {
     match &end.outcome {
-        Outcome::Ended { exit, cause: Cause::Itself } if end.time.is_none() && run.is_to_end() => {
+        Outcome::Ended { exit: exit @ Exit::Signal { .. }, cause: Cause::Itself }
+            if end.time.is_none() && run.is_to_end() =>
+        {
             Ended { outcome: Outcome::Ended { exit: *exit, cause: Cause::Stopped }, ..end.clone() }
         }
         Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::NeverStarted | Outcome::Lost(_) => end.clone(),
@@ -261,6 +264,7 @@ fn in_words(outcome: &Outcome, by: Option<&str>, stalled: Option<&str>) -> Strin
         // Nobody has seen how it ended; the wish is known all the same.
         (Outcome::Lost(_), Some(by), _) => format!("stopped by {by}; {}", outcome.reason()),
         (Outcome::Lost(_), None, Some(stalled)) => format!("{stalled}; stopped; {}", outcome.reason()),
+        (Outcome::Ended { .. }, Some(by), _) => format!("{}; {by} had asked for its end", outcome.reason()),
         (Outcome::Ended { .. } | Outcome::CouldNotStart { .. } | Outcome::NeverStarted | Outcome::Lost(_), _, _) => {
             outcome.reason()
         }
@@ -283,7 +287,7 @@ fn input(run: &RunRow, end: &Ended) -> Input {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::outcome::{Exit, Unseen};
+    use crate::domain::outcome::Unseen;
 
     #[test]
     fn who_asked_for_an_end_is_said_however_it_ended() {
@@ -291,7 +295,7 @@ mod tests {
         let unseen = Outcome::Lost(Unseen::WorkerDied);
         for (outcome, by, stalled, expected) in [
             (ended(Cause::Itself), None, None, "exit code 3"),
-            (ended(Cause::Itself), Some("anna"), None, "exit code 3"),
+            (ended(Cause::Itself), Some("anna"), None, "exit code 3; anna had asked for its end"),
             (ended(Cause::Stopped), Some("anna"), None, "stopped by anna (exit code 3)"),
             (ended(Cause::Stopped), Some("anna"), Some("silent"), "stopped by anna (exit code 3)"),
             (ended(Cause::Stopped), None, Some("silent"), "silent; stopped (exit code 3)"),

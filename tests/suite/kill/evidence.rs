@@ -158,8 +158,8 @@ fn a_record_removed_while_the_script_runs() {
     until("the script to be seen", || env.state(TASK) == "orphaned");
     let mut witness = Witness::new(&env, &[]);
     witness.start();
-    witness.stop();
-    last_is(&env, "lost", NO_RECORD);
+    let by = witness.stop().history[0]["asked_by"].as_str().unwrap().to_owned();
+    last_is(&env, "lost", &format!("stopped by {by}; {NO_RECORD}"));
     witness.follow_up(1);
 }
 

@@ -45,8 +45,10 @@ fn who_stopped_an_orphan_that_ends_as_it_likes_is_said() {
     let said = env.ok(&["stop", "A"]).err;
     let run = only_run(&env, "A");
     assert!(is_unseen_or(&run, &json!(7)), "{run}");
-    let reason = run["reason"].as_str().unwrap();
-    assert!(reason.starts_with("stopped by ") && said.contains(&format!("Stopping A: {reason}")), "{said} {run}");
+    let (reason, by) = (run["reason"].as_str().unwrap(), run["asked_by"].as_str().unwrap());
+    let expected = [format!("exit code 7; {by} had asked for its end"), format!("stopped by {by}; lost: ")];
+    assert!(expected.iter().any(|says| reason.starts_with(says)), "{run}");
+    assert!(said.contains(&format!("Stopping A: {reason}")), "{said} {run}");
 }
 
 #[test]

@@ -93,12 +93,15 @@ fn a_hook_whose_worker_was_killed_says_who_stopped_it() {
     until_lines(&env, &["preprocess"]);
     orphaned(&env, "T");
     let said = env.ok(&["stop", "T"]).err;
-    assert!(said.contains("Stopping T: stopped by "), "{said}");
     let done = job(&env, 1);
     assert_eq!(done["state"], "CANCELLED", "{done}");
-    for reason in [&done["message"], &done["runs"][0]["reason"]] {
-        assert!(reason.as_str().unwrap().starts_with("stopped by "), "{done}");
-    }
+    let by = &env.history("T")[0]["asked_by"];
+    let by = by.as_str().unwrap();
+    assert_eq!(done["message"], format!("stopped by {by}"), "{done}");
+    let reason = done["runs"][0]["reason"].as_str().unwrap();
+    let expected = [format!("exit code 0; {by} had asked for its end"), format!("stopped by {by}; lost: ")];
+    assert!(expected.iter().any(|says| reason.starts_with(says)), "{done}");
+    assert!(said.contains(&format!("Stopping T: {reason}")), "{said} {done}");
 }
 
 #[test]

@@ -121,7 +121,12 @@ impl Context {
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         let _ = io::stdout().flush();
         match self.executor.take() {
-            Some(mut executor) => Ok(executor.flush()?),
+            Some(mut executor) => {
+                executor.flush()?;
+                // The process ends, and the kernel takes back what it has, at once and not piece by piece.
+                std::mem::forget(executor);
+                Ok(())
+            }
             None => Ok(()),
         }
     }

@@ -16,7 +16,7 @@ use crate::store::{Durability, StoreError};
 use super::{Executor, ExecutorError};
 
 /// The format of the cached tasks: it changes with the fields of a task, and an older cache is then not used.
-const CACHE_FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/4");
+const CACHE_FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/5");
 
 /// The tasks that are defined.
 #[derive(Debug)]

@@ -168,9 +168,8 @@ impl Executor {
         Ok((new.registry, lock))
     }
 
-    /// Appends a task that the registry does not define. Where the cache is fresh that needs one reading of the text
-    /// instead of three, and one row of the cache instead of all, which the caller adds. `None` where it cannot be done
-    /// so.
+    /// Appends a task that the registry does not define. Where the cache is fresh that needs no reading of the other tasks,
+    /// and one row of the cache instead of all, which the caller adds. `None` where it cannot be done so.
     pub(super) fn append_to_registry(
         &mut self,
         name: &TaskName,
@@ -182,16 +181,13 @@ impl Executor {
         if !self.is_fresh(&contents.fingerprint)? || cache::find(self.store.reader(), name)?.is_some() {
             return Ok(None);
         }
-        let Ok(new) = validated(registry::append(&contents.text, name, settings), self.home.root()) else {
-            return Ok(None);
-        };
-        let Some(task) = new.registry.tasks.iter().find(|task| task.name == *name) else { return Ok(None) };
+        let Some(new) = registry::append(&contents.text, name, settings, self.home.root()) else { return Ok(None) };
         file::replace(&self.home.registry(), &contents, &new.text)?;
         Ok(Some(Appended {
             before: stamp(&contents.fingerprint),
             after: stamp(&Fingerprint::of(&self.home.registry())?),
-            exec_id: new.registry.exec_id.to_string(),
-            task: task.clone(),
+            exec_id: new.exec_id.to_string(),
+            task: new.task,
             lock,
         }))
     }

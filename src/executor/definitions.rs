@@ -98,6 +98,15 @@ impl Executor {
         }
     }
 
+    /// The executor's id. The tasks are not read where that is not needed.
+    pub(super) fn exec_id(&mut self) -> Result<String, ExecutorError> {
+        let now = self.registry_stamp()?;
+        match cache::head(self.store.reader())? {
+            Some((cached, exec_id)) if Some(&cached) == now.as_ref() => Ok(exec_id),
+            Some(_) | None => Ok(self.definitions()?.exec_id),
+        }
+    }
+
     /// Nobody defines anything, but the executor keeps its id.
     fn without_file(&self) -> Result<Definitions, ExecutorError> {
         let exec_id = cache::head(self.store.reader())?.map(|(_, id)| id).unwrap_or_default();
@@ -146,6 +155,16 @@ impl Executor {
             Ok(found) if self.is_fresh(&found)? => Ok(cache::find(self.store.reader(), name)?),
             Ok(_) | Err(_) => Ok(self.definitions()?.good()?.find(name).map(|task| Task::clone(task))),
         }
+    }
+
+    /// As [`Executor::defined`], for somebody who wants one: where there is none, that is an error which names the nearest.
+    pub fn task(&mut self, name: &TaskName) -> Result<Task, ExecutorError> {
+        if let Some(task) = self.defined(name)? {
+            return Ok(task);
+        }
+        let definitions = self.definitions()?.good()?;
+        let name = self.resolve(&definitions, name)?;
+        definitions.find(&name).map(|task| Task::clone(task)).ok_or(ExecutorError::NotDefined(name))
     }
 
     /// Edits the registry: reads it under its lock, refuses it if it has a mistake, changes the text, makes sure that

@@ -34,6 +34,7 @@ mod supervise;
 mod upcoming;
 mod wait;
 
+use std::cell::OnceCell;
 use std::path::Path;
 
 use crate::domain::evidence::Place;
@@ -93,7 +94,7 @@ pub struct Asker {
 pub struct Executor {
     home: Home,
     store: Store,
-    here: Place,
+    here: OnceCell<Place>,
     /// Whether this process is the folder's supervisor.
     supervises: bool,
 }
@@ -109,7 +110,7 @@ impl Executor {
     pub fn init(root: &Path, exec_id: Option<&ExecId>) -> Result<(Self, bool), ExecutorError> {
         let home = Home::create(root)?;
         let store = Store::create(&home)?;
-        let mut executor = Self { home, store, here: identity::here(), supervises: false };
+        let mut executor = Self { home, store, here: OnceCell::new(), supervises: false };
         reserve::keep(&executor.home);
         let new = !executor.home.registry().exists() && executor.begin(exec_id)?;
         Ok((executor, new))
@@ -123,14 +124,14 @@ impl Executor {
             None if home.registry().exists() => Store::create(&Home::create(root)?)?,
             None => return Ok(None),
         };
-        Ok(Some(Self { home, store, here: identity::here(), supervises: false }))
+        Ok(Some(Self { home, store, here: OnceCell::new(), supervises: false }))
     }
 
     /// The executor that a folder would be which is not there: for foreseeing what the first commands would do.
     pub fn unmade(root: &Path) -> Result<Self, ExecutorError> {
         let home = Home::unmade(root);
         let store = Store::of_nothing(&home)?;
-        Ok(Self { home, store, here: identity::here(), supervises: false })
+        Ok(Self { home, store, here: OnceCell::new(), supervises: false })
     }
 
     /// Writes the first registry; whether it was this command that did.
@@ -167,6 +168,11 @@ impl Executor {
     /// Makes what this command committed survive a power cut. To be called after the answer, before the end.
     pub fn flush(&mut self) -> Result<(), ExecutorError> {
         Ok(self.store.flush()?)
+    }
+
+    /// Where this process runs.
+    fn here(&self) -> &Place {
+        self.here.get_or_init(identity::here)
     }
 
     /// Whether a supervisor is there.

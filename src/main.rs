@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-/// musl's own allocator is slow where much is allocated and freed; this one is small too.
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: jobexec::store::memory::Allocator = jobexec::store::memory::Allocator::new();
 
 fn main() -> ExitCode {
     let worker = || jobexec::worker::door(std::env::args_os());

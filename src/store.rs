@@ -11,7 +11,7 @@ pub mod graph;
 pub mod items;
 pub mod jobs;
 pub mod line;
-mod memory;
+pub mod memory;
 pub mod night;
 pub mod notices;
 pub mod occurrences;
@@ -139,11 +139,14 @@ impl StoreError {
     }
 }
 
-/// When so many pages were written they are moved into the database's file.
-const MANY_PAGES: i32 = 128;
+/// When so many pages were written they are moved into the database's file; a command then cuts the log to nothing, since
+/// whoever opens the database while nobody else has it open reads all of the log, moved or not.
+const MANY_PAGES: i64 = 128;
 
-/// A write-ahead log of so many bytes is cut to nothing once all of it has been moved. As long as it is there, whoever
-/// opens the database first reads it whole.
+/// What so many pages take at least.
+const LONG_LOG: u64 = 128 * 4096;
+
+/// A log of so many bytes is cut however little of it is in use.
 const LARGE_LOG: u64 = 4 << 20;
 
 /// How long somebody else's transaction is waited for. Ours wait for each other at the gate.
@@ -197,6 +200,7 @@ impl Store {
         if schema::version(&connection, &path)? < schema::VERSION {
             let _gate = Lock::take(&home.database_lock(), lock::PATIENCE).map_err(StoreError::Gate)?;
             schema::migrate(&mut connection).map_err(open)?;
+            cut_log(&connection);
         }
         Ok(Self::of(connection, home))
     }
@@ -269,7 +273,7 @@ impl Store {
         // A flushed commit takes along all that came before it.
         self.unflushed = durability == Durability::Committed;
         if !self.by_hand {
-            self.cut_large_log();
+            self.cut_long_log();
         }
         self.gate.release(gate);
         // Whoever does not hear it looks again within seconds.
@@ -378,28 +382,39 @@ impl Store {
     /// Moves what was committed into the database's file if it is at least so many pages, as far as no reader is in the
     /// way; whether it was.
     pub fn checkpoint(&self, least: i64) -> Result<bool, StoreError> {
-        let checkpoint = |how: &str| {
-            let pages = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
-            let sql = format!("PRAGMA wal_checkpoint({how})");
-            self.connection.query_row(&sql, [], pages).map_err(StoreError::sql("make a checkpoint"))
-        };
-        // It only counts.
-        let (written, moved) = checkpoint("NOOP")?;
+        let (written, moved) = self.pages_of_log()?;
         let much = written - moved >= least;
         if much {
-            checkpoint("PASSIVE")?;
+            checkpoint(&self.connection, "PASSIVE").map_err(StoreError::sql(CHECKPOINT))?;
         }
         Ok(much)
     }
 
-    /// Moves all of a large log and cuts it, where nobody is in the way. What fails here has been committed all the
-    /// same, and is tried again with the next commit.
+    /// How many pages are in the log, and how many of them have been moved.
+    fn pages_of_log(&self) -> Result<(i64, i64), StoreError> {
+        // It only counts.
+        checkpoint(&self.connection, "NOOP").map_err(StoreError::sql(CHECKPOINT))
+    }
+
+    /// Moves all of a large log and cuts it, where nobody is in the way.
     pub fn cut_large_log(&self) {
-        if std::fs::metadata(self.home.write_ahead_log()).is_ok_and(|log| log.len() >= LARGE_LOG) {
-            let _ = self.connection.busy_timeout(Duration::ZERO);
-            let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            let _ = self.connection.busy_timeout(BUSY);
+        if self.length_of_log() >= LARGE_LOG {
+            cut_log(&self.connection);
         }
+    }
+
+    /// The same for a log that has become long with the commits of commands.
+    fn cut_long_log(&self) {
+        let length = self.length_of_log();
+        // The file stays as long as it once was; how much of it is in use only the log itself says.
+        let is_long = || self.pages_of_log().is_ok_and(|(written, _)| written >= MANY_PAGES);
+        if length >= LARGE_LOG || length >= LONG_LOG && is_long() {
+            cut_log(&self.connection);
+        }
+    }
+
+    fn length_of_log(&self) -> u64 {
+        std::fs::metadata(self.home.write_ahead_log()).map_or(0, |log| log.len())
     }
 
     /// Makes everything that was committed survive a power cut.
@@ -419,6 +434,21 @@ impl Store {
     }
 }
 
+const CHECKPOINT: &str = "make a checkpoint";
+
+/// Makes a checkpoint in one of the database's ways; how many pages are in the log, and how many of them have been moved.
+fn checkpoint(connection: &Connection, how: &str) -> rusqlite::Result<(i64, i64)> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
+/// Moves all of the log and cuts it, without waiting for anybody. What fails here has been committed all the same, and is
+/// tried again with the next commit.
+fn cut_log(connection: &Connection) {
+    let _ = connection.busy_timeout(Duration::ZERO);
+    let _ = checkpoint(connection, "TRUNCATE");
+    let _ = connection.busy_timeout(BUSY);
+}
+
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     // -wal and -shm stay when the last connection closes: reading then needs to create nothing.
@@ -427,7 +457,6 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Else a statement may be prepared anew for each value that is bound to it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Each command that finds nobody else there reads the write-ahead log from its beginning: it is kept short.
     connection.pragma_update(None, "wal_autocheckpoint", MANY_PAGES)?;
     Ok(())
 }
@@ -540,6 +569,45 @@ pub(crate) mod tests {
         let log = || std::fs::metadata(store.home.write_ahead_log()).unwrap().len();
         store.cut_large_log();
         assert!(log() > 0, "it is not large");
+    }
+
+    #[test]
+    fn commands_one_after_another_leave_a_short_log_and_all_that_they_wrote() {
+        let (_temp, store) = store();
+        let (home, length) =
+            (store.home.clone(), |home: &Home| std::fs::metadata(home.write_ahead_log()).unwrap().len());
+        drop(store);
+        assert_eq!(length(&home), 0, "who opens a new database has no log to read");
+        let blob = "INSERT INTO environments (body) VALUES (randomblob(40000))";
+        let (mut longest, commands) = (0, 50);
+        for _ in 0..commands {
+            let mut store = Store::create(&home).unwrap();
+            store.write(Durability::Committed, |tx| tx.execute(blob, []).map_err(StoreError::sql("test"))).unwrap();
+            longest = longest.max(length(&home));
+        }
+        assert!((LONG_LOG / 2..LONG_LOG * 2).contains(&longest), "{longest}");
+        let store = Store::look(&home).unwrap().unwrap();
+        let count = "SELECT count(*) FROM environments";
+        assert_eq!(store.reader().query_row(count, [], |row| row.get::<_, i64>(0)).unwrap(), commands);
+    }
+
+    #[test]
+    fn a_log_that_somebody_reads_is_left_and_nobody_waits_for_him() {
+        let (_temp, mut store) = store();
+        let reader = Store::look(&store.home).unwrap().unwrap();
+        let count = |store: &Store| {
+            let sql = "SELECT count(*) FROM environments";
+            store.reader().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        let reading = reader.connection.unchecked_transaction().unwrap();
+        assert_eq!(count(&reader), 0);
+        let blob = "INSERT INTO environments (body) VALUES (randomblob(1000000))";
+        store.write(Durability::Committed, |tx| tx.execute(blob, []).map_err(StoreError::sql("test"))).unwrap();
+        assert!(store.length_of_log() > LONG_LOG);
+        assert_eq!((count(&reader), count(&store)), (0, 1));
+        drop(reading);
+        store.write(Durability::Committed, |_| Ok::<(), StoreError>(())).unwrap();
+        assert_eq!((count(&reader), store.length_of_log()), (1, 0));
     }
 
     #[test]

@@ -22,12 +22,19 @@ use super::wait::WaitArguments;
 #[derive(Debug, Parser)]
 #[command(name = "jobexec", version, after_help = EXAMPLES, infer_subcommands = false)]
 pub(super) struct Arguments {
-    /// Print JSON (verbs that only read)
-    #[arg(long, global = true)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) global: Global,
 
     #[command(subcommand)]
     pub(super) verb: Option<Verb>,
+}
+
+/// What may stand before every verb and after it.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Print JSON (verbs that only read)
+    #[arg(long, global = true)]
+    pub(super) json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -59,25 +66,34 @@ Examples:
 /// The whole command line: the derived one, with `-f/--folder` before and after every verb. With `tail` and `log`, `-f`
 /// means to follow, as it does everywhere; there the folder is `--folder`, or stands before the verb.
 pub(super) fn command() -> Command {
-    let folder = || {
-        Arg::new(FOLDER)
-            .long("folder")
-            .value_name("DIR")
-            .value_parser(ValueParser::path_buf())
-            .help("The executor's folder [default: $JOBEXEC_FOLDER, else ~/.local/state/jobexec]")
-    };
-    let with_folder = move |verb: Command| {
-        let follows = verb.get_arguments().any(|arg| arg.get_short() == Some('f'));
-        verb.arg(if follows { folder() } else { folder().short('f') })
-    };
-    with_folder(Arguments::command()).mut_subcommands(|verb| with_folder(verb).mut_subcommands(with_folder))
+    with_folders(Arguments::command())
+}
+
+fn with_folders(command: Command) -> Command {
+    with_folder(command).mut_subcommands(|verb| with_folder(verb).mut_subcommands(with_folder))
+}
+
+fn with_folder(verb: Command) -> Command {
+    let follows = verb.get_arguments().any(|arg| arg.get_short() == Some('f'));
+    let folder = Arg::new(FOLDER)
+        .long("folder")
+        .value_name("DIR")
+        .value_parser(ValueParser::path_buf())
+        .help("The executor's folder [default: $JOBEXEC_FOLDER, else ~/.local/state/jobexec]");
+    verb.arg(if follows { folder } else { folder.short('f') })
 }
 
 const FOLDER: &str = "folder";
 
 /// What was typed: the arguments, and the folder, if it was named.
 pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<(Arguments, Option<PathBuf>), clap::Error> {
-    let matches = command().try_get_matches_from(args)?;
+    let args: Vec<OsString> = args.collect();
+    // Help, and what is said about a mistake, are about all verbs.
+    parse_by(command_of(&args), &args).or_else(|_| parse_by(command(), &args))
+}
+
+fn parse_by(command: Command, args: &[OsString]) -> Result<(Arguments, Option<PathBuf>), clap::Error> {
+    let matches = command.try_get_matches_from(args)?;
     let folder = |matches: &ArgMatches| matches.get_one::<PathBuf>(FOLDER).cloned();
     let mut found = folder(&matches);
     let mut verb = &matches;
@@ -89,9 +105,43 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<(Arguments, 
     Ok((Arguments::from_arg_matches(&matches)?, found))
 }
 
-/// The verbs.
+/// A part of [`command`] that is enough for a good command line: of the verbs, those of the group that the first word
+/// which is a verb belongs to.
+fn command_of(args: &[OsString]) -> Command {
+    let mut words = args.iter().skip(1).filter_map(|word| word.to_str());
+    let group = words.find_map(Verb::group).unwrap_or(StatusVerb::augment_subcommands);
+    with_folders(group(Global::augment_args(Command::new("jobexec"))))
+}
+
+/// The verbs, group by group in the order of the help. A command line means one of them, and building the flags of all
+/// would take most of the time of a short command: see [`parse`].
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    #[command(flatten)]
+    New(NewVerb),
+    #[command(flatten)]
+    Define(DefineVerb),
+    #[command(flatten)]
+    Run(RunVerb),
+    #[command(flatten)]
+    Submit(SubmitVerb),
+    #[command(flatten)]
+    Jobs(JobsVerb),
+    #[command(flatten)]
+    Tend(TendVerb),
+    #[command(flatten)]
+    Keep(KeepVerb),
+    #[command(flatten)]
+    Status(StatusVerb),
+    #[command(flatten)]
+    Look(LookVerb),
+    #[command(flatten)]
+    Setup(SetupVerb),
+}
+
+/// The verbs that begin an executor and its tasks.
+#[derive(Debug, Subcommand)]
+pub(super) enum NewVerb {
     /// Make the executor's folder and registry (the first `add` does so too)
     Init {
         /// The executor's id [default: 8 random hex digits]
@@ -102,9 +152,14 @@ pub(super) enum Verb {
     ///
     /// Adding does not start it. A script's arguments that begin with `-` come after `--`; with no SCRIPT before it,
     /// the first word after `--` is a command found along PATH. A task that exists already stays as it is.
-    Add(AddArguments),
+    Add(Box<AddArguments>),
+}
+
+/// The verbs that change what is defined, and look at it.
+#[derive(Debug, Subcommand)]
+pub(super) enum DefineVerb {
     /// Change fields of a task; a running one keeps its definition until its next start
-    Edit(EditArguments),
+    Edit(Box<EditArguments>),
     /// Remove a task from the registry; its history stays
     Remove {
         /// The task
@@ -125,6 +180,11 @@ pub(super) enum Verb {
     },
     /// Look for mistakes in the registry, and for scripts that could not be started
     Check,
+}
+
+/// The verbs that run tasks and end them.
+#[derive(Debug, Subcommand)]
+pub(super) enum RunVerb {
     /// Run tasks in the background (scheduled ones are armed)
     Start {
         /// The tasks
@@ -152,17 +212,32 @@ pub(super) enum Verb {
         #[arg(required = true)]
         names: Vec<String>,
     },
+}
+
+/// The verbs that put jobs into the queue.
+#[derive(Debug, Subcommand)]
+pub(super) enum SubmitVerb {
     /// Queue a job of a task, or of a command: `submit TASK`, `submit -- COMMAND [ARG…]`
     ///
     /// Prints the new ids, one a line. Slots of a supervisor (`jobexec keep-restarting --slots N`) run queued jobs.
-    Submit(SubmitArguments),
+    Submit(Box<SubmitArguments>),
     /// Make the tasks and jobs of a file with what they wait for: all of them or none
     ///
     /// A job is the same when the file's name and its own are: applying a file twice changes nothing. Prints the names and
     /// ids of new jobs, one a line.
     Apply(ApplyArguments),
+}
+
+/// The verb that shows the queue.
+#[derive(Debug, Subcommand)]
+pub(super) enum JobsVerb {
     /// Show jobs, newest first; with WHERE, those that are meant
     Jobs(JobsArguments),
+}
+
+/// The verbs for jobs that are there.
+#[derive(Debug, Subcommand)]
+pub(super) enum TendVerb {
     /// Look at one job, or do something with jobs
     Job {
         /// What
@@ -177,12 +252,22 @@ pub(super) enum Verb {
     },
     /// Wait until jobs have succeeded, or one has failed (exit 1)
     Wait(WaitArguments),
+}
+
+/// The verbs that keep tasks running.
+#[derive(Debug, Subcommand)]
+pub(super) enum KeepVerb {
     /// Keep wanted tasks running: start again what broke, until Ctrl-C (which leaves them running)
     ///
     /// At most one for a folder. After a run of 2 seconds or more a task is started again at once, after a shorter one
     /// with a wait that doubles. What was stopped stays stopped. SIGHUP reads the registry anew; closing the terminal
     /// does not end it.
     KeepRestarting(KeepArguments),
+}
+
+/// The verb that says how things stand.
+#[derive(Debug, Subcommand)]
+pub(super) enum StatusVerb {
     /// Show what runs; of one task, everything
     Status {
         /// The tasks [default: all]
@@ -197,6 +282,11 @@ pub(super) enum Verb {
         #[arg(long)]
         next_run: bool,
     },
+}
+
+/// The verbs that say what was, what will be, and why.
+#[derive(Debug, Subcommand)]
+pub(super) enum LookVerb {
     /// Show the runs of a task, newest first
     History {
         /// The task
@@ -238,6 +328,11 @@ pub(super) enum Verb {
         /// The task, or the id of a job
         name: String,
     },
+}
+
+/// The verbs that set up the surroundings.
+#[derive(Debug, Subcommand)]
+pub(super) enum SetupVerb {
     /// Have systemd run the supervisor, from boot on
     ///
     /// The service runs `keep-restarting` in this folder as a systemd user service: it starts with the machine (where
@@ -257,9 +352,27 @@ pub(super) enum Verb {
 }
 
 impl Verb {
+    /// What builds the group of a verb.
+    fn group(verb: &str) -> Option<fn(Command) -> Command> {
+        type Group = (fn(&str) -> bool, fn(Command) -> Command);
+        let groups: [Group; 10] = [
+            (NewVerb::has_subcommand, NewVerb::augment_subcommands),
+            (DefineVerb::has_subcommand, DefineVerb::augment_subcommands),
+            (RunVerb::has_subcommand, RunVerb::augment_subcommands),
+            (SubmitVerb::has_subcommand, SubmitVerb::augment_subcommands),
+            (JobsVerb::has_subcommand, JobsVerb::augment_subcommands),
+            (TendVerb::has_subcommand, TendVerb::augment_subcommands),
+            (KeepVerb::has_subcommand, KeepVerb::augment_subcommands),
+            (StatusVerb::has_subcommand, StatusVerb::augment_subcommands),
+            (LookVerb::has_subcommand, LookVerb::augment_subcommands),
+            (SetupVerb::has_subcommand, SetupVerb::augment_subcommands),
+        ];
+        groups.into_iter().find(|(has, _)| has(verb)).map(|(_, build)| build)
+    }
+
     /// What no verb means.
     pub(super) fn status() -> Self {
-        Self::Status { names: Vec::new(), watch: false, usage: false, next_run: false }
+        Self::Status(StatusVerb::Status { names: Vec::new(), watch: false, usage: false, next_run: false })
     }
 }
 
@@ -390,6 +503,56 @@ mod tests {
     }
 
     #[test]
+    fn what_is_built_for_one_verb_reads_what_the_whole_does() {
+        let lines = [
+            "init --exec-id a",
+            "add a --env A=1 -- b",
+            "edit a --unset env",
+            "remove a --purge",
+            "list --json",
+            "show a",
+            "check",
+            "start a b --now",
+            "stop --all",
+            "restart a",
+            "submit a -p k=v",
+            "apply file.toml",
+            "--json jobs --limit 3",
+            "job show 1",
+            "job update 1 --set a=1",
+            "group pause a",
+            "wait 1",
+            "keep-restarting --slots 2 -v",
+            "status a -u",
+            "history a -n 3",
+            "next --plan 24h",
+            "tail -f a",
+            "log -n 3 -f",
+            "report --since 8h",
+            "explain a",
+            "service install --print",
+            "completions bash",
+            "man",
+            "-f status --json status",
+            "",
+        ];
+        let read = |command: Command, args: &[OsString]| parse_by(command, args).map(|read| format!("{read:?}"));
+        let mut verbs = Vec::new();
+        for line in lines {
+            let args: Vec<_> = ["jobexec"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect();
+            let whole = read(command(), &args).unwrap();
+            match read(command_of(&args), &args) {
+                Ok(part) => assert_eq!(part, whole, "{line}"),
+                Err(error) => panic!("{line}: {error}"),
+            }
+            verbs.extend(command().try_get_matches_from(args).unwrap().subcommand_name().map(str::to_owned));
+        }
+        for verb in command().get_subcommands() {
+            assert!(verbs.iter().any(|seen| seen == verb.get_name()), "{} is not in the table", verb.get_name());
+        }
+    }
+
+    #[test]
     fn the_folder_may_stand_before_and_after_the_verb() {
         let lines = [
             "-f /x status",
@@ -398,6 +561,7 @@ mod tests {
             "-f /x tail LOL -f",
             "stop LOL --folder=/x",
             "-f /x service status",
+            "-f add status -f /x",
             "service -f /x status",
             "-f /y service install --no-start -f /x",
         ];

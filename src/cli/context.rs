@@ -82,11 +82,12 @@ impl Context {
 
     /// Who asks.
     pub(super) fn asker(&self) -> Result<Asker, Failure> {
-        let here = self.root()?.canonicalize().ok();
+        let root = self.root()?;
         let folder = std::env::var_os("JOBEXEC_FOLDER").map(PathBuf::from);
+        let is_here = || folder.is_some() && folder == root.canonicalize().ok();
         let job = std::env::var("JOBEXEC_JOB_ID").ok().and_then(|id| id.parse().ok()).map(JobId);
         // In a script of this executor the job asks.
-        let job = job.filter(|_| std::env::var_os("JOBEXEC_RUN_ID").is_some() && folder.is_some() && folder == here);
+        let job = job.filter(|_| std::env::var_os("JOBEXEC_RUN_ID").is_some() && is_here());
         let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.name);
         let user = user.unwrap_or_else(|| format!("uid {}", nix::unistd::geteuid()));
         Ok(Asker { name: job.map_or(user, |job| format!("job {job}")), job })
@@ -121,7 +122,12 @@ impl Context {
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         let _ = io::stdout().flush();
         match self.executor.take() {
-            Some(mut executor) => Ok(executor.flush()?),
+            Some(mut executor) => {
+                executor.flush()?;
+                // The process ends, and the kernel takes back what it has, at once and not piece by piece.
+                std::mem::forget(executor);
+                Ok(())
+            }
             None => Ok(()),
         }
     }

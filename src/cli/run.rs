@@ -17,8 +17,8 @@ use super::schedule;
 pub(super) fn start(context: &mut Context, typed: &[String], all: bool, now: bool) -> Result<u8, Failure> {
     let typed = names(typed)?;
     let Some(executor) = context.existing()? else { return none(&typed) };
-    let definitions = executor.definitions()?.good()?;
     if all {
+        let definitions = executor.definitions()?.good()?;
         let statuses = executor.status(&definitions, None, false)?;
         let mut out = Page::default();
         report::list::running(&definitions.exec_id, &statuses, Context::width(), &mut out)?;
@@ -26,13 +26,8 @@ pub(super) fn start(context: &mut Context, typed: &[String], all: bool, now: boo
         // A line for each, as in executoR.
         return start_and_tell(context, &startable(&definitions.tasks, now), now, &[]);
     }
-    let mut tasks = Vec::new();
-    for name in &typed {
-        let name = executor.resolve(&definitions, name)?;
-        let task = definitions.find(&name).cloned();
-        tasks.push(task.ok_or(ExecutorError::NotDefined(name))?);
-    }
-    start_these(context, &tasks, now)
+    let tasks: Result<Vec<_>, _> = typed.iter().map(|name| executor.task(name).map(Arc::new)).collect();
+    start_these(context, &tasks?, now)
 }
 
 /// The tasks that can be started without values; the others are named, and are no failure.

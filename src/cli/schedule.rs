@@ -28,6 +28,9 @@ pub(super) fn concerns(settings: &[Setting]) -> bool {
 /// Makes a start that was typed absolute, and refuses with its flag what cannot be used; the rest the registry judges.
 /// `own` is the task's schedule so far. Returns what is to be said about the start.
 pub(super) fn settle(settings: &mut [Setting], own: &Schedule, executor: &Executor) -> Result<Vec<Note>, Failure> {
+    if !concerns(settings) {
+        return Ok(Vec::new());
+    }
     let typed: Vec<&str> =
         settings.iter().filter(|setting| setting.value.is_some()).map(|setting| setting.key).collect();
     let field = |key: &str, own: &Option<String>| match settings.iter().rev().find(|setting| setting.key == key) {

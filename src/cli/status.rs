@@ -49,12 +49,14 @@ pub(super) fn status(context: &mut Context, typed: &[String], watch: bool, shape
         return self::watch(executor, &names, shape, json);
     }
     let mut out = Page::default();
-    let Shown { code, hidden, unsupervised } = show(executor, &names, shape, json, &mut out)?;
+    let Shown { code, hidden, unsupervised, read } = show(executor, &names, shape, json, &mut out)?;
     out.print()?;
     told_hidden(&hidden);
     if unsupervised > 0 && names.is_empty() {
         told(&unsupervised_note(unsupervised));
     }
+    // The process ends: what thousands of tasks consist of need not be given back piece by piece.
+    std::mem::forget(read);
     Ok(code)
 }
 
@@ -87,6 +89,8 @@ struct Shown {
     hidden: Vec<&'static str>,
     /// How many tasks are wanted and nobody starts them.
     unsupervised: usize,
+    /// What was read for it.
+    read: (Definitions, Vec<TaskStatus>),
 }
 
 fn unsupervised_note(count: usize) -> String {
@@ -120,7 +124,8 @@ fn show(
         }
         (None, []) if definitions.mistake.is_some() => {}
         (None, []) => {
-            return super::list::nothing(json).map(|code| Shown { code, hidden, unsupervised: 0 });
+            let code = super::list::nothing(json)?;
+            return Ok(Shown { code, hidden, unsupervised: 0, read: (definitions, statuses) });
         }
         (_, all) => {
             let now = executor.now();
@@ -130,7 +135,7 @@ fn show(
         }
     }
     let unsupervised = statuses.iter().filter(|status| status.state == TaskState::Unsupervised).count();
-    Ok(Shown { code: if down { DOWN } else { 0 }, hidden, unsupervised })
+    Ok(Shown { code: if down { DOWN } else { 0 }, hidden, unsupervised, read: (definitions, statuses) })
 }
 
 fn object(

@@ -84,11 +84,9 @@ pub(super) fn submit(context: &mut Context, typed: &SubmitArguments) -> Result<u
     let executor = if typed.dry_run { context.foreseeing()? } else { context.executor()? };
     let (definition, task) = match &typed.task {
         Some(name) => {
-            let name = TaskName::parse(name)?;
-            let definitions = executor.definitions()?.good()?;
-            let name = executor.resolve(&definitions, &name)?;
-            let task = definitions.find(&name).ok_or(crate::executor::ExecutorError::NotDefined(name))?;
-            (task.as_ref().clone(), Some(task.name.clone()))
+            let task = executor.task(&TaskName::parse(name)?)?;
+            let name = task.name.clone();
+            (task, Some(name))
         }
         None => (ad_hoc(&typed.command)?, None),
     };

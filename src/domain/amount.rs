@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo, Unit};
-use serde::{Deserialize, Deserializer, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 /// What is wrong with a duration or a size.
@@ -122,38 +122,50 @@ pub fn print_size(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
-/// Serde form of a duration: the text of [`print_duration`].
+/// Serde form of a duration: the text of [`print_duration`]; where nobody reads it, its numbers.
 pub mod duration_text {
-    use super::{Deserialize, Deserializer, Duration, Serializer, parse_duration, print_duration};
+    use super::{Deserialize, Deserializer, Duration, Serialize, Serializer, parse_duration, print_duration};
 
-    /// Writes the text.
+    /// Writes the text or the numbers.
     pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        if !to.is_human_readable() {
+            return duration.serialize(to);
+        }
         to.serialize_str(&print_duration(*duration))
     }
 
-    /// Reads the text.
+    /// Reads the text or the numbers.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        if !from.is_human_readable() {
+            return Duration::deserialize(from);
+        }
         let text = String::deserialize(from)?;
         parse_duration(&text).map_err(serde::de::Error::custom)
     }
 }
 
-/// Serde form of an optional duration: the text of [`print_duration`], or null.
+/// Serde form of an optional duration: as of [`duration_text`], or null.
 pub mod optional_duration_text {
-    use super::{Deserialize, Deserializer, Duration, Serializer, parse_duration, print_duration};
+    use super::{Deserialize, Deserializer, Duration, Serialize, Serializer, parse_duration, print_duration};
 
-    /// Writes the text or null.
+    /// Writes the text, the numbers or null.
     // Serde fixes the shape of the argument.
     #[allow(clippy::ref_option)]
     pub fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        if !to.is_human_readable() {
+            return duration.serialize(to);
+        }
         match duration {
             Some(duration) => to.serialize_some(&print_duration(*duration)),
             None => to.serialize_none(),
         }
     }
 
-    /// Reads the text or null.
+    /// Reads the text, the numbers or null.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        if !from.is_human_readable() {
+            return Option::deserialize(from);
+        }
         let text = Option::<String>::deserialize(from)?;
         text.map(|text| parse_duration(&text).map_err(serde::de::Error::custom)).transpose()
     }

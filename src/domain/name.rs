@@ -54,6 +54,11 @@ pub struct TaskName(String);
 impl TaskName {
     /// Reads a name as a person types it.
     pub fn parse(text: &str) -> Result<Self, NameError> {
+        Self::check(text)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    fn check(text: &str) -> Result<(), NameError> {
         word(text)?;
         if text.bytes().all(|b| b.is_ascii_digit()) {
             return Err(NameError::Digits(text.to_owned()));
@@ -61,7 +66,7 @@ impl TaskName {
         if ends_like_archive(text) {
             return Err(NameError::ArchiveStamp(text.to_owned()));
         }
-        Ok(Self(text.to_owned()))
+        Ok(())
     }
 
     /// The name as it was written.
@@ -90,7 +95,8 @@ impl AsRef<str> for TaskName {
 impl TryFrom<String> for TaskName {
     type Error = NameError;
     fn try_from(text: String) -> Result<Self, NameError> {
-        Self::parse(&text)
+        Self::check(&text)?;
+        Ok(Self(text))
     }
 }
 
@@ -236,6 +242,10 @@ pub(super) fn word(text: &str) -> Result<(), NameError> {
 
 /// Whether a text ends like `_20210301T105358Z` or `_20210301T105358Z-2`.
 fn ends_like_archive(text: &str) -> bool {
+    const STAMP: usize = "_20210301T105358Z".len();
+    if text.len() < STAMP {
+        return false;
+    }
     let stem = match text.rsplit_once('-') {
         Some((stem, n)) if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) => stem,
         Some(_) | None => text,

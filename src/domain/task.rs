@@ -234,17 +234,24 @@ impl Default for Retention {
     }
 }
 
-/// Serde form of a signal: its name.
+/// Serde form of a signal: its name; where nobody reads it, its number.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde fixes the shape of the argument")]
 mod signal_text {
     use super::Signal;
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(signal: &Signal, to: S) -> Result<S::Ok, S::Error> {
+        if !to.is_human_readable() {
+            return to.serialize_i32(signal.number());
+        }
         to.collect_str(signal)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Signal, D::Error> {
+        if !from.is_human_readable() {
+            let number = i32::deserialize(from)?;
+            return Signal::from_number(number).ok_or_else(|| serde::de::Error::custom("not a signal"));
+        }
         let text = String::deserialize(from)?;
         Signal::parse(text.strip_prefix("SIG").unwrap_or(&text)).map_err(serde::de::Error::custom)
     }
@@ -312,6 +319,19 @@ mod tests {
         task.schedule.period = Some("2 min".into());
         let json = serde_json::to_string(&task).unwrap();
         assert_eq!(serde_json::from_str::<Task>(&json).unwrap(), task);
+    }
+
+    #[test]
+    fn a_definition_survives_the_form_that_nobody_reads() {
+        let mut task = Task::new(TaskName::parse("LOL").unwrap(), Program::Script("x.sh".into()), "/".into());
+        task.timeout = Some(Duration::new(7, 1));
+        task.stop = StopSequence { signal: Signal::from_number(34).unwrap(), grace: Duration::from_nanos(3) };
+        task.schedule.jitter = Some(Duration::from_millis(1));
+        task.stall = Some(Stall { after: Duration::MAX, file: None, action: StallAction::Restart });
+        let bytes = postcard::to_stdvec(&task).unwrap();
+        assert_eq!(postcard::from_bytes::<Task>(&bytes).unwrap(), task);
+        let wrong = postcard::to_stdvec(&(0, Duration::ZERO)).unwrap();
+        assert!(postcard::from_bytes::<StopSequence>(&wrong).is_err(), "0 is no signal");
     }
 
     /// A definition as it was stored before there was a queue.

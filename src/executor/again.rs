@@ -97,7 +97,7 @@ impl Executor {
 
     pub(super) fn prepare_run(&self) -> Result<(RunId, RecordFile), ExecutorError> {
         let run = random::run_id()?;
-        let first = Entry::Prepared { run, place: self.here.clone() };
+        let first = Entry::Prepared { run, place: self.here().clone() };
         Ok((run, RecordFile::create(&self.home.record(run), &first)?))
     }
 

@@ -3,6 +3,7 @@
 
 mod draft;
 
+use std::cell::LazyCell;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -152,14 +153,14 @@ impl Draft<'_> {
         if plan.jobs.iter().all(|planned| matches!(planned, Planned::Same(_) | Planned::Left(_))) {
             return Ok(done);
         }
-        let found = machine::detect();
+        let found: LazyCell<_> = LazyCell::new(machine::detect);
         let origin = Origin::new(ledger, inherited, asker)?;
         let mut ids: Vec<JobId> = Vec::with_capacity(self.jobs.len());
         for ((job, planned), told) in self.jobs.iter().zip(&plan.jobs).zip(&mut done.jobs) {
             let id = match planned {
                 Planned::Same(row) | Planned::Left(row) => row.id,
                 Planned::New | Planned::Changed(_) => {
-                    let place = Place::find(ledger, &job.definition, found)?;
+                    let place = Place::find(ledger, &job.definition, &found)?;
                     let texts = Texts::of(&job.order, &job.resolved)?;
                     let task = job.task.as_ref();
                     let new = origin.job(task, &job.definition, place, &job.order, &job.resolved, &texts);

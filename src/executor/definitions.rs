@@ -16,7 +16,7 @@ use crate::store::{Durability, StoreError};
 use super::{Executor, ExecutorError};
 
 /// The format of the cached tasks: it changes with the fields of a task, and an older cache is then not used.
-const CACHE_FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/4");
+const CACHE_FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/5");
 
 /// The tasks that are defined.
 #[derive(Debug)]
@@ -98,6 +98,15 @@ impl Executor {
         }
     }
 
+    /// The executor's id. The tasks are not read where that is not needed.
+    pub(super) fn exec_id(&mut self) -> Result<String, ExecutorError> {
+        let now = self.registry_stamp()?;
+        match cache::head(self.store.reader())? {
+            Some((cached, exec_id)) if Some(&cached) == now.as_ref() => Ok(exec_id),
+            Some(_) | None => Ok(self.definitions()?.exec_id),
+        }
+    }
+
     /// Nobody defines anything, but the executor keeps its id.
     fn without_file(&self) -> Result<Definitions, ExecutorError> {
         let exec_id = cache::head(self.store.reader())?.map(|(_, id)| id).unwrap_or_default();
@@ -148,6 +157,16 @@ impl Executor {
         }
     }
 
+    /// As [`Executor::defined`], for somebody who wants one: where there is none, that is an error which names the nearest.
+    pub fn task(&mut self, name: &TaskName) -> Result<Task, ExecutorError> {
+        if let Some(task) = self.defined(name)? {
+            return Ok(task);
+        }
+        let definitions = self.definitions()?.good()?;
+        let name = self.resolve(&definitions, name)?;
+        definitions.find(&name).map(|task| Task::clone(task)).ok_or(ExecutorError::NotDefined(name))
+    }
+
     /// Edits the registry: reads it under its lock, refuses it if it has a mistake, changes the text, makes sure that
     /// the result is good, replaces the file. Returns what it says now. Nothing is written when it would have a
     /// mistake.
@@ -168,9 +187,8 @@ impl Executor {
         Ok((new.registry, lock))
     }
 
-    /// Appends a task that the registry does not define. Where the cache is fresh that needs one reading of the text
-    /// instead of three, and one row of the cache instead of all, which the caller adds. `None` where it cannot be done
-    /// so.
+    /// Appends a task that the registry does not define. Where the cache is fresh that needs no reading of the other tasks,
+    /// and one row of the cache instead of all, which the caller adds. `None` where it cannot be done so.
     pub(super) fn append_to_registry(
         &mut self,
         name: &TaskName,
@@ -182,16 +200,13 @@ impl Executor {
         if !self.is_fresh(&contents.fingerprint)? || cache::find(self.store.reader(), name)?.is_some() {
             return Ok(None);
         }
-        let Ok(new) = validated(registry::append(&contents.text, name, settings), self.home.root()) else {
-            return Ok(None);
-        };
-        let Some(task) = new.registry.tasks.iter().find(|task| task.name == *name) else { return Ok(None) };
+        let Some(new) = registry::append(&contents.text, name, settings, self.home.root()) else { return Ok(None) };
         file::replace(&self.home.registry(), &contents, &new.text)?;
         Ok(Some(Appended {
             before: stamp(&contents.fingerprint),
             after: stamp(&Fingerprint::of(&self.home.registry())?),
-            exec_id: new.registry.exec_id.to_string(),
-            task: task.clone(),
+            exec_id: new.exec_id.to_string(),
+            task: new.task,
             lock,
         }))
     }

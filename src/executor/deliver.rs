@@ -64,7 +64,7 @@ impl Executor {
     ) -> Result<(RunId, i32), ExecutorError> {
         let run = random::run_id()?;
         let (plan, variables) = self.plan_delivery(notice, run, exec_id, inherited)?;
-        let first = Entry::Prepared { run, place: self.here.clone() };
+        let first = Entry::Prepared { run, place: self.here().clone() };
         let record = RecordFile::create(&self.home.record(run), &first)?;
         let attempt = notice.attempts + 1;
         let name = format!("notify-{}-{attempt}.txt", notice.id);

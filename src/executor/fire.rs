@@ -17,7 +17,7 @@ use crate::domain::schedule::decide::{Decision, Verdict, Waiting, Why as WhyMiss
 use crate::domain::schedule::{Decisions, Event, Facts, Jitter, Memory, Overlap, Timetable, decide};
 use crate::domain::task::Task;
 use crate::home::zones;
-use crate::process::clock;
+use crate::process::{clock, identity};
 use crate::store::jobs::{self, JobRow};
 use crate::store::occurrences::{self, Decided, OccurrenceRow};
 use crate::store::tasks::{Fires, TaskRow};
@@ -94,7 +94,7 @@ impl Executor {
             return Ok(Some(now));
         }
         if let Some(event) = firing.timetable.event() {
-            return Ok(is_due_for(event, &row, &self.here, began).then_some(now));
+            return Ok(is_due_for(event, &row, self.here(), began).then_some(now));
         }
         let is_ahead = row.fires.last.max(Some(memory(&row).seen_at)) > Some(now);
         if is_ahead && firing.decide(&row, task, &InTheWay::default(), now).clock_was_wrong.is_some() {
@@ -126,8 +126,10 @@ impl Executor {
 
     /// What a task's schedule says, of which this is the timetable.
     pub(super) fn firing_by(&self, task: &Task, timetable: Arc<Timetable>) -> Firing {
-        let (host, name) = (self.here.machine.clone(), task.name.to_string());
-        let jitter = task.schedule.jitter.map(|within| Jitter { within, host, task: name });
+        let jitter = task.schedule.jitter.map(|within| {
+            let (host, task) = (self.here().machine.clone(), task.name.to_string());
+            Jitter { within, host, task }
+        });
         Firing { timetable, jitter }
     }
 
@@ -160,7 +162,7 @@ impl Executor {
             looked.push(ready);
         }
         let asker = Asker { name: SCHEDULE.to_owned(), job: None };
-        let (home, here) = (&self.home, &self.here);
+        let (home, here) = (&self.home, self.here.get_or_init(identity::here));
         let written = self.store.write(Durability::Flushed, |tx| {
             let ledger = Ledger { tx, home, now: clock::now() };
             let decided = batch.iter().zip(&looked).map(|(task, looked)| match looked {

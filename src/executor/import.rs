@@ -66,7 +66,7 @@ impl Executor {
             Some((record, locked)) => (Some(record), locked),
             None => (None, false),
         };
-        let judgement = judge(record.as_ref(), locked, &self.here);
+        let judgement = judge(record.as_ref(), locked, self.here());
         let has_record = record.is_some();
         let record = record.unwrap_or_default();
         Ok(match judgement {

@@ -126,7 +126,7 @@ impl Executor {
     }
 
     pub(super) fn start_as(&mut self, these: &[Arc<Task>], how: How, asker: &Asker) -> Result<Answers, ExecutorError> {
-        let exec_id = self.definitions()?.exec_id;
+        let exec_id = self.exec_id()?;
         let mut answers = Vec::with_capacity(these.len());
         for batch in these.chunks(batch_size()) {
             answers.extend(self.start_batch(batch, how, &exec_id, asker)?);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::domain::evidence::Record;
 use crate::domain::lifecycle::State;
-use crate::domain::name::{JobId, TaskName};
+use crate::domain::name::TaskName;
 use crate::domain::resources::HeldLock;
 use crate::domain::status::{Facts, Live, TaskState, task_state};
 use crate::domain::task::{Restart, Task};
@@ -36,7 +36,7 @@ pub struct TaskStatus {
     /// Its state.
     pub state: TaskState,
     /// Its row, if anything has ever been done with it.
-    pub row: Option<TaskRow>,
+    pub row: Option<Box<TaskRow>>,
     /// Its newest job.
     pub job: Option<Box<JobRow>>,
     /// The newest run of that job.
@@ -149,30 +149,23 @@ impl Executor {
         self.refresh()?;
         let reader = self.store.reader();
         let key = |name: &TaskName| name.key();
-        let mut rows: HashMap<String, TaskRow> =
-            tasks::all(reader)?.into_iter().map(|row| (key(&row.name), row)).collect();
-        let mut jobs: HashMap<JobId, JobRow> =
-            jobs::newest_of_tasks(reader)?.into_iter().map(|job| (job.id, job)).collect();
-        let mut runs: HashMap<JobId, RunRow> =
-            runs::newest_of_tasks(reader)?.into_iter().map(|run| (run.job, run)).collect();
+        let mut rows: HashMap<String, Box<TaskRow>> =
+            tasks::all(reader)?.into_iter().map(|row| (key(&row.name), Box::new(row))).collect();
+        let (mut jobs, mut runs) = (HashMap::new(), HashMap::new());
+        if rows.values().any(|row| row.job.is_some()) {
+            jobs.extend(jobs::newest_of_tasks(reader)?.into_iter().map(|job| (job.id, job)));
+            runs.extend(runs::newest_of_tasks(reader)?.into_iter().map(|run| (run.job, run)));
+        }
         let supervised = self.is_supervised();
         let wanted = names.map(|names| names.iter().map(key).collect::<Vec<_>>());
         let asked = |name: &TaskName| wanted.as_ref().is_none_or(|wanted| wanted.contains(&key(name)));
-        let mut list = Vec::with_capacity(definitions.tasks.len());
-        for task in definitions.tasks.iter().filter(|task| asked(&task.name)) {
-            let row = if rows.is_empty() { None } else { rows.remove(&key(&task.name)) };
-            list.push((task.name.clone(), Some(Arc::clone(task)), row));
-        }
-        let mut gone: Vec<_> = rows.into_values().filter(|row| asked(&row.name)).collect();
-        gone.sort_by_key(|row| key(&row.name));
-        list.extend(gone.into_iter().map(|row| (row.name.clone(), None, Some(row))));
-        let mut statuses = Vec::with_capacity(list.len());
-        for (name, task, row) in list {
+        let mut statuses = Vec::with_capacity(definitions.tasks.len());
+        let mut one = |name: TaskName, task: Option<Arc<Task>>, row: Option<Box<TaskRow>>| {
             let job = row.as_ref().and_then(|row| row.job).and_then(|job| jobs.remove(&job)).map(Box::new);
             let run = job.as_ref().and_then(|job| runs.remove(&job.id)).map(Arc::new);
             let live = match run.as_ref().filter(|run| run.outcome.is_none()) {
                 Some(run) => match self.look_at(run, with_usage)? {
-                    None if !overlook => return Ok(None),
+                    None if !overlook => return Ok(false),
                     live => live.map(Box::new),
                 },
                 None => None,
@@ -181,6 +174,20 @@ impl Executor {
             let gone_and_quiet = !status.defined && status.live.is_none() && !status.wanted();
             if names.is_some() || !gone_and_quiet {
                 statuses.push(status);
+            }
+            Ok::<_, ExecutorError>(true)
+        };
+        for task in definitions.tasks.iter().filter(|task| asked(&task.name)) {
+            let row = if rows.is_empty() { None } else { rows.remove(&key(&task.name)) };
+            if !one(task.name.clone(), Some(Arc::clone(task)), row)? {
+                return Ok(None);
+            }
+        }
+        let mut gone: Vec<_> = rows.into_values().filter(|row| asked(&row.name)).collect();
+        gone.sort_by_key(|row| key(&row.name));
+        for row in gone {
+            if !one(row.name.clone(), None, Some(row))? {
+                return Ok(None);
             }
         }
         Ok(Some(statuses))
@@ -191,7 +198,7 @@ impl Executor {
         &self,
         name: TaskName,
         task: Option<Arc<Task>>,
-        row: Option<TaskRow>,
+        row: Option<Box<TaskRow>>,
         job: Option<Box<JobRow>>,
         run: Option<Arc<RunRow>>,
         live: Option<Box<LiveRun>>,

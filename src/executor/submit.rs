@@ -1,5 +1,6 @@
 //! submit: jobs for the queue, any number of them in one transaction.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -62,7 +63,7 @@ impl Submission<'_> {
         let refused = |source| ExecutorError::Order { task: task.cloned(), source: Box::new(source) };
         let form = Form::new(definition, order, lines.is_some()).map_err(refused)?;
         let origin = Origin::new(ledger, inherited, asker)?;
-        let place = Place::find(ledger, definition, machine::detect())?;
+        let place = Place::find(ledger, definition, &LazyCell::new(machine::detect))?;
         let mut is_first = true;
         let mut submit = |line: Option<&str>| -> Result<JobId, ExecutorError> {
             let resolved = form.resolve(line).map_err(refused)?;
@@ -155,16 +156,17 @@ impl<'a> Origin<'a> {
 }
 
 impl Place {
-    /// Stores a definition and what it needs; refused where this machine will never have that.
-    pub(super) fn find(ledger: &Ledger<'_>, definition: &Task, found: Found) -> Result<Self, ExecutorError> {
+    /// Stores a definition and what it needs; refused where this machine, which is looked at only for that, will never
+    /// have it.
+    pub(super) fn find(ledger: &Ledger<'_>, definition: &Task, found: &LazyCell<Found>) -> Result<Self, ExecutorError> {
         let place = jobs::definition(ledger.tx, definition)?;
         let demand = definition
             .resources
             .demand(definition.locks.iter().map(Label::key), definition.group.as_ref().map(Label::as_str))?;
-        fits_ever(&demand.need, &ledger.capacity(found)?)?;
         let need = match demand.need {
             need if need.is_nothing() => 0,
             need => {
+                fits_ever(&need, &ledger.capacity(**found)?)?;
                 let body = serde_json::to_string(&need).map_err(|error| StoreError::Impossible(error.to_string()))?;
                 queue::need(ledger.tx, &body)?
             }
@@ -199,7 +201,7 @@ impl Ledger<'_> {
         };
         let typed: Typed = read(given.typed.as_deref())?;
         let resolved = resolve_again(definition, values, typed, asked.workdir.as_deref()).map_err(refused)?;
-        let place = Place::find(self, definition, machine::detect())?;
+        let place = Place::find(self, definition, &LazyCell::new(machine::detect))?;
         selection::know_params(self.tx, resolved.defaults.iter().map(String::as_str))?;
         let texts = Texts::of(&Order::default(), &resolved)?;
         let renewed = Renewed {

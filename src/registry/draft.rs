@@ -39,7 +39,7 @@ const SAME: [(&str, &str); 5] = [
 pub(super) struct Draft {
     /// Where each key stands that was written, its value good or not: rules about keys go by this, so that
     /// a bad value is not reported twice.
-    pub(super) seen: BTreeMap<&'static str, Range<usize>>,
+    pub(super) seen: Seen,
     pub(super) script: Option<String>,
     pub(super) command: Option<Vec<String>>,
     pub(super) shell: Option<String>,
@@ -98,6 +98,24 @@ pub(super) struct Draft {
     pub(super) resources: Resources,
     /// `resources.wall_time_min`: another word for `timeout`.
     pub(super) wall_time: Option<Duration>,
+}
+
+/// Keys and where they stand. A table has a few of them, each of which is asked about again and again.
+#[derive(Debug, Default)]
+pub(super) struct Seen(Vec<(&'static str, Range<usize>)>);
+
+impl Seen {
+    pub(super) fn insert(&mut self, key: &'static str, at: Range<usize>) {
+        self.0.push((key, at));
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Range<usize>> {
+        self.0.iter().find(|(seen, _)| *seen == key).map(|(_, at)| at)
+    }
+
+    fn contains_key(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
 }
 
 impl Draft {

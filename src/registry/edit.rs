@@ -14,6 +14,7 @@ use self::source::{Edits, Source};
 use super::{Mistakes, Registry, VERSION};
 use crate::domain::name::{ExecId, TaskName};
 use crate::domain::restart::Thousandths;
+use crate::domain::task::Task;
 
 mod node;
 mod print;
@@ -68,7 +69,19 @@ pub struct Validated {
     pub registry: Registry,
 }
 
-/// Makes sure that an edited text is a good registry. Nothing else may be written to the file.
+/// A text to which a task was appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The text.
+    pub text: String,
+    /// The id of the executor that it says.
+    pub exec_id: ExecId,
+    /// The task that it says.
+    pub task: Task,
+}
+
+/// Makes sure that an edited text is a good registry. Nothing but this and what [`append`] makes may be written to the
+/// file.
 pub fn validated(text: String, base: &Path) -> Result<Validated, EditError> {
     let registry = Registry::parse(&text, base)?;
     Ok(Validated { text, registry })
@@ -96,14 +109,48 @@ pub fn add(text: &str, name: &TaskName, settings: &[Setting]) -> Result<String, 
         let edits = source.insert(&tasks, &[name.as_str()], &inline(settings));
         return Ok(source.apply(edits));
     }
-    Ok(append(text, name, settings))
+    Ok(format!("{text}{}", section(text, name, settings)))
 }
 
-/// Appends a task to a text that is known to be good and not to define it. Nothing is read: whether the result is
-/// good is for [`validated`] to say.
-pub fn append(text: &str, name: &TaskName, settings: &[Setting]) -> String {
+/// Appends a task to a text that is known to be a good registry without it. The tasks that are there are not read again,
+/// where that can be seen to be enough: none of them changes what another one means. `None` where the result would not be
+/// good.
+pub fn append(text: &str, name: &TaskName, settings: &[Setting], base: &Path) -> Option<Appended> {
+    let section = section(text, name, settings);
+    let new = format!("{text}{section}");
+    let registry = match without_tasks(text) {
+        Some(rest) => Registry::parse(&(rest + &section), base),
+        None => Registry::parse(&new, base),
+    };
+    let Registry { exec_id, tasks, .. } = registry.ok()?;
+    let task = tasks.into_iter().find(|task| task.name == *name)?;
+    Some(Appended { text: new, exec_id, task })
+}
+
+/// What is appended to a text to define a task.
+fn section(text: &str, name: &TaskName, settings: &[Setting]) -> String {
     let eol = source::line_end(text);
-    format!("{text}{}[task.{}]{eol}{}", gap(text), key(name.as_str()), body(settings, eol))
+    format!("{}[task.{}]{eol}{}", gap(text), key(name.as_str()), body(settings, eol))
+}
+
+/// A good text without the sections of its tasks, of which a line that begins with `[task.` is the header: no value can
+/// begin like that. `None` for one with strings of several lines, which may hold anything.
+fn without_tasks(text: &str) -> Option<String> {
+    if ["\"\"\"", "'''"].iter().any(|quotes| text.contains(quotes)) {
+        return None;
+    }
+    let mut rest = String::new();
+    let mut is_task = false;
+    for line in text.split_inclusive('\n') {
+        let start = line.trim_start();
+        if start.starts_with('[') {
+            is_task = start.starts_with("[task.");
+        }
+        if !is_task {
+            rest += line;
+        }
+    }
+    Some(rest)
 }
 
 /// What makes one blank line between a text and what is appended to it.

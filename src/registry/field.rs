@@ -182,7 +182,7 @@ pub(super) fn find(key: &str) -> Option<&'static Field> {
 
 /// Whether fields of this table exist: `stop`, `log`.
 pub(super) fn is_group(key: &str) -> bool {
-    FIELDS.iter().any(|field| field.key.split_once('.').is_some_and(|(group, _)| group == key))
+    FIELDS.iter().any(|field| field.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// The known key that a mistyped one was meant to be, by its whole or by its part after the dot.

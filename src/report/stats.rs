@@ -81,7 +81,7 @@ fn path(stats: &Stats) -> Option<String> {
     (count > 0).then(|| format!("{count} job{s}, {}: {}", lasting(total), words.join(" → ")))
 }
 
-fn spreads(tasks: &[TaskFigures]) -> Table {
+fn spreads(tasks: &[TaskFigures]) -> Table<'static> {
     let mut table = Table::new(&[
         Column::text("TASK", 0),
         Column::number("JOBS", 0),

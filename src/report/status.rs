@@ -1,5 +1,6 @@
 //! status: the table of all tasks, and the card of one.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -53,12 +54,12 @@ pub fn table(
         Column::text("NOTE", 1),
     ]);
     for (status, next_run) in tasks.iter().zip(&next_runs.times) {
-        let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
+        let plain = |text: Option<String>| (Cow::Owned(text.unwrap_or_default()), Style::new());
         let usage = status.live.as_ref().and_then(|live| live.usage);
         let last = status.last_ended.as_ref();
         table.row(vec![
-            plain(Some(status.name.to_string())),
-            (status.state.as_str().to_owned(), style(status.state)),
+            (Cow::Borrowed(status.name.as_str()), Style::new()),
+            (Cow::Borrowed(status.state.as_str()), style(status.state)),
             plain(status.live.as_ref().and_then(|live| live.pid).map(|pid| pid.to_string())),
             plain(status.uptime().map(lasting)),
             plain(Some(status.restarts()).filter(|count| *count > 0).map(|count| count.to_string())),
@@ -70,7 +71,7 @@ pub fn table(
             plain(usage.map(|usage| lasting(Duration::from_micros(usage.cpu)))),
             plain(usage.map(|usage| print_size(usage.memory))),
             plain(status.task.as_ref().and_then(|task| task.schedule.period.clone().or(task.schedule.cron.clone()))),
-            (notes(status), Style::new().yellow()),
+            (Cow::Owned(notes(status)), Style::new().yellow()),
         ]);
     }
     table.without_empty().write(width, out)

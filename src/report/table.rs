@@ -54,27 +54,33 @@ const LEAST: usize = 6;
 /// The blanks between two columns.
 const GAP: usize = 2;
 
+/// What is padded with.
+const BLANKS: &[u8] = b"                                                                ";
+
 /// A table under construction: text and style of each cell.
 #[derive(Debug)]
-pub struct Table {
+pub struct Table<'a> {
     columns: Vec<Column>,
-    rows: Vec<Vec<(String, Style)>>,
+    rows: Vec<Vec<(Cow<'a, str>, Style)>>,
 }
 
-impl Table {
+impl<'a> Table<'a> {
     /// A table with these columns.
     pub fn new(columns: &[Column]) -> Self {
         Self { columns: columns.to_vec(), rows: Vec::new() }
     }
 
-    /// Adds a row of as many cells as there are columns.
-    pub fn row(&mut self, mut cells: Vec<(String, Style)>) {
-        for (text, _) in &mut cells {
-            if let Cow::Owned(shown) = visible(text) {
-                *text = shown;
-            }
-        }
-        self.rows.push(cells);
+    /// Adds a row of as many cells as there are columns; those at its end that are empty are not kept.
+    pub fn row(&mut self, cells: Vec<(impl Into<Cow<'a, str>> + AsRef<str>, Style)>) {
+        let shown = |text: Cow<'a, str>| match visible(&text) {
+            Cow::Owned(shown) => Cow::Owned(shown),
+            Cow::Borrowed(_) => text,
+        };
+        // Most rows of a long table have something in the first columns alone.
+        let used = cells.iter().rposition(|(text, _)| !text.as_ref().is_empty()).map_or(0, |last| last + 1);
+        let mut row = Vec::with_capacity(used);
+        row.extend(cells.into_iter().take(used).map(|(text, style)| (shown(text.into()), style)));
+        self.rows.push(row);
     }
 
     /// Takes away the columns without any content.
@@ -101,8 +107,8 @@ impl Table {
     fn widths(&self) -> Vec<usize> {
         (0..self.columns.len())
             .map(|at| {
-                let head = self.columns.get(at).map_or(0, |column| column.head.width());
-                self.rows.iter().filter_map(|row| row.get(at)).map(|(text, _)| text.width()).fold(head, usize::max)
+                let head = self.columns.get(at).map_or(0, |column| wide(column.head));
+                self.rows.iter().filter_map(|row| row.get(at)).map(|(text, _)| wide(text)).fold(head, usize::max)
             })
             .collect()
     }
@@ -135,7 +141,7 @@ impl Table {
         if let Some(width) = width {
             self.shrink(&mut widths, usize::from(width));
         }
-        let heads = self.columns.iter().map(|column| (column.head.to_owned(), Style::new().bold())).collect();
+        let heads = self.columns.iter().map(|column| (column.head.into(), Style::new().bold())).collect();
         for row in std::iter::once(&heads).chain(&self.rows) {
             self.write_row(row, &widths, out)?;
         }
@@ -157,29 +163,50 @@ impl Table {
         }
     }
 
-    fn write_row(&self, row: &[(String, Style)], widths: &[usize], out: &mut dyn Write) -> io::Result<()> {
+    fn write_row(&self, row: &[(Cow<'_, str>, Style)], widths: &[usize], out: &mut dyn Write) -> io::Result<()> {
         let last = row.iter().rposition(|(text, _)| !text.is_empty()).unwrap_or(0);
         for (at, (((text, style), width), column)) in
             row.iter().zip(widths).zip(&self.columns).enumerate().take(last + 1)
         {
             let text = cut(text, *width);
-            let space = " ".repeat(width.saturating_sub(text.width()));
-            let gap = if at == 0 { "" } else { "  " };
-            let text = text.style(*style);
-            match (column.number, at == last) {
-                (true, _) => write!(out, "{gap}{space}{text}")?,
-                (false, true) => write!(out, "{gap}{text}")?,
-                (false, false) => write!(out, "{gap}{text}{space}")?,
+            let space = width.saturating_sub(wide(&text));
+            if at > 0 {
+                blanks(GAP, out)?;
+            }
+            if column.number {
+                blanks(space, out)?;
+            }
+            if style.is_plain() {
+                out.write_all(text.as_bytes())?;
+            } else {
+                write!(out, "{}", text.style(*style))?;
+            }
+            if !column.number && at != last {
+                blanks(space, out)?;
             }
         }
-        writeln!(out)
+        out.write_all(b"\n")
     }
 }
 
+fn blanks(mut count: usize, out: &mut dyn Write) -> io::Result<()> {
+    while count > 0 {
+        let some = BLANKS.get(..count).unwrap_or(BLANKS);
+        out.write_all(some)?;
+        count -= some.len();
+    }
+    Ok(())
+}
+
+/// How wide a text is on a terminal. What is in a table has no control characters.
+fn wide(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.width() }
+}
+
 /// A text cut to a width, with a mark where it was.
-pub(super) fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
+pub(super) fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    if wide(text) <= width {
+        return text.into();
     }
     let mut kept = String::new();
     let mut used = 1;
@@ -190,7 +217,7 @@ pub(super) fn cut(text: &str, width: usize) -> String {
         }
         kept.push(c);
     }
-    kept + "…"
+    Cow::Owned(kept + "…")
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ pub struct Cached {
 /// The fingerprint and the executor's id that the cache holds.
 pub fn head(connection: &Connection) -> Result<Option<(String, String)>, StoreError> {
     connection
-        .query_row("SELECT fingerprint, exec_id FROM registry_cache", [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()
+        .prepare_cached("SELECT fingerprint, exec_id FROM registry_cache")
+        .and_then(|mut statement| statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional())
         .map_err(StoreError::sql(DOING))
 }
 
@@ -100,8 +100,8 @@ pub fn append(tx: &Connection, before: &str, fingerprint: &str, exec_id: &str, t
 /// One task of the cache.
 pub fn find(connection: &Connection, name: &TaskName) -> Result<Option<Task>, StoreError> {
     let bytes: Option<Vec<u8>> = connection
-        .query_row("SELECT definition FROM registry_tasks WHERE name = ?1", [name.as_str()], |row| row.get(0))
-        .optional()
+        .prepare_cached("SELECT definition FROM registry_tasks WHERE name = ?1")
+        .and_then(|mut statement| statement.query_row([name.as_str()], |row| row.get(0)).optional())
         .map_err(StoreError::sql(DOING))?;
     Ok(bytes.and_then(|bytes| postcard::from_bytes(&bytes).ok()))
 }

@@ -317,16 +317,20 @@ CREATE TABLE line (
 
 /// The version of a database's schema; 0 for an empty one.
 pub(super) fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
-    // One snapshot: between two reads somebody else may make the tables.
-    let read = || -> rusqlite::Result<(i64, i64, i64)> {
+    // One snapshot: between two reads somebody else may make the tables. An empty one may become ours.
+    let read = || -> rusqlite::Result<(i64, bool)> {
         let snapshot = connection.unchecked_transaction()?;
         let number = |name| snapshot.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        let count = snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        Ok((number("user_version")?, number("application_id")?, count))
+        let found = number("user_version")?;
+        if number("application_id")? == APPLICATION {
+            return Ok((found, true));
+        }
+        let count: i64 = snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        Ok((found, found == 0 && count == 0))
     };
-    let (found, application, count) = read().map_err(|source| StoreError::Open { path: path.to_path_buf(), source })?;
-    if application != APPLICATION {
-        return if count == 0 && found == 0 { Ok(0) } else { Err(StoreError::Foreign(path.to_path_buf())) };
+    let (found, is_ours) = read().map_err(|source| StoreError::Open { path: path.to_path_buf(), source })?;
+    if !is_ours {
+        return Err(StoreError::Foreign(path.to_path_buf()));
     }
     if found > VERSION {
         return Err(StoreError::Newer { path: path.to_path_buf(), found, known: VERSION });

@@ -73,6 +73,40 @@ fn a_number_is_written_with_the_fraction_it_has() {
 }
 
 #[test]
+fn what_is_appended_without_reading_the_tasks_means_what_it_does_beside_them() {
+    let settings = [text("shell", "new"), text("stop.grace", "3s"), env(&[("B", "2")])];
+    let good = [
+        "",
+        "[task.a]\nshell='x'\n",
+        "[task.a]\nshell='x'",
+        "[defaults]\ntimeout='1h'\nenv={A='1'}\n\n[task.a]\nshell='x'\n",
+        "[task.a]\nshell='x'\n[defaults] # last\nstop.signal='INT'\nlog={keep=3}\n",
+        "[task.a]\nshell='x'\n[task.a.env]\nA='[task.b]'\n[group.g]\nparallel=2\n[task.b]\nscript='y'\ngroup='g'\n",
+        "defaults.retries=3\ntask.a.shell='x'\n",
+        "[task]\na.shell='x'\n",
+        "[ task . a ]\nshell='x'\n['task'.b]\nshell='y'\n\t[task.c]\n\tshell='z'\n[defaults]\ntimeout=5\n",
+        "[task.a]\ncommand=[\n'x',\n'[task.b]',\n] # [\n[defaults]\nwd='/w'\n",
+        "[task.a]\nshell='''\n[defaults]\n'''\n[defaults]\nwd='/w'\n",
+        "[task.a]\nshell=\"\"\"\n[task.b]\n\"\"\"\n",
+        "[task.a]\nshell='x'\n#[defaults]\n#wd='/w'\n",
+    ];
+    for before in good.map(|tasks| format!("{HEAD}{tasks}")).into_iter().flat_map(|text| {
+        let windows = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+        [text, windows]
+    }) {
+        let base = Path::new("/base");
+        let whole = validated(add(&before, &name("n.1"), &settings).unwrap(), base).unwrap();
+        let task = whole.registry.task(&name("n.1")).unwrap().clone();
+        let expected = Appended { text: whole.text, exec_id: whole.registry.exec_id, task };
+        assert_eq!(append(&before, &name("n.1"), &settings, base), Some(expected), "{before}");
+    }
+    let inline = format!("{HEAD}task = {{ a = {{ shell = 'x' }} }}\n");
+    assert_eq!(append(&inline, &name("n"), &settings, Path::new("/base")), None, "to be put into the braces");
+    let wrong = [text("shell", "new"), text("timeout", "soon")];
+    assert_eq!(append(HEAD, &name("n"), &wrong, Path::new("/base")), None);
+}
+
+#[test]
 fn a_task_is_appended_after_one_blank_line() {
     let add_it =
         |old: &str| add(old, &name("n.1"), &[text("script", "j.R"), env(&[("A", "1"), ("b c", "\"\n")]), gone("tz")]);

@@ -6,7 +6,8 @@ use std::fmt::{self, Write};
 /// Escapes a name, an argument or a state for display on one line: control characters as `\n` or `\x1b`,
 /// those that change the direction or break the line as `\u{202e}`. Text without them is returned as it is.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|c| c.is_control() || Shown::of(c).is_some()) {
+    let is_plain = |text: &str| text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    if is_plain(text) || !text.chars().any(|c| c.is_control() || Shown::of(c).is_some()) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 8);

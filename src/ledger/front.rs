@@ -114,7 +114,12 @@ impl Ledger<'_> {
         tasks::set_form(self.tx, &row.name, &form)?;
         let gave_up = it.gave_up(&form);
         if row.wanted && (gave_up || it.is_satisfied()) {
-            let by = if gave_up { "repeated failures" } else { "its own end" };
+            // What was stopped in order to be started again, and then was not, has come to its end by somebody's wish.
+            let by = match it.run.and_then(|run| run.stop_by.as_deref()) {
+                _ if gave_up => "repeated failures",
+                Some(by) if it.state == State::Cancelled => by,
+                Some(_) | None => "its own end",
+            };
             tasks::want(self.tx, &row.name, false, by, self.now)?;
             self.end_retries(&row.name, &format!("stopped by {by}"))?;
         }

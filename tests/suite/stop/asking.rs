@@ -131,6 +131,20 @@ fn a_stop_keeps_the_task_stopped() {
 }
 
 #[test]
+fn who_ended_what_a_restart_could_not_start_again_is_said() {
+    let env = TestEnv::new();
+    let script = "#!/bin/sh\ntrap 'rm A.script; exit' TERM\necho ready\nwhile :; do sleep 0.02; done\n";
+    env.script("A.script", script);
+    env.ok(&["add", "A", "A.script", "--once", "--now"]);
+    until("it to listen", || env.read("A.txt").contains("ready"));
+    let by = env.history("A")[0]["asked_by"].as_str().unwrap().to_owned();
+    let said = env.fails(1, &["restart", "A"]);
+    assert!(said.err.contains("A.script` does not exist"), "{said:?}");
+    let said = env.ok(&["explain", "A"]).out;
+    assert!(said.starts_with(&format!("A does not run: {by} stopped it ")), "{said}");
+}
+
+#[test]
 fn restart_ends_one_run_and_begins_another() {
     let env = TestEnv::new();
     started(&env, "A", SLEEPER, &[]);

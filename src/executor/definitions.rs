@@ -157,7 +157,7 @@ impl Executor {
         }
     }
 
-    /// As [`Executor::defined`], for somebody who wants one: where there is none, that is an error which names the nearest.
+    /// The definition of one task; where there is none, the error names the nearest.
     pub fn task(&mut self, name: &TaskName) -> Result<Task, ExecutorError> {
         if let Some(task) = self.defined(name)? {
             return Ok(task);

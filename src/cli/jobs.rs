@@ -99,7 +99,7 @@ pub(super) fn shown(executor: &Executor, ids: &[JobId]) -> Result<Vec<Shown>, Fa
     let shown = |id: &JobId| {
         let job = executor.job(*id)?;
         let what = report::words::command_line(&executor.definition_of_job(&job)?);
-        Ok((job, what))
+        Ok(Shown { what, ran: executor.time_of(&job)?, job })
     };
     ids.iter().map(shown).collect()
 }

@@ -16,6 +16,7 @@ use crate::domain::task::{Program, Restart, Task};
 use crate::domain::waiting::Until;
 use crate::executor::{Executor, Job, Order, Submission};
 use crate::report;
+use crate::report::jobs::Shown;
 use crate::report::page::Page;
 
 use super::context::{Context, told};
@@ -119,7 +120,7 @@ fn foretell(executor: &Executor, definition: &Task, jobs: Vec<Job>, json: bool) 
             let runs = job.runs(definition);
             let directory = job.given.workdir.as_ref().map_or(runs.wd.clone(), |_| executor.workdir_of(&job));
             let what = report::words::command_line(&runs);
-            report::jobs::foreseen(&(job, what), &directory, executor.now(), &mut out)?;
+            report::jobs::foreseen(&Shown { job, what, ran: None }, &directory, executor.now(), &mut out)?;
         }
     }
     out.print()?;

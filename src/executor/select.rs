@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use rusqlite::Connection;
@@ -163,6 +164,12 @@ impl Executor {
             self.tell_traces(run)?;
         }
         Ok(runs)
+    }
+
+    /// How long the runs of a job took, since it was started; none for one that has not been.
+    pub fn time_of(&self, job: &Job) -> Result<Option<Duration>, ExecutorError> {
+        let Some(since) = job.given.started else { return Ok(None) };
+        Ok(Some(runs::time_of_job(self.store.reader(), job.row.id, since, clock::now())?))
     }
 
     /// What happened to a job, oldest first.

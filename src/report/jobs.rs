@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use owo_colors::Style;
@@ -19,8 +20,16 @@ use super::table::{Column, Table};
 use super::transfers;
 use super::words::{lasting, moment, recent, until};
 
-/// A job with what it runs, in one line.
-pub type Shown = (Job, String);
+/// A job as it is shown.
+#[derive(Debug)]
+pub struct Shown {
+    /// The job.
+    pub job: Job,
+    /// What it runs, in one line.
+    pub what: String,
+    /// How long its runs took, where it has had any: without the waits between them.
+    pub ran: Option<Duration>,
+}
 
 /// Writes jobs as a table; the columns that had no room.
 pub fn table(jobs: &[Shown], now: Timestamp, width: Option<u16>, out: &mut dyn Write) -> io::Result<Vec<&'static str>> {
@@ -37,7 +46,7 @@ pub fn table(jobs: &[Shown], now: Timestamp, width: Option<u16>, out: &mut dyn W
         Column::whole("CREATED", 3),
         Column::sentence("REASON", 0),
     ]);
-    for (job, what) in jobs {
+    for Shown { job, what, ran } in jobs {
         let plain = |text: Option<String>| (text.unwrap_or_default(), Style::new());
         let (row, given) = (&job.row, &job.given);
         table.row(vec![
@@ -49,7 +58,7 @@ pub fn table(jobs: &[Shown], now: Timestamp, width: Option<u16>, out: &mut dyn W
             plain(given.run_name.clone()),
             plain((given.priority != 0).then(|| given.priority.to_string())),
             plain((row.attempt > 1).then(|| row.attempt.to_string())),
-            plain(lasted(job, now)),
+            plain(ran.map(lasting)),
             plain(Some(recent(row.created, now))),
             (reason_or_held(job, now), style(row.state)),
         ]);
@@ -72,7 +81,7 @@ pub fn by_state(counts: &[(State, Option<String>, u64)], width: Option<u16>, out
 
 /// Writes everything about one job.
 pub fn card(
-    (job, what): &Shown,
+    Shown { job, what, ran }: &Shown,
     children: &[i64],
     runs: &[RunRow],
     now: Timestamp,
@@ -98,6 +107,7 @@ pub fn card(
     line("made by", Some(format!("{}, {}", given.made_by, moment(row.created))))?;
     line("started", given.started.map(moment))?;
     line("ended", row.ended.map(moment))?;
+    line("ran for", ran.map(lasting))?;
     for item in &job.items {
         line(&format!("{} {}", item.direction.as_str(), item.name), Some(transfers::one(item, now)))?;
     }
@@ -113,7 +123,12 @@ pub fn card(
 }
 
 /// Writes what a job would be that is not made: what it runs, and where, and all that was given to it.
-pub fn foreseen((job, what): &Shown, directory: &Path, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+pub fn foreseen(
+    Shown { job, what, .. }: &Shown,
+    directory: &Path,
+    now: Timestamp,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let given = &job.given;
     writeln!(out, "{}", visible(what))?;
     let mut line = |name: &str, text: Option<String>| match text.filter(|text| !text.is_empty()) {
@@ -217,16 +232,6 @@ fn reason(job: &Job, now: Timestamp) -> String {
         (Some(reason), false) => reason.clone(),
         (None, false) => String::new(),
     }
-}
-
-fn lasted(job: &Job, now: Timestamp) -> Option<String> {
-    let from = job.given.started?;
-    let to = match (job.row.state, job.row.ended) {
-        (_, Some(ended)) => ended,
-        (State::Running, None) => now,
-        (_, None) => return None,
-    };
-    std::time::Duration::try_from(to.duration_since(from)).ok().map(lasting)
 }
 
 /// An object as `a=1 b=two`.

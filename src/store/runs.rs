@@ -1,5 +1,7 @@
 //! Runs: attempts at jobs. A run without an outcome is unfinished; what became of it is in its record.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, Row};
 
@@ -229,6 +231,23 @@ pub fn nth_newest(connection: &Connection, task: &TaskName, nth: usize) -> Resul
 /// The newest main run of a job.
 pub fn last_main_of_job(connection: &Connection, job: JobId) -> Result<Option<RunRow>, StoreError> {
     Ok(select(connection, "WHERE job = ?1 AND kind = 'main' ORDER BY rowid DESC LIMIT 1", [job.0])?.pop())
+}
+
+/// How long the main runs of a job took that were claimed since then, together; one that goes on, until now.
+pub fn time_of_job(
+    connection: &Connection,
+    job: JobId,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Duration, StoreError> {
+    let sql = "SELECT total(CASE WHEN outcome IS NULL THEN max(?3 - claimed, 0)
+                            ELSE coalesce(lasted, ended - started, 0) END)
+               FROM runs WHERE job = ?1 AND kind = 'main' AND claimed >= ?2";
+    let took: f64 = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row((job.0, micros(since), micros(now)), |row| row.get(0)))
+        .map_err(StoreError::sql("read the runs"))?;
+    Ok(Duration::try_from_secs_f64(took / 1e6).unwrap_or_default())
 }
 
 /// The newest main run of a task that has ended, apart from those of its queued jobs.

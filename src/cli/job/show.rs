@@ -22,7 +22,7 @@ pub(super) fn show(context: &mut Context, id: JobId) -> Result<u8, Failure> {
     let (runs, children) = (executor.runs_of(id)?, executor.children(id)?);
     let mut out = Page::default();
     if json {
-        let mut value = report::json::job(&one.0);
+        let mut value = report::json::job(&one.job);
         if let Value::Object(map) = &mut value {
             let children: Vec<Value> =
                 children.iter().map(|edge| json!({ "id": edge.job, "edge": edge.kind })).collect();

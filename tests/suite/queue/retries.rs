@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::suite::env::{TestEnv, until};
-use crate::suite::supervisor::micros;
+use crate::suite::supervisor::{micros, query};
 
 use super::{does, events, job, shell, slots, state, submit, until_idle, until_state};
 
@@ -248,4 +248,21 @@ fn without_output_nothing_is_kept() {
         assert!(!env.file(&format!("jobs/{id}")).exists());
     }
     until("the state", || state(&env, unkept) == "FAILED");
+}
+
+#[test]
+fn what_a_job_lasted_are_its_runs_and_not_the_waits_between() {
+    let env = TestEnv::new();
+    task(&env, "T", "exit 1", &["--retries", "2", "--backoff-first", "300ms", "--backoff-jitter", "0"]);
+    let id = submit(&env, &["T"]);
+    assert_eq!(until_idle(&env, 1), 1);
+    let sql = "SELECT lasted FROM runs WHERE kind = 'main' AND outcome = 'exit_code'";
+    let lasted = query(&env, sql, |row| row.get::<_, i64>(0));
+    assert_eq!(lasted.len(), 3, "{lasted:?}");
+    let took = lasted.iter().sum::<i64>() as f64 / 1e6;
+    let took =
+        if took < 1.0 { format!("{}ms", (took * 1e6).round() as u64 / 1000) } else { format!("{}s", took as u64) };
+    let card = env.ok(&["job", "show", &id.to_string()]).out;
+    assert!(card.contains(&format!("ran for  {took}\n")), "{took}: {card}");
+    assert!(env.ok(&["jobs"]).out.contains(&format!("  {took}  ")), "{took}");
 }

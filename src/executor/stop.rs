@@ -32,6 +32,10 @@ const BEYOND_GRACE: Duration = Duration::from_secs(10);
 /// The time between two looks where nothing reports by itself: a worker that has not said who it is, an orphan.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How often a restart looks at most whether more has come of what it has ended: a run that had just ended by itself may
+/// have a hook.
+const ROUNDS: usize = 3;
+
 /// How long workers are waited for whose runs are over.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -214,18 +218,36 @@ impl Executor {
                 Err(error) => answers.push((task.name.clone(), Err(start_error(&task.name, error)))),
             }
         }
-        let names: Vec<TaskName> = sound.iter().map(|task| task.name.clone()).collect();
-        for (name, stopped) in self.stop(&names, Afterwards::Restart, asker, told)? {
-            let error = match stopped {
-                Stopped::Ended(_) | Stopped::NotRunning(_) => continue,
-                Stopped::Elsewhere => StartError::Elsewhere,
-                Stopped::Left(pids) => StartError::Orphaned { pids },
-            };
-            sound.retain(|task| task.name != name);
-            answers.push((name.clone(), Err(start_error(&name, error))));
+        let mut names: Vec<TaskName> = sound.iter().map(|task| task.name.clone()).collect();
+        for _ in 0..ROUNDS {
+            if names.is_empty() {
+                break;
+            }
+            for (name, stopped) in self.stop(&names, Afterwards::Restart, asker, told)? {
+                let error = match stopped {
+                    Stopped::Ended(_) | Stopped::NotRunning(_) => continue,
+                    Stopped::Elsewhere => StartError::Elsewhere,
+                    Stopped::Left(pids) => StartError::Orphaned { pids },
+                };
+                sound.retain(|task| task.name != name);
+                answers.push((name.clone(), Err(start_error(&name, error))));
+            }
+            names = self.underway(&sound)?;
         }
         answers.extend(self.start_as(&sound, How { now: true, fresh: true }, asker)?);
         Ok(answers)
+    }
+
+    /// The tasks that have a job on its way: with a hook or a transfer, or with what comes before its run.
+    fn underway(&self, these: &[Arc<Task>]) -> Result<Vec<TaskName>, ExecutorError> {
+        let ledger = Ledger { tx: self.store.reader(), home: &self.home, now: clock::now() };
+        let mut names = Vec::new();
+        for task in these {
+            if ledger.underway(&task.name)?.is_some() {
+                names.push(task.name.clone());
+            }
+        }
+        Ok(names)
     }
 
     /// Whether a task can be started again once it has been stopped.

@@ -98,6 +98,40 @@ fn restarted_while_it_is_prepared_it_begins_anew() {
     env.ok(&["stop", "T"]);
 }
 
+/// Restarts it while what its script has left behind is being ended; what is said.
+#[track_caller]
+fn restarted_in_the_sweep(env: &TestEnv) -> String {
+    let deaf = "(trap \"echo asked\" TERM; echo ready; while :; do sleep 0.02; done) &";
+    let first = format!("{NOTE}; [ $JOBEXEC_JOB_ID = 1 ] || exec sleep 600; {deaf} sleep 0.2");
+    define(env, &first, &format!("stop.grace = \"600 ms\"\n{}", hook("postprocess", &format!("{NOTE}; {GATE}"))));
+    env.ok(&["start", "T"]);
+    until("the sweep", || env.read("T.txt").contains("asked"));
+    env.ok(&["restart", "T"]).err
+}
+
+#[test]
+fn restarted_while_its_run_is_swept_it_begins_anew() {
+    let env = TestEnv::new();
+    let said = restarted_in_the_sweep(&env);
+    assert!(said.contains("Starting T (pid "), "{said}");
+    let done = job(&env, 1);
+    assert_eq!((&done["state"], &done["exit_code"]), (&json!("CANCELLED"), &json!(0)), "{done}");
+    until_lines(&env, &["main", "main"]);
+    env.ok(&["stop", "T"]);
+}
+
+#[test]
+fn restarted_while_its_run_is_swept_its_hook_is_ended_too() {
+    let env = TestEnv::new();
+    let night = Night::begin(&env);
+    let said = restarted_in_the_sweep(&env);
+    assert!(said.contains("Starting T (pid "), "{said}");
+    assert_eq!(job(&env, 1)["state"], "CANCELLED");
+    until("the next run", || lines(&env).iter().filter(|line| *line == "main").count() == 2);
+    env.ok(&["stop", "T"]);
+    drop(night);
+}
+
 #[test]
 fn what_is_removed_while_it_waits_for_its_hook_is_cancelled() {
     let env = TestEnv::new();

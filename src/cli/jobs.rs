@@ -96,12 +96,11 @@ pub(super) fn jobs(context: &mut Context, typed: &JobsArguments) -> Result<u8, F
 
 /// Jobs with what they run.
 pub(super) fn shown(executor: &Executor, ids: &[JobId]) -> Result<Vec<Shown>, Failure> {
-    let shown = |id: &JobId| {
-        let job = executor.job(*id)?;
-        let what = report::words::command_line(&executor.definition_of_job(&job)?);
+    let shown = |(job, runs)| {
+        let what = report::words::command_line(&runs);
         Ok(Shown { what, ran: executor.time_of(&job)?, job })
     };
-    ids.iter().map(shown).collect()
+    executor.jobs_with_definitions(ids)?.into_iter().map(shown).collect()
 }
 
 /// What is said of jobs that were named where there is no executor.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use crate::domain::since::{SinceError, parse_since};
 use crate::executor::Night;
+use crate::home::zones;
 use crate::process::clock;
 use crate::report;
 use crate::report::page::Page;
@@ -61,7 +61,7 @@ fn hint(night: &Night) -> Option<String> {
 /// The moment that is meant.
 fn moment(typed: Option<&str>, now: Timestamp) -> Result<Timestamp, Failure> {
     let Some(typed) = typed else { return Ok(now.checked_sub(NIGHT).unwrap_or(now)) };
-    parse_since(typed, now, &TimeZone::system()).map_err(|error| match error {
+    parse_since(typed, now, &zones::system()).map_err(|error| match error {
         SinceError::Unreadable(_) => Failure::input(error.to_string())
             .hint("say a time of day (`--since 22:00`), how long ago (`8h`), or when (`\"2026-11-20 22:00\"`)"),
         SinceError::Future(_) => {

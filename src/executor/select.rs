@@ -1,10 +1,10 @@
 //! Jobs looked at: selected, in an order, each with what was given to it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use rusqlite::Connection;
 
 use crate::domain::item::Item;
@@ -14,6 +14,7 @@ use crate::domain::params;
 use crate::domain::resources::Holds;
 use crate::domain::selection::{Order, Scope, Selection};
 use crate::domain::task::Task;
+use crate::home::zones;
 use crate::process::clock;
 use crate::store::events::{self, Event};
 use crate::store::items;
@@ -53,9 +54,22 @@ pub struct Job {
 impl Job {
     /// A job, which must be there.
     pub(super) fn find(connection: &Connection, id: JobId) -> Result<Self, ExecutorError> {
+        Self::read(connection, id, &mut HashMap::new())
+    }
+
+    /// The same, where the groups of some definitions may be known by their places.
+    fn read(
+        connection: &Connection,
+        id: JobId,
+        groups: &mut HashMap<i64, Option<String>>,
+    ) -> Result<Self, ExecutorError> {
         let row = jobs::find(connection, id)?.ok_or(ExecutorError::NoSuchJob(id))?;
+        let group = match groups.entry(row.definition) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(new) => new.insert(jobs::group_at(connection, row.definition)?).clone(),
+        };
         Ok(Self {
-            group: jobs::group_at(connection, row.definition)?,
+            group,
             row,
             given: queue::given(connection, id)?,
             parents: queue::parents(connection, id)?,
@@ -112,7 +126,7 @@ impl Executor {
             return Ok(Selection::default());
         }
         let parameters = selection::known_params(self.store.reader())?;
-        let zone = TimeZone::system();
+        let zone = zones::system();
         Ok(Selection::parse(text, &Scope { parameters: &parameters, now: clock::now(), zone: &zone })?)
     }
 
@@ -122,7 +136,7 @@ impl Executor {
         let order = match which.order {
             Some(text) => {
                 let parameters = selection::known_params(self.store.reader())?;
-                let zone = TimeZone::system();
+                let zone = zones::system();
                 Order::parse(text, &Scope { parameters: &parameters, now: clock::now(), zone: &zone })?
             }
             None => Order::default(),
@@ -144,7 +158,9 @@ impl Executor {
 
     /// Jobs, which must be there.
     pub fn jobs(&self, ids: &[JobId]) -> Result<Vec<Job>, ExecutorError> {
-        ids.iter().map(|id| self.job(*id)).collect()
+        // Thousands may have one definition.
+        let mut groups = HashMap::new();
+        ids.iter().map(|id| Job::read(self.store.reader(), *id, &mut groups)).collect()
     }
 
     /// A job, which must be there.
@@ -175,6 +191,20 @@ impl Executor {
     /// What happened to a job, oldest first.
     pub fn events_of(&self, id: JobId) -> Result<Vec<Event>, ExecutorError> {
         Ok(events::of_job(self.store.reader(), id)?)
+    }
+
+    /// Jobs, which must be there, each with the definition that it follows as in [`Executor::definition_of_job`].
+    pub fn jobs_with_definitions(&self, ids: &[JobId]) -> Result<Vec<(Job, Task)>, ExecutorError> {
+        let mut definitions: HashMap<i64, Task> = HashMap::new();
+        let with_definition = |job: Job| {
+            let definition = match definitions.entry(job.row.definition) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(jobs::definition_of(self.store.reader(), &job.row)?),
+            };
+            let runs = job.runs(definition);
+            Ok((job, runs))
+        };
+        self.jobs(ids)?.into_iter().map(with_definition).collect()
     }
 
     /// The definition that a job follows, with the values of its parameters as far as they can be filled in.

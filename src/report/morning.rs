@@ -10,10 +10,10 @@ mod verdict;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use owo_colors::OwoColorize;
 
 use crate::executor::Night;
+use crate::home::zones;
 
 use super::words::lasting;
 use page::Sheet;
@@ -30,7 +30,7 @@ pub fn page(night: &Night, width: Option<u16>, out: &mut dyn Write) -> io::Resul
     for line in sheet.wrapped(&format!("{verdict}."), 0) {
         writeln!(sheet.out, "{}", line.style(style).bold())?;
     }
-    let minute = |time: Timestamp| time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string();
+    let minute = |time: Timestamp| time.to_zoned(zones::system()).strftime("%Y-%m-%d %H:%M").to_string();
     let between = std::time::Duration::try_from(night.now.duration_since(night.since)).unwrap_or_default();
     let executor = night.exec_id.as_ref().map(|id| format!(", executor {id}")).unwrap_or_default();
     let head = format!("{} to {} ({}){executor}", minute(night.since), minute(night.now), lasting(between));
@@ -57,7 +57,7 @@ pub fn page(night: &Night, width: Option<u16>, out: &mut dyn Write) -> io::Resul
 fn clock(time: Timestamp, now: Timestamp) -> String {
     let near = now.duration_since(time).as_hours().abs() < SAME_DAY_HOURS;
     let format = if near { "%H:%M" } else { "%Y-%m-%d %H:%M" };
-    time.to_zoned(TimeZone::system()).strftime(format).to_string()
+    time.to_zoned(zones::system()).strftime(format).to_string()
 }
 
 /// As [`clock`], in a sentence: `at 02:13`, `on 2026-11-18 02:13`.

@@ -2,18 +2,18 @@
 
 use std::io::{self, Write};
 
-use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use owo_colors::Style;
 
 use crate::executor::{LeftOut, Meaning, Planned, Upcoming};
+use crate::home::zones;
 
 use super::table::{Column, Table};
 use super::words::{distance, lasting, on_clocks};
 
 /// The same moment on this machine's clocks, where they show something else.
 fn here(next: &Upcoming) -> Option<Zoned> {
-    let local = next.time().to_zoned(TimeZone::system());
+    let local = next.time().to_zoned(zones::system());
     (local.datetime() != next.there().datetime()).then_some(local)
 }
 

@@ -1,5 +1,6 @@
 //! Times, durations and commands in the words that people read.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -8,15 +9,25 @@ use jiff::{Timestamp, Zoned};
 use crate::domain::amount::print_roughly;
 use crate::domain::outcome::Exit;
 use crate::domain::task::{Program, Task};
+use crate::home::zones;
 
 /// A moment in local time: `2021-03-01 10:53:57`.
 pub fn moment(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    time.to_zoned(zones::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// The zone of this machine now. All that is shown of one moment is shown in the zone that was found first.
+fn zone(now: Timestamp) -> TimeZone {
+    thread_local!(static FOUND: RefCell<Option<(Timestamp, TimeZone)>> = const { RefCell::new(None) });
+    FOUND.with_borrow_mut(|found| {
+        let known = found.take().filter(|(then, _)| *then == now);
+        found.insert(known.unwrap_or_else(|| (now, zones::system()))).1.clone()
+    })
 }
 
 /// A moment in local time, shortened to the time of day when that is today.
 pub fn recent(time: Timestamp, now: Timestamp) -> String {
-    let zone = TimeZone::system();
+    let zone = zone(now);
     let (time, now) = (time.to_zoned(zone.clone()), now.to_zoned(zone));
     let format = if time.date() == now.date() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
     time.strftime(format).to_string()

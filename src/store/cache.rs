@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
+use serde::Deserialize;
 
 use crate::domain::name::TaskName;
 use crate::domain::settings::Settings;
-use crate::domain::task::Task;
+use crate::domain::task::{Program, Task};
 
 use super::{StoreError, execute};
 
@@ -51,15 +52,41 @@ pub fn read(connection: &Connection) -> Result<Option<Cached>, StoreError> {
         .prepare_cached("SELECT definition FROM registry_tasks ORDER BY position")
         .map_err(StoreError::sql(DOING))?;
     let mut rows = statement.query([]).map_err(StoreError::sql(DOING))?;
-    let mut tasks = Vec::new();
+    let (mut tasks, mut last) = (Vec::new(), None);
     while let Some(row) = rows.next().map_err(StoreError::sql(DOING))? {
         let bytes = row.get_ref(0).map_err(StoreError::sql(DOING))?;
-        let Some(task) = bytes.as_blob().ok().and_then(|bytes| postcard::from_bytes(bytes).ok()) else {
+        let Some(task) = bytes.as_blob().ok().and_then(|bytes| decode(bytes, &mut last)) else {
             return Ok(None);
         };
         tasks.push(Arc::new(task));
     }
     Ok(Some(Cached { fingerprint, exec_id, tasks, settings: settings(connection)? }))
+}
+
+/// The first fields of a task, in their order. Most tasks of a registry have nothing of their own behind them.
+#[derive(Deserialize)]
+struct Head {
+    name: TaskName,
+    program: Program,
+    args: Vec<String>,
+}
+
+/// What was behind the head of the task before, and what it means.
+struct Tail {
+    bytes: Vec<u8>,
+    task: Task,
+}
+
+/// A task as it was encoded. What it says behind its head is not decoded again where the task before has said the same.
+fn decode(bytes: &[u8], last: &mut Option<Tail>) -> Option<Task> {
+    let (Head { name, program, args }, tail) = postcard::take_from_bytes(bytes).ok()?;
+    if let Some(last) = last.as_ref().filter(|last| last.bytes == tail) {
+        return Some(Task { name, program, args, ..last.task.clone() });
+    }
+    let task: Task = postcard::from_bytes(bytes).ok()?;
+    let same = Task { program: Program::Shell(String::new()), args: Vec::new(), ..task.clone() };
+    *last = Some(Tail { bytes: tail.to_vec(), task: same });
+    Some(task)
 }
 
 /// Replaces the cache.
@@ -121,7 +148,6 @@ mod tests {
     use super::*;
     use crate::domain::group::{Group, Label};
     use crate::domain::resources::{GpuId, Machine};
-    use crate::domain::task::Program;
     use crate::store::{Durability, tests::store};
 
     #[test]
@@ -147,5 +173,32 @@ mod tests {
         assert_eq!(cached.settings, settings);
         assert_eq!(cached.tasks, ["b", "a", "c"].map(|name| Arc::new(task(name))));
         assert_eq!(settings.group(&Label::parse("DISK").unwrap()).map(|group| group.parallel), Some(2));
+    }
+
+    #[test]
+    fn tasks_that_are_alike_are_read_back_each_as_it_was_written() {
+        let (_temp, mut store) = store();
+        let task = |name: &str, program: Program| Task::new(TaskName::parse(name).unwrap(), program, "/".into());
+        let mut tasks = vec![
+            task("a", Program::Script("x.sh".into())),
+            task("b", Program::Command(vec!["y".into(), "z".into()])),
+            task("c", Program::Shell("y".into())),
+            task("d", Program::Script("x.sh".into())),
+            task("e", Program::Script("x.sh".into())),
+        ];
+        tasks[1].args = vec!["1".into(), "2".into()];
+        tasks[3].env = [("A".to_owned(), "1".to_owned())].into();
+        tasks[3].wd = "/d".into();
+        let settings = Settings::default();
+        store.write(Durability::Committed, |tx| replace(tx, "1", "xg15", &tasks, &settings)).unwrap();
+        let cached = read(store.reader()).unwrap().unwrap();
+        assert_eq!(cached.tasks, tasks.iter().cloned().map(Arc::new).collect::<Vec<_>>());
+        for task in tasks {
+            assert_eq!(find(store.reader(), &task.name).unwrap(), Some(task));
+        }
+        store
+            .write(Durability::Committed, |tx| execute(tx, "UPDATE registry_tasks SET definition = x'01'", [], ""))
+            .unwrap();
+        assert_eq!(read(store.reader()).unwrap(), None, "what cannot be read is read from the file");
     }
 }

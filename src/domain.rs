@@ -29,6 +29,7 @@ pub mod since;
 pub mod stats;
 pub mod status;
 pub mod stopping;
+pub mod succession;
 pub mod suggest;
 pub mod task;
 pub mod transfer;

@@ -3,6 +3,7 @@
 
 mod again;
 mod apply;
+mod appoint;
 mod claim;
 mod cleanup;
 mod define;

@@ -9,6 +9,7 @@ pub mod notice;
 pub mod output;
 pub mod queue;
 pub mod settle;
+mod succession;
 pub mod transfers;
 
 use jiff::Timestamp;
@@ -46,6 +47,9 @@ pub enum LedgerError {
         follower: JobId,
     },
 }
+
+/// The name under which the supervisor starts tasks.
+pub const SUPERVISOR: &str = "keep-restarting";
 
 /// An open transaction, and what every entry needs.
 pub struct Ledger<'a> {

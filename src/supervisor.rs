@@ -4,6 +4,7 @@
 //! until something happens: the bell, the end of a process, a change of the registry, a moment that was worked out.
 
 mod agenda;
+mod appoint;
 mod delivery;
 mod detach;
 mod diary;
@@ -37,6 +38,7 @@ use crate::domain::name::TaskName;
 use crate::executor::{self, Afterwards, Asker, Executor, ExecutorError, Stopped};
 use crate::home::Home;
 use crate::home::bell::{Ear, Heard};
+use crate::ledger::SUPERVISOR;
 use crate::process::asking::ManyDescriptors;
 use crate::process::clock;
 use crate::process::environment::Inherited;
@@ -48,9 +50,6 @@ use crate::store::supervisor::Supervisor;
 use keeper::{Event, Keeper};
 
 pub use detach::detach;
-
-/// The name under which the supervisor starts tasks.
-const ASKER: &str = "keep-restarting";
 
 /// How long a supervisor that has just begun is given to write down who it is, and the time between two looks.
 const NAMES_ITSELF: Duration = Duration::from_secs(2);
@@ -158,7 +157,7 @@ fn supervise(folder: &Path, options: &Options, place: &str, begun: Option<OwnedF
     if let Some(begun) = begun {
         detach::tell_begun(begun, supervisor.pid);
     }
-    let asker = Asker { name: ASKER.to_owned(), job: None };
+    let asker = Asker { name: SUPERVISOR.to_owned(), job: None };
     let mut keeper = Keeper::new(executor, asker.clone(), inherited, options, supervisor.since)?;
     let why = runtime.block_on(night(&mut keeper, &home, options, signals)).map_err(system("wait for events"))?;
     drop(runtime);

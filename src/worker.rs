@@ -1,4 +1,5 @@
-//! The worker: owns one run at a time, from the spawn until nothing of its tree is left.
+//! The worker: owns one run at a time, from the spawn until nothing of its tree is left; and then the one that follows,
+//! where one was appointed.
 //!
 //! Small on purpose: one thread, no runtime, no database, no policy. It is told everything in a sealed piece of
 //! memory, writes down what happens in the run's record, and holds the record's lock for as long as anything of the
@@ -6,6 +7,7 @@
 
 mod run;
 mod slot;
+mod succession;
 mod watch;
 
 use std::ffi::OsString;
@@ -13,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::process::spawn::{self, Given, LIMITS_DOOR, SLOT, WORKER_DOOR};
-use crate::process::spec::{Answer, Sealed};
+use crate::process::spec::Answer;
 
 use run::Prepared;
 use slot::Slot;
@@ -53,9 +55,8 @@ fn work(record: Option<OsString>, is_spare: bool) -> u8 {
     if go.is_some_and(|go| !spawn::is_needed(go)) {
         return 0;
     }
-    let prepared = prepared.and_then(|prepared| Ok((prepared, Sealed::open(spec).map_err(|error| error.to_string())?)));
     match prepared {
-        Ok((prepared, spec)) => run::run(spec, prepared, answer),
+        Ok(prepared) => run::run(&spec, prepared, answer),
         Err(error) => {
             Answer::Failed(error).send(answer);
             1

@@ -66,6 +66,11 @@ pub enum Entry {
         /// When.
         time: Timestamp,
     },
+    /// The worker goes on with the next run of the same job, which has a record of its own.
+    PassedOn {
+        /// Which run that is.
+        to: RunId,
+    },
 }
 
 /// An end that the worker saw.
@@ -96,6 +101,8 @@ pub struct Record {
     pub ended: Option<Ended>,
     /// When the tree was empty, and how many had to be stopped.
     pub swept: Option<(u32, Timestamp)>,
+    /// The run that its worker has gone on with.
+    pub passed_on: Option<RunId>,
     /// Whether something that cannot be read follows, or something was cut off: the entries may not be all there were.
     pub damaged: bool,
 }
@@ -140,6 +147,7 @@ impl Record {
             Entry::Started { script, time } => self.started = Some((script, time)),
             Entry::Ended(seen) => self.ended = Some(seen.into()),
             Entry::Swept { leftover, time } => self.swept = Some((leftover, time)),
+            Entry::PassedOn { to } => self.passed_on = Some(to),
         }
     }
 }
@@ -212,6 +220,7 @@ mod tests {
             Entry::Started { script: process, time },
             Entry::Ended(Seen { outcome, time, lasted: 5, cpu: 1, memory: 2 }),
             Entry::Swept { leftover: 2, time },
+            Entry::PassedOn { to: RunId::from_bytes([2; 16]) },
         ];
         let mut record = Record::default();
         all.into_iter().take(entries).for_each(|entry| record.add(entry));
@@ -229,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_held_lock_means_alive_whatever_the_record_says() {
-        for entries in 0..=5 {
+        for entries in 0..=6 {
             assert_eq!(judge(Some(&record(entries)), true, &here()), Judgement::Alive);
         }
     }
@@ -243,7 +252,10 @@ mod tests {
         assert!(
             matches!(judge(Some(&record(4)), false, &here()), Judgement::WorkerGone(ended) if ended.lasted == Some(5))
         );
-        assert!(matches!(judge(Some(&record(5)), false, &here()), Judgement::Ended(ended) if ended.leftover == 2));
+        for entries in 5..=6 {
+            let judged = judge(Some(&record(entries)), false, &here());
+            assert!(matches!(judged, Judgement::Ended(ended) if ended.leftover == 2));
+        }
         assert_eq!(judge(None, false, &here()), unseen(Unseen::NoRecord));
     }
 
@@ -271,7 +283,7 @@ mod tests {
     #[test]
     fn another_machine_or_pid_namespace_is_never_judged() {
         for now in [Place { machine: "x".into(), ..here() }, Place { pid_namespace: 2, ..here() }] {
-            for entries in 1..=5 {
+            for entries in 1..=6 {
                 assert_eq!(judge(Some(&record(entries)), false, &now), Judgement::Elsewhere);
             }
         }

@@ -12,7 +12,7 @@ use crate::domain::resources::HeldLock;
 use crate::domain::task::Task;
 use crate::process::environment::Inherited;
 use crate::process::record::RecordFile;
-use crate::process::{clock, random, spawn};
+use crate::process::{clock, launch, random, spawn};
 use crate::store::{Durability, StoreError, jobs, runs};
 
 use super::claim::{Candidate, Claim, Why, run_in_the_way};
@@ -204,6 +204,7 @@ impl Executor {
         spare: &mut Option<Spare>,
     ) -> Result<Looked<'a>, ExecutorError> {
         let stored = inherited.encode()?;
+        let made_of = launch::made_of(task);
         let (plan, variables, items) = match look_at_all(task, &inherited) {
             Ok(looked) => looked,
             Err(error) => {
@@ -217,7 +218,7 @@ impl Executor {
             None => self.prepare_run().map(|(run, record)| (run, record, None))?,
         };
         let candidate = Candidate { task, stored, goes_on, items, run };
-        Ok(Looked::Ready(Box::new(Ready { candidate, plan, variables, inherited, record, spare })))
+        Ok(Looked::Ready(Box::new(Ready { candidate, plan, variables, inherited, record, made_of, spare })))
     }
 
     pub(super) fn begin_again(&self, looked: Looked<'_>, claim: Option<Claim>, exec_id: &str) -> Again {

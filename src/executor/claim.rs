@@ -23,6 +23,7 @@ use crate::ledger::Ledger;
 use crate::ledger::hooks::{hook_of, hooked};
 use crate::ledger::line::keys;
 use crate::ledger::notice::Message;
+use crate::ledger::output::free_archive;
 use crate::ledger::queue::held_as_text;
 
 /// A task that a run may be claimed for.
@@ -125,7 +126,7 @@ impl Ledger<'_> {
                 return self.begin_job(&job, one, asker, &path).map(|()| Claim::Begun(job.id, state));
             }
         }
-        let archive = output::free_archive(tx, self.home, name, now)?;
+        let archive = free_archive(tx, self.home, name, now)?;
         path.extend(step(state, Input::Claimed, Policy::default())?);
         state = path.last().copied().unwrap_or(state);
         let asked_by = match why {

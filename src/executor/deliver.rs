@@ -103,6 +103,7 @@ impl Executor {
             bell: self.home.bell(),
             timeout: Some(PATIENCE),
             stop: StopSequence::default(),
+            made_of: Vec::new(),
         };
         let sealed = spec.seal()?;
         let (worker, _) = spawn::worker(record.as_fd(), record.path(), sealed.as_fd())?;

@@ -351,7 +351,7 @@ impl Executor {
             Ok(wishes)
         })?;
         targets.extend(wishes.into_iter().map(|(answer, run, stop)| Target::new(answer, run, stop)));
-        self.bring_to_an_end(&mut targets, &mut interrupts, told)?;
+        self.bring_to_an_end(&mut targets, asker, &mut interrupts, told)?;
         for target in &targets {
             if let Some((_, answer)) = answers.get_mut(target.answer) {
                 *answer = Ok(self.what_is_left(target)?);

@@ -9,10 +9,9 @@ use rusqlite::Connection;
 
 use crate::domain::evidence::Record;
 use crate::domain::name::TaskName;
-use crate::home::{Home, archive_name};
-use crate::ledger::output::{Output, locate, read_last_lines};
+use crate::home::Home;
+use crate::ledger::output::{Output, free_archive, locate, read_last_lines};
 use crate::process::record;
-use crate::store::StoreError;
 use crate::store::runs::{self, RunRow};
 
 use super::import::Found;
@@ -20,23 +19,6 @@ use super::{Executor, ExecutorError};
 
 /// Among how many of a task's newest runs the one is looked for whose output lies in the task's file.
 const NEWEST: u32 = 8;
-
-/// The name under which a new run's output will be archived: one that neither the database nor the folder has.
-pub(super) fn free_archive(
-    tx: &Connection,
-    home: &Home,
-    task: &TaskName,
-    start: Timestamp,
-) -> Result<String, StoreError> {
-    for nth in 1.. {
-        let name = archive_name(task, start, nth);
-        let on_disk = home.file(&name).is_some_and(|path| path.symlink_metadata().is_ok());
-        if !on_disk && !runs::has_archive(tx, &name, task)? {
-            return Ok(name);
-        }
-    }
-    Ok(archive_name(task, start, 1))
-}
 
 /// The name under which what lies in the task's file now is to be set aside: that of the run whose it is, or, when
 /// it is nobody's, one after the time it was last written.

@@ -193,6 +193,7 @@ impl Executor {
             bell: self.home.bell(),
             timeout,
             stop,
+            made_of: Vec::new(),
         };
         let sealed = spec.seal()?;
         Ok(spawn::worker(record.as_fd(), record.path(), sealed.as_fd())?.0)

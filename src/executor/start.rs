@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use serde_json::json;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::outcome::Outcome;
+use crate::domain::succession::Stamp;
 use crate::domain::task::Task;
 use crate::process::environment::{self, Inherited, RunTags, Variables};
-use crate::process::launch::Plan;
+use crate::process::launch::{self, Plan};
 use crate::process::record::RecordFile;
 use crate::process::spawn::Spare;
 use crate::process::spec::{Answer, RunSpec};
@@ -109,6 +111,8 @@ pub(super) struct Ready<'a> {
     pub(super) variables: Variables,
     pub(super) inherited: Inherited,
     pub(super) record: RecordFile,
+    /// The files that decided all that, as they were before they were read.
+    pub(super) made_of: Vec<(PathBuf, Stamp)>,
     /// A worker that is there already.
     pub(super) spare: Option<Spare>,
 }
@@ -234,6 +238,7 @@ impl Executor {
             Some(job) => Inherited::decode(&jobs::environment_of(self.store.reader(), job)?)?,
             None => inherited.clone(),
         };
+        let made_of = launch::made_of(task);
         let (plan, variables, items) = match look_at_all(task, &inherited) {
             Ok(looked) => looked,
             Err(error) => return Ok(Look::Answered(Err(start_error(&task.name, error)))),
@@ -242,7 +247,7 @@ impl Executor {
         let stored = inherited.encode()?;
         let goes_on = goes_on.map(|job| job.id);
         let candidate = Candidate { task, stored, goes_on, items, run };
-        Ok(Look::Ready(Box::new(Ready { candidate, plan, variables, inherited, record, spare: None })))
+        Ok(Look::Ready(Box::new(Ready { candidate, plan, variables, inherited, record, made_of, spare: None })))
     }
 
     /// One transaction: the armed tasks are wanted, and each ready one has a run of its own or turns out to have one.
@@ -306,6 +311,7 @@ impl Executor {
             bell: self.home.bell(),
             timeout: task.timeout,
             stop: task.stop.clone(),
+            made_of: ready.made_of.clone(),
         }
     }
 

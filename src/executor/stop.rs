@@ -16,7 +16,7 @@ use crate::home::{lock, reserve};
 use crate::process::asking::{Interrupts, ManyDescriptors, Waited, WorkerHandle};
 use crate::process::environment::Inherited;
 use crate::process::{clock, record, tagged};
-use crate::store::runs::{self, RunRow};
+use crate::store::runs::{self, Kind, RunRow};
 use crate::store::{Durability, StoreError, events, jobs, tasks};
 
 use super::definitions::Definitions;
@@ -153,7 +153,7 @@ impl Executor {
                 }
             }
         }
-        self.bring_to_an_end(&mut targets, &mut interrupts, told)?;
+        self.bring_to_an_end(&mut targets, asker, &mut interrupts, told)?;
         // One snapshot for all of them.
         let _snapshot = self.store.reader().unchecked_transaction().map_err(StoreError::sql("read the runs"))?;
         for target in &targets {
@@ -167,6 +167,24 @@ impl Executor {
 
     /// Waits for the end of runs that is asked for, and brings it into the database.
     pub(super) fn bring_to_an_end(
+        &mut self,
+        targets: &mut Vec<Target>,
+        asker: &Asker,
+        interrupts: &mut Interrupts,
+        told: &mut dyn FnMut(&str),
+    ) -> Result<(), ExecutorError> {
+        let mut begin = 0;
+        while begin < targets.len() {
+            let these = targets.get_mut(begin..).unwrap_or_default();
+            self.bring_these_to_an_end(these, interrupts, told)?;
+            let next = self.followers(these, asker)?;
+            begin = targets.len();
+            targets.extend(next);
+        }
+        Ok(())
+    }
+
+    fn bring_these_to_an_end(
         &mut self,
         targets: &mut [Target],
         interrupts: &mut Interrupts,
@@ -183,6 +201,24 @@ impl Executor {
         self.import_or_imagine(&ended, lock::PATIENCE)?;
         see_off(&over);
         Ok(())
+    }
+
+    /// The runs that workers have gone on with just before they could be asked to end those before them.
+    fn followers(&mut self, of: &[Target], asker: &Asker) -> Result<Vec<Target>, ExecutorError> {
+        let mut next = Vec::new();
+        for target in of.iter().filter(|target| target.run.slot.is_none() && target.run.kind == Kind::Main.as_str()) {
+            let run = runs::unfinished_of_job(self.store.reader(), target.run.job)?;
+            if let Some(run) = run.filter(|run| run.id != target.run.id && run.kind == Kind::Main.as_str()) {
+                next.push(Target::new(target.answer, run, target.sequence.clone()));
+            }
+        }
+        if next.iter().any(|target| target.run.stop_asked.is_none()) {
+            let now = clock::now();
+            self.store.write(Durability::Flushed, |tx| {
+                next.iter().try_for_each(|target| runs::ask_stop(tx, target.run.id, &asker.name, now))
+            })?;
+        }
+        Ok(next)
     }
 
     /// All that can be stopped: what is in the registry, and what is no longer there and still runs or is wanted.

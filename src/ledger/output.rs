@@ -5,8 +5,13 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::home::Home;
-use crate::store::runs::{Kind, RunRow};
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use crate::domain::name::TaskName;
+use crate::home::{Home, archive_name};
+use crate::store::StoreError;
+use crate::store::runs::{self, Kind, RunRow};
 
 /// The most of a last line that goes into an event, in bytes.
 const LONGEST: usize = 2000;
@@ -23,6 +28,18 @@ pub enum Output {
     Removed,
     /// There never was any: nothing was started.
     None,
+}
+
+/// The name under which a new run's output will be archived: one that neither the database nor the folder has.
+pub fn free_archive(tx: &Connection, home: &Home, task: &TaskName, start: Timestamp) -> Result<String, StoreError> {
+    for nth in 1.. {
+        let name = archive_name(task, start, nth);
+        let on_disk = home.file(&name).is_some_and(|path| path.symlink_metadata().is_ok());
+        if !on_disk && !runs::has_archive(tx, &name, task)? {
+            return Ok(name);
+        }
+    }
+    Ok(archive_name(task, start, 1))
 }
 
 /// The file that holds a run's output: its archive if that exists, else the task's file if it is the run's.

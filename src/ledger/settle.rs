@@ -62,8 +62,16 @@ impl Ledger<'_> {
         Ok(settled)
     }
 
-    /// Records how a run ended, and moves its job on.
+    /// Records how a run ended, and moves its job on: where its worker has gone on with the next one, to that.
     pub fn settle(&self, run: &RunRow, record: &Record, end: &Ended) -> Result<(), LedgerError> {
+        match record.passed_on {
+            Some(next) => self.settle_followed(run, record, end, next),
+            None => self.settle_run(run, record, end),
+        }
+    }
+
+    /// Records how a run ended, and moves its job on.
+    pub(super) fn settle_run(&self, run: &RunRow, record: &Record, end: &Ended) -> Result<(), LedgerError> {
         let job = jobs::find(self.tx, run.job)?
             .ok_or_else(|| StoreError::Impossible(format!("run {} belongs to no job", run.id)))?;
         let traces = Traces {
@@ -84,9 +92,14 @@ impl Ledger<'_> {
             return self.settle_hook(run, &job, end, &reason, traces.inode);
         }
         let definition = jobs::definition_of(self.tx, &job)?;
+        let mut task = self.task_of(&job, &definition)?;
+        if let Some(row) = task.as_mut().filter(|_| record.passed_on.is_some()) {
+            // It still was when this run ended.
+            row.wanted = true;
+        }
         let settling = Settling {
             end,
-            task: self.task_of(&job, &definition)?,
+            task,
             definition,
             job,
             input: input(run, end),

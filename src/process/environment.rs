@@ -20,6 +20,9 @@ use crate::domain::task::Task;
 /// The variable by which processes of a run are recognised.
 pub const RUN_ID: &str = "JOBEXEC_RUN_ID";
 
+/// The variable that says which attempt at its job a run is.
+pub const ATTEMPT: &str = "JOBEXEC_ATTEMPT";
+
 /// The executor's id, under the name that executoR gave it.
 pub const EXECUTOR_ID: &str = "EXECUTOR_ID";
 
@@ -59,7 +62,7 @@ impl RunTags<'_> {
             ("JOBEXEC_FOLDER", self.folder.into()),
             ("JOBEXEC_TASK", self.task.into()),
             ("JOBEXEC_JOB_ID", self.job.to_string().into()),
-            ("JOBEXEC_ATTEMPT", self.attempt.to_string().into()),
+            (ATTEMPT, self.attempt.to_string().into()),
             ("JOBEXEC_RUN_NAME", self.run_name.into()),
             ("JOBEXEC_WORKDIR", self.workdir.into()),
         ];

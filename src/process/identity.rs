@@ -3,6 +3,8 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::stat::fstat;
@@ -10,6 +12,7 @@ use nix::unistd::gethostname;
 
 use crate::domain::evidence::{Place, ProcessId};
 use crate::domain::outcome::Exit;
+use crate::domain::succession::Stamp;
 
 use super::{clock, proc, sys};
 
@@ -20,9 +23,19 @@ pub fn here() -> Place {
     if machine.is_empty() {
         machine = host();
     }
-    let pid_namespace =
-        fs::metadata("/proc/self/ns/pid").map(|m| std::os::unix::fs::MetadataExt::ino(&m)).unwrap_or_default();
+    let pid_namespace = fs::metadata("/proc/self/ns/pid").map(|m| m.ino()).unwrap_or_default();
     Place { machine, boot: read("/proc/sys/kernel/random/boot_id"), pid_namespace }
+}
+
+/// The state of a file (of its target, for a link); `None` where there is none that can be looked at.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    Some(Stamp {
+        inode: found.ino(),
+        size: found.size(),
+        content: (found.mtime(), found.mtime_nsec()),
+        inode_change: (found.ctime(), found.ctime_nsec()),
+    })
 }
 
 /// The name of this machine, for people.
@@ -171,6 +184,19 @@ mod tests {
         let stat = parse_stat(line).unwrap();
         assert_eq!((stat.state, stat.parent, stat.ticks, stat.cpu_ticks, stat.resident_pages), ('S', 1, 99, 42, 5));
         assert!(parse_stat("7 (a").is_none());
+    }
+
+    #[test]
+    fn a_stamp_changes_with_the_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("f");
+        assert_eq!(stamp(&path), None);
+        fs::write(&path, "a").unwrap();
+        let first = stamp(&path);
+        assert!(first.is_some() && stamp(&path) == first);
+        fs::write(temp.path().join("g"), "a").unwrap();
+        fs::rename(temp.path().join("g"), &path).unwrap();
+        assert_ne!(stamp(&path), first);
     }
 
     #[test]

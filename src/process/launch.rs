@@ -11,9 +11,11 @@ use nix::unistd::{AccessFlags, access};
 use thiserror::Error;
 
 use super::environment::{self, EnvFileError, Inherited, Variables};
+use super::identity;
 
 use crate::domain::hooks::Preamble;
 use crate::domain::launch::{HEAD, Way, WayError, choose};
+use crate::domain::succession::Stamp;
 use crate::domain::task::{Program, Task};
 
 /// What is handed to the kernel.
@@ -104,6 +106,16 @@ pub enum UnfitError {
     /// Its file of variables cannot be used.
     #[error(transparent)]
     EnvFile(#[from] EnvFileError),
+}
+
+/// The files that decide what a task executes and with which variables, as they are; to be asked before they are read.
+pub fn made_of(task: &Task) -> Vec<(PathBuf, Stamp)> {
+    let script = match &task.program {
+        Program::Script(script) => Some(task.wd.join(script)),
+        Program::Command(_) | Program::Shell(_) => None,
+    };
+    let files = script.into_iter().chain(task.env_file.as_ref().map(|file| task.wd.join(file)));
+    files.filter_map(|file| identity::stamp(&file).map(|stamp| (file, stamp))).collect()
 }
 
 /// Checks a task and says what it would execute and with which variables.

@@ -10,18 +10,24 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::domain::evidence::{Entry, Record};
 use crate::domain::name::RunId;
+use crate::domain::succession::Successor;
 
 use super::sys;
 
-/// The space that is allocated beforehand for a run; five entries need about a quarter of it.
+/// The space that is allocated beforehand for a run; six entries need about a quarter of it.
 const SIZE: usize = 4096;
 
 /// How many runs the record of a slot has room for, each in a place of its own.
 pub const PLACES: usize = 16;
+
+/// Where in the record of a task's run its successor stands, behind what is said of the run itself.
+const SUCCESSOR: u64 = SIZE as u64;
 
 /// Why a record could not be made, read or written.
 #[derive(Debug, Error)]
@@ -161,6 +167,16 @@ impl RecordFile {
         fcntl(&self.file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK))).map(drop).map_err(failed)
     }
 
+    /// The run that was appointed to follow this one, if any was.
+    ///
+    /// Never inlined, as above.
+    #[inline(never)]
+    pub fn successor(&self) -> Option<Successor> {
+        let mut buffer = [0; SIZE];
+        let bytes = contents(&self.file, SUCCESSOR, &mut buffer).ok()?;
+        checked(bytes.split(|byte| *byte == b'\n').next()?)
+    }
+
     /// Whether it has been removed, which whoever has imported it does once the import is flushed.
     pub fn is_removed(&self) -> bool {
         nix::sys::stat::fstat(&self.file).is_ok_and(|found| found.st_nlink == 0)
@@ -179,8 +195,21 @@ impl AsFd for RecordFile {
     }
 }
 
+/// Appoints the run that is to follow the one with this record, in the place of any other. Its worker looks there when
+/// its run has ended.
+pub fn appoint(path: &Path, successor: &Successor) -> Result<(), RecordError> {
+    let failed = |source| RecordError { doing: "write", path: path.to_path_buf(), source };
+    let mut page = line(successor).map_err(failed)?;
+    if page.len() > SIZE {
+        return Err(failed(io::ErrorKind::FileTooLarge.into()));
+    }
+    page.resize(SIZE, 0);
+    let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(path).map_err(failed)?;
+    file.write_all_at(&page, SUCCESSOR).map_err(failed)
+}
+
 /// An entry as it is written.
-fn line(entry: &Entry) -> io::Result<Vec<u8>> {
+fn line(entry: &impl Serialize) -> io::Result<Vec<u8>> {
     let json = serde_json::to_string(entry).map_err(io::Error::from)?;
     Ok(format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())).into_bytes())
 }
@@ -262,7 +291,7 @@ fn entries(bytes: &[u8]) -> (Record, u64) {
     let mut record = Record::default();
     let mut end = 0;
     for line in bytes.split_inclusive(|b| *b == b'\n') {
-        let Some(entry) = line.strip_suffix(b"\n").and_then(entry) else { break };
+        let Some(entry) = line.strip_suffix(b"\n").and_then(checked) else { break };
         record.add(entry);
         end += line.len() as u64;
     }
@@ -275,7 +304,8 @@ fn is_damaged(bytes: &[u8], end: u64) -> bool {
     bytes.len() != SIZE || rest.into_iter().any(|byte| *byte != 0)
 }
 
-fn entry(line: &[u8]) -> Option<Entry> {
+/// What a line says, if it is whole.
+fn checked<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
     let (sum, json) = line.split_at_checked(9)?;
     // As text: the same number written in another way is damage too.
     let is_whole = sum == format!("{:08x} ", crc32fast::hash(json)).as_bytes();
@@ -287,6 +317,9 @@ mod tests {
     use super::*;
     use crate::domain::evidence::{Place, ProcessId, Seen};
     use crate::domain::outcome::Outcome;
+    use crate::domain::restart::Backoff;
+    use crate::domain::succession::Stamp;
+    use crate::domain::task::Restart;
     use jiff::Timestamp;
     use proptest::prelude::*;
 
@@ -302,6 +335,7 @@ mod tests {
             Entry::Started { script: process, time: Timestamp::UNIX_EPOCH },
             Entry::Ended(Seen { outcome, time: Timestamp::UNIX_EPOCH, lasted: 6, cpu: 7, memory: 8 }),
             Entry::Swept { leftover: 9, time: Timestamp::UNIX_EPOCH },
+            Entry::PassedOn { to: RunId::from_bytes([8; 16]) },
         ]
     }
 
@@ -335,6 +369,35 @@ mod tests {
             RecordFile::create(&path, &all_entries()[0]).unwrap_err().source.kind(),
             io::ErrorKind::AlreadyExists
         );
+    }
+
+    #[test]
+    fn a_successor_is_read_back_and_replaced_and_leaves_the_record_as_it_is() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("r");
+        let (file, record) = written(&path);
+        assert_eq!(file.successor(), None);
+        let stamp = Stamp { inode: 1, size: 2, content: (3, 4), inode_change: (-5, 6) };
+        let mut successor = Successor {
+            run: RunId::from_bytes([3; 16]),
+            place: Place { machine: "m".into(), boot: "b".into(), pid_namespace: 4 },
+            attempt: 7,
+            former: "former".into(),
+            restart: Restart::Always,
+            backoff: Backoff::default(),
+            supervisor: "lock".into(),
+            registry: ("registry".into(), stamp),
+        };
+        for attempt in [7, 8] {
+            successor.attempt = attempt;
+            appoint(&path, &successor).unwrap();
+            assert_eq!(file.successor().as_ref(), Some(&successor));
+            assert_eq!(read(&path, RUN).unwrap().unwrap(), (record.clone(), true));
+        }
+        successor.former = "x".repeat(SIZE).into();
+        assert_eq!(appoint(&path, &successor).unwrap_err().source.kind(), io::ErrorKind::FileTooLarge);
+        file.file.write_all_at(b"?", SUCCESSOR + 20).unwrap();
+        assert_eq!(file.successor(), None, "damaged");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::path::Path;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+use crate::domain::name::RunId;
+
 use super::spec::RunSpec;
 use super::{environment, sys};
 
@@ -325,6 +327,11 @@ pub fn limits_door(mut args: impl Iterator<Item = std::ffi::OsString>) -> u8 {
     let [program, argv @ ..] = words.as_slice() else { return failed(&io::ErrorKind::InvalidInput.into()) };
     sys::restore_sigpipe();
     failed(&sys::execve(program, &pointed(argv), &pointed(&env)))
+}
+
+/// Has this worker's command line name another run, whose record it has gone on with: by that line it is known.
+pub fn rename(from: RunId, to: RunId) -> io::Result<()> {
+    sys::replace_in_arguments(from.to_string().as_bytes(), to.to_string().as_bytes())
 }
 
 /// Gives back the memory that this process used to begin with and that a long wait does not need: the stack below the

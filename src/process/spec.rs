@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,8 +13,10 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::domain::name::RunId;
+use crate::domain::succession::Stamp;
 use crate::domain::task::StopSequence;
 
+use super::environment::{ATTEMPT, RUN_ID};
 use super::sys;
 
 /// The specification of a run. Bytes where the kernel has bytes.
@@ -47,6 +49,8 @@ pub struct RunSpec {
     pub timeout: Option<Duration>,
     /// How it is stopped.
     pub stop: StopSequence,
+    /// The files that decided what is run, and how, as they were then.
+    pub made_of: Vec<(PathBuf, Stamp)>,
 }
 
 /// A specification as its worker reads it: in place, so that a large environment never becomes the worker's own
@@ -79,6 +83,35 @@ pub struct Told<'a> {
     pub timeout: Option<Duration>,
     /// How it is stopped.
     pub stop: StopSequence,
+    /// The files that decided what is run, and how, as they were then.
+    #[serde(borrow)]
+    pub made_of: Vec<(&'a Path, Stamp)>,
+}
+
+/// What is other in the specification of a run that follows another of the same job.
+#[derive(Debug)]
+pub struct Changes {
+    run: RunId,
+    env: [Vec<u8>; 2],
+    former: PathBuf,
+}
+
+impl Changes {
+    /// The next run, which attempt it is, and where the output of the one before it is set aside.
+    pub fn new(run: RunId, attempt: u32, former: PathBuf) -> Self {
+        let assign = |name: &str, value: String| format!("{name}={value}\0").into_bytes();
+        Self { run, env: [assign(RUN_ID, run.to_string()), assign(ATTEMPT, attempt.to_string())], former }
+    }
+
+    /// The specification of the next run.
+    pub fn lay_over<'a>(&'a self, told: Told<'a>) -> Told<'a> {
+        let name = |word: &[u8]| word.iter().position(|byte| *byte == b'=');
+        let env = told.env.into_iter().map(|word| {
+            let new = self.env.iter().find(|new| name(new).is_some_and(|at| new.get(..=at) == word.get(..=at)));
+            new.map_or(word, Vec::as_slice)
+        });
+        Told { run: self.run, former: &self.former, env: env.collect(), ..told }
+    }
 }
 
 /// The memory that a specification lies in.
@@ -133,10 +166,9 @@ fn all_terminated<S: Serializer>(words: &[Vec<u8>], serializer: S) -> Result<S::
 }
 
 impl Sealed {
-    /// Takes over the memory.
-    #[expect(clippy::needless_pass_by_value, reason = "a descriptor that stays open would keep the memory")]
-    pub fn open(fd: OwnedFd) -> io::Result<Self> {
-        sys::Mapped::new(fd.as_fd()).map(Self)
+    /// Maps the memory.
+    pub fn open(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        sys::Mapped::new(fd).map(Self)
     }
 
     /// Reads the specification that lies there.
@@ -180,6 +212,8 @@ impl Answer {
 mod tests {
     use super::*;
 
+    const STAMP: Stamp = Stamp { inode: 1, size: 2, content: (3, 4), inode_change: (-5, 6) };
+
     #[test]
     fn a_sealed_specification_is_read_back_and_cannot_be_changed() {
         let spec = RunSpec {
@@ -195,11 +229,12 @@ mod tests {
             bell: "b".into(),
             timeout: Some(Duration::from_millis(1500)),
             stop: StopSequence::default(),
+            made_of: vec![("s".into(), STAMP)],
         };
         let fd = spec.seal().unwrap();
         let mut copy = File::from(fd.try_clone().unwrap());
         assert!(copy.write_all(b"x").is_err());
-        let sealed = Sealed::open(fd).unwrap();
+        let sealed = Sealed::open(fd.as_fd()).unwrap();
         let told = sealed.read().unwrap();
         assert_eq!((told.run, told.umask, told.timeout, &told.stop), (spec.run, spec.umask, spec.timeout, &spec.stop));
         assert_eq!(word(told.program).unwrap().to_bytes(), spec.program);
@@ -207,7 +242,38 @@ mod tests {
         assert_eq!(words(&told.env).unwrap().iter().map(|word| word.to_bytes()).collect::<Vec<_>>(), spec.env);
         assert_eq!([told.wd, told.output, told.former, told.bell], ["/", "o", "f", "b"].map(Path::new));
         assert_eq!(told.limits, spec.limits);
+        assert_eq!(told.made_of, [(Path::new("s"), STAMP)]);
         assert!(word(b"a\0b\0").is_err());
+    }
+
+    #[test]
+    fn the_next_run_is_told_the_same_but_for_what_names_it() {
+        let spec = RunSpec {
+            run: RunId::from_bytes([9; 16]),
+            program: b"/bin/sh".to_vec(),
+            argv: vec![b"sh".to_vec()],
+            env: ["A=JOBEXEC_ATTEMPT=7", "JOBEXEC_ATTEMPT=1", "JOBEXEC_RUN_ID=old", "JOBEXEC_RUN_ID_2=x", "bare"]
+                .map(|word| word.as_bytes().to_vec())
+                .to_vec(),
+            wd: "/".into(),
+            umask: 0,
+            limits: Vec::new(),
+            output: "o".into(),
+            former: "f".into(),
+            bell: "b".into(),
+            timeout: None,
+            stop: StopSequence::default(),
+            made_of: vec![("s".into(), STAMP)],
+        };
+        let fd = spec.seal().unwrap();
+        let sealed = Sealed::open(fd.as_fd()).unwrap();
+        let next = RunId::from_bytes([10; 16]);
+        let changes = Changes::new(next, 12, "g".into());
+        let told = changes.lay_over(sealed.read().unwrap());
+        assert_eq!((told.run, told.former, told.output), (next, Path::new("g"), Path::new("o")));
+        let env: Vec<_> = words(&told.env).unwrap().into_iter().map(|word| word.to_str().unwrap().to_owned()).collect();
+        let id = format!("JOBEXEC_RUN_ID={next}");
+        assert_eq!(env, ["A=JOBEXEC_ATTEMPT=7", "JOBEXEC_ATTEMPT=12", &id, "JOBEXEC_RUN_ID_2=x", "bare"]);
     }
 
     #[test]

@@ -452,6 +452,27 @@ pub(super) fn release_program() {
     unsafe { libc::dl_iterate_phdr(Some(release), ptr::null_mut()) };
 }
 
+/// Writes something in the place of as many bytes of this process's arguments, as `/proc/PID/cmdline` shows them: their
+/// last occurrence. For a process with one thread, which reads its arguments before.
+pub(super) fn replace_in_arguments(from: &[u8], to: &[u8]) -> io::Result<()> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // Counted from the state: where the arguments begin and end (fields 48 and 49, see proc_pid_stat(5)).
+    let mut fields =
+        stat.rsplit_once(')').map(|(_, rest)| rest.split_ascii_whitespace().skip(45)).into_iter().flatten();
+    let mut next = || fields.next().and_then(|field| field.parse::<usize>().ok()).filter(|address| *address > 0);
+    let (Some(start), Some(end)) = (next(), next()) else { return Err(io::ErrorKind::Unsupported.into()) };
+    let length = end.saturating_sub(start);
+    // SAFETY: the kernel's own account of where it has put the arguments of this process: mapped, initialised and
+    // writable for as long as it lives. Nothing of ours holds a reference into them.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut::<u8>(start), length) };
+    let at = bytes.windows(from.len().max(1)).rposition(|window| window == from).ok_or(io::ErrorKind::NotFound)?;
+    match bytes.get_mut(at..at + to.len()).filter(|_| from.len() == to.len()) {
+        Some(place) => place.copy_from_slice(to),
+        None => return Err(io::ErrorKind::InvalidInput.into()),
+    }
+    Ok(())
+}
+
 /// Our standard input. The library's own would get a buffer for reading, and every worker has this one alone.
 pub(super) fn standard_input() -> BorrowedFd<'static> {
     // SAFETY: the descriptor is open for as long as the process lives: nothing here closes it.
@@ -638,6 +659,19 @@ mod tests {
         let seals = nix::fcntl::SealFlag::all();
         nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_ADD_SEALS(seals)).unwrap();
         assert_eq!(Mapped::new(file.as_fd()).unwrap().bytes(), b"told");
+    }
+
+    #[test]
+    fn the_command_line_shows_what_was_written_into_it() {
+        let shown = || std::fs::read("/proc/self/cmdline").unwrap();
+        let before = shown();
+        let first = before.split(|byte| *byte == 0).next().unwrap().to_vec();
+        let other: Vec<u8> = first.iter().map(u8::to_ascii_uppercase).collect();
+        replace_in_arguments(&first, &other).unwrap();
+        assert!(shown().starts_with(&other) && shown().len() == before.len());
+        assert!(replace_in_arguments(b"no such argument of any test", b"no such argument of any one").is_err());
+        replace_in_arguments(&other, &first).unwrap();
+        assert_eq!(shown(), before);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub fn of_tree(root: i32) -> Usage {
 
 /// How many processes the kernel has killed for want of memory since boot; 0 where it does not say.
 pub fn memory_kills() -> u64 {
-    let mut buffer = [0; 16 * 1024];
+    let mut buffer = [0; 8 * 1024];
     let text = proc::read("/proc/vmstat", &mut buffer).unwrap_or_default();
     proc::word_after(text, "oom_kill ").and_then(|number| number.parse().ok()).unwrap_or(0)
 }

@@ -98,6 +98,8 @@ pub(super) enum Item {
     Reload,
     /// Look at everything.
     Survey,
+    /// Appoint the runs that follow others.
+    Appoint,
     /// Prepare a run for whatever is started next.
     Spare,
     /// Look whether something was missed.
@@ -158,6 +160,8 @@ pub(super) struct Keeper {
     pub(super) started: BTreeSet<String>,
     /// Tasks that we could not start through no fault of theirs, which was told.
     pub(super) failing: BTreeSet<String>,
+    /// Runs to which one may be appointed that follows them.
+    pub(super) unfollowed: BTreeSet<RunId>,
     /// A worker that is there before it is needed.
     pub(super) spare: Option<Spare>,
     /// Jobs of tasks that are to be gone on with.
@@ -215,6 +219,7 @@ impl Keeper {
             settled: BTreeSet::new(),
             started: BTreeSet::new(),
             failing: BTreeSet::new(),
+            unfollowed: BTreeSet::new(),
             spare: None,
             underway: BTreeMap::new(),
             later: BTreeMap::new(),
@@ -369,6 +374,7 @@ impl Keeper {
             Item::Flush => self.flush(),
             Item::Reload => self.reload().and_then(|()| self.survey()),
             Item::Survey => self.take_children().and_then(|()| self.survey()),
+            Item::Appoint => self.appoint(),
             Item::Spare => {
                 self.prepare_spare();
                 Ok(())

@@ -114,8 +114,10 @@ impl Keeper {
             let again = self.due_at_once(&ended)?;
             let starter = Starter { exec_id: &self.exec_id, inherited: &self.inherited, asker: &self.asker };
             let (settled, answers) = self.executor.settle(&ended, &again, starter, &mut self.spare)?;
-            for (run, _, _) in &ended {
+            for (run, record, _) in &ended {
                 self.release(run.id);
+                let followed = run.task.as_ref().filter(|_| record.passed_on.is_some());
+                self.started.extend(followed.map(TaskName::key));
             }
             self.settled.extend(settled);
             self.take_answers(answers)?;

@@ -52,6 +52,8 @@ impl Keeper {
         let mended: Vec<String> = new.keys().filter(|key| is_new(key)).cloned().collect();
         self.exec_id = exec_id;
         self.tasks = new;
+        // What was appointed before no longer counts.
+        self.appoint_later(self.runs.keys().copied().collect::<Vec<_>>());
         for key in mended {
             self.try_soon(key);
         }
@@ -192,7 +194,9 @@ impl Keeper {
             self.reload()?;
         }
         let task = |run: &RunRow| self.tasks.get(&run.task.as_ref()?.key());
-        Ok(ended.iter().filter_map(|(run, _, end)| task(run).filter(|task| well(task, run, end)).cloned()).collect())
+        // What has been followed already runs again.
+        let ended = ended.iter().filter(|(_, record, _)| record.passed_on.is_none());
+        Ok(ended.filter_map(|(run, _, end)| task(run).filter(|task| well(task, run, end)).cloned()).collect())
     }
 
     /// Takes in what became of starts.

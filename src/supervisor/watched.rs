@@ -132,6 +132,7 @@ impl Keeper {
     pub(super) fn release(&mut self, run: RunId) {
         self.suspects.remove(&run);
         self.elsewhere.remove(&run);
+        self.unfollowed.remove(&run);
         for item in [Item::Stall(run), Item::Look(run), Item::End(run)] {
             self.agenda.cancel(&item);
         }
@@ -264,6 +265,7 @@ impl Keeper {
                 }
             }
             self.watch_for_life(run);
+            self.appoint_later([run]);
             return Inspected::Quiet;
         }
         watched.ending |= record.ended.is_some() || !identity::is_alive(&script);

@@ -1,20 +1,23 @@
-//! One run, step by step: set the former output aside, spawn, wait, stop when told to, record, sweep.
+//! One run, step by step: set the former output aside, spawn, wait, stop when told to, record, sweep; then the next one,
+//! if there is one.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::causes::in_one_line;
 use crate::domain::evidence::{Entry, ProcessId, Seen};
-use crate::domain::outcome::Outcome;
+use crate::domain::name::RunId;
+use crate::domain::outcome::{Cause, Outcome};
 use crate::home::bell;
-use crate::process::record::RecordFile;
+use crate::process::record::{RecordError, RecordFile};
 use crate::process::spawn::{Script, StandIn, release, script};
 use crate::process::spec::{Answer, Sealed, Told, word, words};
-use crate::process::wait::{Waiter, since};
+use crate::process::wait::{Waiter, Woken, since};
 use crate::process::{clock, identity, output, usage, wait};
 
-use super::watch::{Limits, Owner, Watch};
+use super::succession;
+use super::watch::{FLUSH_AFTER, Limits, Over, Watch};
 
 /// The longest error text that goes into a record, in characters.
 const LONGEST_ERROR: usize = 500;
@@ -39,46 +42,72 @@ impl Prepared {
     }
 }
 
-/// Runs it all; the worker's exit code.
-pub(super) fn run(sealed: Sealed, mut prepared: Prepared, answer: OwnedFd) -> u8 {
-    match begin_watch(&sealed, &mut prepared, answer) {
-        Ok(mut watch) => {
-            // Only what the wait needs is kept: a worker may sit here for months.
-            drop(sealed);
-            release();
-            // Where the kernel does not let us wait nothing more can be known or done here.
-            u8::from(watch.until_empty().is_err())
-        }
-        Err(code) => code,
+/// A script that runs, with the little of its specification that is needed from now on.
+pub(super) struct Begun {
+    run: RunId,
+    pid: i32,
+    /// When it began, on the boot-time clock.
+    start: Duration,
+    limits: Limits,
+    /// The inode of its output.
+    output: u64,
+    bell: PathBuf,
+}
+
+impl Begun {
+    /// What is begun of a specification: to be told once the script runs.
+    pub(super) fn new(spec: &Told<'_>, pid: i32, start: Duration, output: u64, former: Option<RunId>) -> Self {
+        let limits = Limits {
+            number: spec.run.low64(),
+            former: former.map(RunId::low64),
+            timeout: spec.timeout,
+            stop: spec.stop.clone(),
+            memory_kills: usage::memory_kills(),
+        };
+        Self { run: spec.run, pid, start, limits, output, bell: spec.bell.to_path_buf() }
+    }
+}
+
+/// Runs it, and what follows it; the worker's exit code.
+pub(super) fn run(spec: &OwnedFd, mut prepared: Prepared, answer: OwnedFd) -> u8 {
+    let mut begun = begin_first(spec, &mut prepared, answer);
+    loop {
+        let Begun { run, pid, start, limits, output, bell } = match begun {
+            Ok(begun) => begun,
+            Err(code) => return code,
+        };
+        // Only what the wait needs is kept: a worker may sit here for months.
+        release();
+        let watch = Watch::new(pid, limits, start, &mut prepared.record, &mut prepared.waiter);
+        // Where the kernel does not let us wait nothing more can be known or done here.
+        let Ok(over) = watch.until_over() else { return 1 };
+        let Some(followed) = succession::follow(spec, &mut prepared, &over, run, output) else {
+            finish(&mut prepared, &over, &bell);
+            return 0;
+        };
+        begun = followed;
     }
 }
 
 /// Begins the run and says so; the worker's exit code where it did not begin. Not part of its caller, so that its
 /// frame is gone while the worker waits.
 #[inline(never)]
-fn begin_watch<'p>(sealed: &Sealed, prepared: &'p mut Prepared, answer: OwnedFd) -> Result<Watch<'p>, u8> {
-    let Prepared { record, waiter, worker } = prepared;
-    let spec = match sealed.read() {
+fn begin_first(spec: &OwnedFd, prepared: &mut Prepared, answer: OwnedFd) -> Result<Begun, u8> {
+    let Prepared { record, worker, .. } = prepared;
+    let sealed = Sealed::open(spec.as_fd());
+    let spec = match sealed.as_ref().map_err(ToString::to_string).and_then(|it| it.read().map_err(|e| e.to_string())) {
         Ok(spec) => spec,
-        Err(error) => return Err(give_up(record, answer, &Answer::Failed(error.to_string()), 1)),
+        Err(error) => return Err(give_up(record, answer, &Answer::Failed(error), 1)),
     };
     let start = clock::since_boot();
     match begin(&spec, *worker, record) {
-        Ok(pid) => {
+        Ok((pid, output)) => {
             Answer::Started(pid).send(answer);
             let _ = bell::ring(spec.bell);
-            let limits = Limits {
-                number: spec.run.low64(),
-                timeout: spec.timeout,
-                stop: spec.stop.clone(),
-                memory_kills: usage::memory_kills(),
-            };
-            Ok(Watch::new(pid, limits, start, record, waiter, Owner::Task(spec.bell.to_path_buf())))
+            Ok(Begun::new(&spec, pid, start, output, None))
         }
         Err(Begin::CouldNotStart(error)) => {
-            let seen = could_not_start(&error, start);
-            let swept = Entry::Swept { leftover: 0, time: seen.time };
-            let written = record.append(&Entry::Ended(seen)).and_then(|()| record.append(&swept));
+            let written = write_could_not_start(record, &error, start);
             let _ = bell::ring(spec.bell);
             let _ = record.flush();
             let answered = match written {
@@ -91,6 +120,32 @@ fn begin_watch<'p>(sealed: &Sealed, prepared: &'p mut Prepared, answer: OwnedFd)
     }
 }
 
+/// Gives up the record of a run of which nothing is left: whoever hears the bell may import it at once.
+///
+/// Whoever stops a run waits for its end, imports the record at once, flushes that and removes the record: then there is
+/// nothing left to flush, and a further request to stop says so. The time for it is counted from the outcome, which must
+/// not wait longer.
+fn finish(prepared: &mut Prepared, over: &Over, bell: &Path) {
+    let Prepared { record, waiter, .. } = prepared;
+    let _ = record.release();
+    let _ = bell::ring(bell);
+    while !record.is_removed() {
+        let left = FLUSH_AFTER.saturating_sub(since(over.written));
+        let alone = over.flushed || over.cause != Some(Cause::Stopped) || left.is_zero();
+        if alone || matches!(waiter.wait(Some(left)), Ok(Woken::Pause) | Err(_)) {
+            let _ = record.flush();
+            return;
+        }
+    }
+}
+
+/// Writes down that the script could not be started, which is the run's outcome.
+pub(super) fn write_could_not_start(record: &mut RecordFile, error: &str, start: Duration) -> Result<(), RecordError> {
+    let seen = could_not_start(error, start);
+    let swept = Entry::Swept { leftover: 0, time: seen.time };
+    record.append(&Entry::Ended(seen)).and_then(|()| record.append(&swept))
+}
+
 /// Ends before anything was started. The lock goes before the answer: whoever hears it may import the record at once.
 fn give_up(record: &RecordFile, answer: OwnedFd, said: &Answer, code: u8) -> u8 {
     let _ = record.release();
@@ -99,15 +154,16 @@ fn give_up(record: &RecordFile, answer: OwnedFd, said: &Answer, code: u8) -> u8 
 }
 
 /// Why a run did not begin.
-enum Begin {
+pub(super) enum Begin {
     /// The script could not be started; that is the run's outcome.
     CouldNotStart(String),
     /// The worker could not do its own work, before it began to start anything.
     Failed(String),
 }
 
-/// Everything up to the running script. The record says *starting* before anything is spawned.
-fn begin(spec: &Told<'_>, worker: ProcessId, record: &mut RecordFile) -> Result<i32, Begin> {
+/// Everything up to the running script, whose pid and the inode of whose output it returns. The record says *starting*
+/// before anything is spawned.
+pub(super) fn begin(spec: &Told<'_>, worker: ProcessId, record: &mut RecordFile) -> Result<(i32, u64), Begin> {
     let ours = |error: &dyn std::error::Error| Begin::Failed(in_one_line(error));
     let (file, inode) = output::renew(spec.output, spec.former).map_err(|error| ours(&error))?;
     record.append(&Entry::Starting { worker, output: inode }).map_err(|error| ours(&error))?;
@@ -126,7 +182,7 @@ fn begin(spec: &Told<'_>, worker: ProcessId, record: &mut RecordFile) -> Result<
     }
     // The script was spawned on our own processor; what we still have to do can wait for its first steps.
     std::thread::yield_now();
-    Ok(pid)
+    Ok((pid, inode))
 }
 
 /// The script begins in its working directory; the worker itself stays in none, so as to keep no file system busy.

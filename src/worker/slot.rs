@@ -25,7 +25,7 @@ use crate::process::{clock, identity, random};
 use crate::store::cache;
 
 use super::run::{Prepared, could_not_start};
-use super::watch::{Limits, Owner, Watch};
+use super::watch::{Limits, Watch};
 use books::{Books, Done};
 use hand::{Hand, Pace, not_begun};
 use launch::AtHand;
@@ -213,6 +213,7 @@ impl Slot {
         }
         let limits = Limits {
             number: claimed.run.low64(),
+            former: None,
             timeout: launch.timeout,
             stop: launch.stop,
             memory_kills: self.memory_kills.before(),
@@ -224,7 +225,7 @@ impl Slot {
     /// claimed together with it from other slots.
     fn watch(&mut self, begun: Begun, hand: &mut Hand) -> io::Result<Ended> {
         let (Prepared { record, waiter, .. }, books) = (&mut self.prepared, &mut self.books);
-        let mut watch = Watch::new(begun.pid, begun.limits, begun.start, record, waiter, Owner::Slot);
+        let mut watch = Watch::new(begun.pid, begun.limits, begun.start, record, waiter);
         let mut moment = hand.deadline();
         let ended = loop {
             let owes = !hand.is_played() || books.is_anything_noted();

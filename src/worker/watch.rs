@@ -1,7 +1,6 @@
 //! A running script seen to its end: wait, stop when told to, record, sweep.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::evidence::{Ended, Entry, Seen};
@@ -9,15 +8,14 @@ use crate::domain::outcome::{Cause, Exit, Outcome};
 use crate::domain::signal::Signal;
 use crate::domain::stopping::{Action, Event, Phase, react};
 use crate::domain::task::StopSequence;
-use crate::home::bell;
 use crate::process::record::RecordFile;
-use crate::process::wait::{EndedChild, Peeked, Waiter, Woken, peek, reap, since};
+use crate::process::wait::{EndedChild, Peeked, Waiter, Woken, peek, reap};
 use crate::process::{clock, tree, usage};
 
 use super::run::microseconds;
 
 /// How long an outcome may stay unflushed while what is left of the tree is being ended, and while it may be imported.
-const FLUSH_AFTER: Duration = Duration::from_millis(50);
+pub(super) const FLUSH_AFTER: Duration = Duration::from_millis(50);
 
 /// How long the killing waits between two rounds when no child reports its end: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -27,6 +25,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Limits {
     /// The number that a request to stop it carries.
     pub(super) number: u64,
+    /// That of the run that this one has followed: whoever wanted its end, and was late, wants the end of this one.
+    pub(super) former: Option<u64>,
     /// The longest that it may last.
     pub(super) timeout: Option<Duration>,
     /// How it is stopped.
@@ -35,12 +35,25 @@ pub(super) struct Limits {
     pub(super) memory_kills: u64,
 }
 
-/// Whose worker it is, and so what follows when nothing of the run is left.
-pub(super) enum Owner {
-    /// A task's: whoever hears this bell brings the end into the database.
-    Task(PathBuf),
-    /// A slot's, which does so itself.
-    Slot,
+impl Limits {
+    /// Whether a request with this number means the run.
+    fn is_meant(&self, number: u64) -> bool {
+        number == self.number || self.former == Some(number)
+    }
+}
+
+/// A run of which nothing is left.
+pub(super) struct Over {
+    /// How it ended.
+    pub(super) ended: Ended,
+    /// Why its main process did.
+    pub(super) cause: Option<Cause>,
+    /// When that was written, on the boot-time clock.
+    pub(super) written: Duration,
+    /// Whether it has been made to survive a power cut.
+    pub(super) flushed: bool,
+    /// What was asked for meanwhile and did not mean this run.
+    pub(super) asked: Vec<Woken>,
 }
 
 /// A running script and what is needed to see it to its end.
@@ -48,7 +61,6 @@ pub(super) struct Watch<'p> {
     main: i32,
     limits: Limits,
     start: Duration,
-    owner: Owner,
     record: &'p mut RecordFile,
     waiter: &'p mut Waiter,
     phase: Phase,
@@ -67,7 +79,7 @@ pub(super) struct Watch<'p> {
     signals_tree: bool,
     /// When the grace ends that begins now, if anything is left to wait for.
     grace_ends: Option<Duration>,
-    /// What was asked for meanwhile and concerns runs that are still to come, where there are any.
+    /// What was asked for meanwhile and concerns runs that are still to come.
     asked: Vec<Woken>,
 }
 
@@ -79,7 +91,6 @@ impl<'p> Watch<'p> {
         start: Duration,
         record: &'p mut RecordFile,
         waiter: &'p mut Waiter,
-        owner: Owner,
     ) -> Self {
         // A timer that cannot be had leaves the run without its limit rather than without its watch.
         let _ = waiter.set_time(limits.timeout.map(|limit| start.saturating_add(limit)));
@@ -87,7 +98,6 @@ impl<'p> Watch<'p> {
             main,
             limits,
             start,
-            owner,
             record,
             waiter,
             phase: Phase::Running,
@@ -103,13 +113,14 @@ impl<'p> Watch<'p> {
         }
     }
 
-    /// Waits until nothing is left; how the run ended.
-    pub(super) fn until_empty(&mut self) -> io::Result<Ended> {
-        loop {
+    /// Waits until nothing is left; what there is to say then.
+    pub(super) fn until_over(mut self) -> io::Result<Over> {
+        let ended = loop {
             if let Some(ended) = self.until_empty_or(None)? {
-                return Ok(ended);
+                break ended;
             }
-        }
+        };
+        Ok(Over { ended, cause: self.cause(), written: self.written, flushed: self.flushed, asked: self.asked })
     }
 
     /// Waits until nothing is left, or for a moment on the boot-time clock; how the run ended, if it has.
@@ -137,15 +148,15 @@ impl<'p> Watch<'p> {
             }
             let woken = woken?;
             let event = match woken {
-                Woken::Term(Some(number)) if number == self.limits.number => Some(Event::StopRequested),
-                Woken::Int(number) if number == self.limits.number => Some(Event::KillRequested),
+                Woken::Term(Some(number)) if self.limits.is_meant(number) => Some(Event::StopRequested),
+                Woken::Int(number) if self.limits.is_meant(number) => Some(Event::KillRequested),
                 // Another number is meant for a run that is still to come, or whose worker had our pid before us.
                 Woken::Term(Some(_)) | Woken::Int(_) => {
-                    self.note(woken);
+                    self.asked.push(woken);
                     None
                 }
                 Woken::Term(None) => {
-                    self.note(woken);
+                    self.asked.push(woken);
                     Some(Event::SessionEnded)
                 }
                 Woken::Child | Woken::Heard | Woken::Pause => None,
@@ -156,12 +167,6 @@ impl<'p> Watch<'p> {
                 self.handle(event);
             }
             self.kill_on();
-        }
-    }
-
-    fn note(&mut self, woken: Woken) {
-        if matches!(self.owner, Owner::Slot) {
-            self.asked.push(woken);
         }
     }
 
@@ -228,12 +233,6 @@ impl<'p> Watch<'p> {
             Action::RecordOutcome(cause) => self.record_outcome(cause),
             Action::RecordSwept => {
                 let _ = self.record.append(&Entry::Swept { leftover: self.leftover, time: clock::now() });
-                if let Owner::Task(bell) = &self.owner {
-                    // Nothing is left, so whoever hears the bell may import the record at once.
-                    let _ = self.record.release();
-                    let _ = bell::ring(bell);
-                    self.flush_unless_imported();
-                }
             }
         }
     }
@@ -249,19 +248,6 @@ impl<'p> Watch<'p> {
         // Who was asked to end dies beside its children, in any order: they are counted when they have to be killed.
         if self.cause() == Some(Cause::Itself) {
             self.leftover = count;
-        }
-    }
-
-    /// Whoever stops a run waits for its end, imports the record at once, flushes that and removes the record: then there is
-    /// nothing left to flush, and a further request to stop says so. The time for it is counted from the outcome, which must not wait longer.
-    fn flush_unless_imported(&mut self) {
-        while !self.record.is_removed() {
-            let left = FLUSH_AFTER.saturating_sub(since(self.written));
-            let alone = self.flushed || self.cause() != Some(Cause::Stopped) || left.is_zero();
-            if alone || matches!(self.waiter.wait(Some(left)), Ok(Woken::Pause) | Err(_)) {
-                let _ = self.record.flush();
-                return;
-            }
         }
     }
 

@@ -6,6 +6,7 @@ mod folder;
 mod hands;
 mod nemesis;
 mod random;
+mod succession;
 mod truth;
 
 use std::cell::Cell;

@@ -1,4 +1,5 @@
-//! Runs the real binary under ptrace and kills it, or the worker that it spawns, at one of its system calls.
+//! Runs the real binary under ptrace and kills it, or the worker that it spawns, at one of its system calls; or holds it
+//! there, while somebody else acts.
 //!
 //! The points are the entries of the calls that can change something (the kernel then skips the call), and the births
 //! of children. To be killed at the exit of a call leaves what being killed at the entry of the next one leaves: nothing
@@ -8,6 +9,7 @@
 mod calls;
 mod stops;
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::process::CommandExt;
@@ -32,6 +34,17 @@ pub(super) enum Victim<'a> {
     WorkerAtStart,
     /// The same worker, from its first wait on; before that, the command has ended and the function is called.
     WorkerAtEnd(&'a dyn Fn()),
+    /// The same, until its next wait at which the second function says so.
+    WorkerBetween(&'a dyn Fn(), &'a dyn Fn() -> bool),
+}
+
+/// What becomes of a process at its point.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is killed.
+    Death,
+    /// It is held until everything else has been done, and goes on.
+    Hold,
 }
 
 /// What became of a traced command.
@@ -49,27 +62,49 @@ pub(super) struct Traced {
 ///
 /// `at_death` is called when the victim is dead, with the point. Where that is the [`BIRTH`] of a child, the child is
 /// held until it returns.
-pub(super) fn kill_at(mut command: Command, victim: Victim<'_>, nth: usize, at_death: &dyn Fn(&str)) -> Traced {
+pub(super) fn kill_at(command: Command, victim: Victim<'_>, nth: usize, at_death: &dyn Fn(&str)) -> Traced {
+    run_to(command, victim, nth, Fate::Death, at_death)
+}
+
+/// As [`kill_at`], but nobody is killed: what would be the victim is held at the point until `meanwhile` returns.
+pub(super) fn hold_at(command: Command, held: Victim<'_>, nth: usize, meanwhile: &dyn Fn(&str)) -> Traced {
+    run_to(command, held, nth, Fate::Hold, meanwhile)
+}
+
+fn run_to(mut command: Command, victim: Victim<'_>, nth: usize, fate: Fate, at_death: &dyn Fn(&str)) -> Traced {
     let mut said = tempfile::tempfile().unwrap();
     let pid = begin(&mut command, &said);
     let (point, code) = match victim {
-        Victim::Command => follow(pid, nth, Span::All, at_death),
+        Victim::Command => follow(pid, nth, Span::All, fate, at_death),
         Victim::WorkerAtStart => {
             let worker = birth(pid);
             ptrace::detach(pid, None).unwrap();
-            let (point, _) = follow(worker, nth, Span::UntilWait, at_death);
+            let (point, _) = follow(worker, nth, Span::UntilWait, fate, at_death);
             (point, ended(pid))
         }
-        Victim::WorkerAtEnd(then) => {
+        Victim::WorkerAtEnd(_) | Victim::WorkerBetween(..) => {
             let worker = birth(pid);
             ptrace::detach(pid, None).unwrap();
-            let mut code = None;
-            let mut begin = || {
-                code = ended(pid);
-                then();
+            let code = Cell::new(None);
+            let wait = || code.set(ended(pid));
+            let (point, _) = match victim {
+                Victim::WorkerBetween(then, is_over) => {
+                    let mut begin = || {
+                        wait();
+                        then();
+                    };
+                    follow(worker, nth, Span::Between(&mut begin, is_over), fate, at_death)
+                }
+                Victim::WorkerAtEnd(then) => {
+                    let mut begin = || {
+                        wait();
+                        then();
+                    };
+                    follow(worker, nth, Span::FromWait(&mut begin), fate, at_death)
+                }
+                Victim::Command | Victim::WorkerAtStart => unreachable!("matched above"),
             };
-            let (point, _) = follow(worker, nth, Span::FromWait(&mut begin), at_death);
-            (point, code)
+            (point, code.get())
         }
     };
     let mut text = String::new();
@@ -101,7 +136,7 @@ pub(super) fn kill_supervisor_at(
     at_death: &dyn Fn(&str),
 ) -> Option<String> {
     let pid = begin(&mut command, &tempfile::tempfile().unwrap());
-    follow(pid, nth, Span::BetweenIdle(at_once, idle), at_death).0
+    follow(pid, nth, Span::BetweenIdle(at_once, idle), Fate::Death, at_death).0
 }
 
 /// Runs a supervisor and kills the first worker that it spawns at its `nth` point: from its birth until it first waits,
@@ -117,8 +152,8 @@ pub(super) fn kill_worker_of(
     ptrace::detach(pid, None).unwrap();
     let at_death = |point: &str| at_death(point, pid);
     let point = match at_end {
-        Some(then) => follow(worker, nth, Span::FromWait(&mut || then()), &at_death).0,
-        None => follow(worker, nth, Span::UntilWait, &at_death).0,
+        Some(then) => follow(worker, nth, Span::FromWait(&mut || then()), Fate::Death, &at_death).0,
+        None => follow(worker, nth, Span::UntilWait, Fate::Death, &at_death).0,
     };
     (point, pid)
 }
@@ -137,7 +172,7 @@ pub(super) fn kill_slot_at(
     let pid = begin(&mut supervisor, &tempfile::tempfile().unwrap());
     let worker = birth(pid);
     ptrace::detach(pid, None).unwrap();
-    (follow(worker, nth, Span::OfSlot(look), at_death).0, pid)
+    (follow(worker, nth, Span::OfSlot(look), Fate::Death, at_death).0, pid)
 }
 
 /// Starts a command that stops at its exec, and whatever it spawns with it.
@@ -186,15 +221,26 @@ enum Span<'a> {
     UntilWait,
     /// From a worker's first wait on, after this has been done.
     FromWait(&'a mut dyn FnMut()),
+    /// The same, until this says at a wait that it is over.
+    Between(&'a mut dyn FnMut(), &'a dyn Fn() -> bool),
+    /// Until this says at a wait that it is over.
+    UntilOver(&'a dyn Fn() -> bool),
     /// As the idle moments of a supervisor say; whether from the beginning on.
     BetweenIdle(bool, &'a dyn Fn() -> Idle),
     /// As it is said when a worker begins scripts and when it waits.
     OfSlot(&'a dyn Fn() -> Idle),
 }
 
-/// Follows a stopped process to its `nth` point and kills it there; the point and the exit code.
-fn follow(pid: Pid, nth: usize, mut span: Span<'_>, at_death: &dyn Fn(&str)) -> (Option<String>, Option<i32>) {
-    let mut counting = !matches!(span, Span::FromWait(_) | Span::BetweenIdle(false, _) | Span::OfSlot(_));
+/// Follows a stopped process to its `nth` point, which is its fate; the point and the exit code.
+fn follow(
+    pid: Pid,
+    nth: usize,
+    mut span: Span<'_>,
+    fate: Fate,
+    at_death: &dyn Fn(&str),
+) -> (Option<String>, Option<i32>) {
+    let later = matches!(span, Span::FromWait(_) | Span::Between(..) | Span::BetweenIdle(false, _) | Span::OfSlot(_));
+    let mut counting = !later;
     // Rust's own start-up waits too; the worker's first wait comes after the birth of the script.
     let mut spawned = false;
     let mut seen = 0;
@@ -225,6 +271,18 @@ fn follow(pid: Pid, nth: usize, mut span: Span<'_>, at_death: &dyn Fn(&str)) -> 
                             then();
                             counting = true;
                         }
+                        Span::Between(then, is_over) => {
+                            then();
+                            counting = true;
+                            span = Span::UntilOver(is_over);
+                        }
+                        Span::UntilOver(is_over) => {
+                            if is_over() {
+                                ptrace::detach(pid, None).unwrap();
+                                return (None, None);
+                            }
+                            span = Span::UntilOver(is_over);
+                        }
                     }
                 }
                 if let Span::BetweenIdle(_, idle) = &span
@@ -244,7 +302,9 @@ fn follow(pid: Pid, nth: usize, mut span: Span<'_>, at_death: &dyn Fn(&str)) -> 
                     let again = match span {
                         Span::BetweenIdle(..) => goes_on(number, args, before),
                         Span::OfSlot(_) => journals_on(number, args, before),
-                        Span::All | Span::UntilWait | Span::FromWait(_) => false,
+                        Span::All | Span::UntilWait | Span::FromWait(_) | Span::Between(..) | Span::UntilOver(_) => {
+                            false
+                        }
                     };
                     before = Some((number, args));
                     inside = inside.filter(|_| !again);
@@ -280,13 +340,18 @@ fn follow(pid: Pid, nth: usize, mut span: Span<'_>, at_death: &dyn Fn(&str)) -> 
         seen += usize::from(point.is_some());
         let reached = point.filter(|_| seen == nth);
         if let Some(point) = &reached {
-            die(pid);
+            if fate == Fate::Death {
+                die(pid);
+            }
             at_death(point);
         }
         if let Some(child) = born {
             detach_newborn(child);
         }
         if let Some(point) = reached {
+            if fate == Fate::Hold {
+                ptrace::detach(pid, None).unwrap();
+            }
             return (Some(format!("{point} (point {nth})")), None);
         }
     }

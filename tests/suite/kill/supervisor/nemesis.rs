@@ -12,7 +12,7 @@ use crate::suite::kill::random::Random;
 use crate::suite::kill::truth::{scripts, workers};
 
 use super::folder::{Folder, Supervisor};
-use super::truth::Excuses;
+use super::truth::{Excuses, history};
 
 /// The life of a supervisor.
 struct Life {
@@ -217,6 +217,23 @@ impl<'a> Nemesis<'a> {
     }
 }
 
+impl Nemesis<'_> {
+    /// The run that a run's worker was spawned for: it may have gone on with others.
+    fn first_of_its_worker(&self, run: &Value) -> Value {
+        let events = self.folder.env.json(&["job", "events", &run["job"].to_string(), "-n", "1000000"]);
+        let events = events.as_array().unwrap();
+        let before = |run: &str| {
+            let begun = events.iter().find(|event| event["cause"] == "started" && event["data"]["run"] == run);
+            begun.and_then(|event| event["data"]["after"].as_str())
+        };
+        let mut first = run["run_id"].as_str().unwrap();
+        while let Some(former) = before(first) {
+            first = former;
+        }
+        history(self.folder).remove(first).unwrap()
+    }
+}
+
 impl Excuses for Nemesis<'_> {
     /// Its worker was killed, and either before it had written down the script's pid, or while no supervisor lived who
     /// had hold of the script and could tell of its end.
@@ -231,8 +248,10 @@ impl Excuses for Nemesis<'_> {
         match run["reason"].as_str().unwrap() {
             "lost: its worker died while starting it; it may have run" => run["pid"].is_null(),
             "lost: its worker died before it, so its exit was not seen" => {
+                let worker = self.first_of_its_worker(run);
+                let begun = worker["claimed"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
                 let of_its_own =
-                    run["asked_by"] == "keep-restarting" && time("claimed").is_some_and(|claimed| claimed >= life.from);
+                    worker["asked_by"] == "keep-restarting" && begun.is_some_and(|begun| begun >= life.from);
                 let mark = format!("{} (pid {})", run["task"].as_str().unwrap(), run["pid"]);
                 let found = format!("{} runs (pid {})", run["task"].as_str().unwrap(), run["pid"]);
                 let diary = life.supervisor.diary();

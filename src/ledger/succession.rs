@@ -1,0 +1,76 @@
+//! A run whose worker has gone on with the next one: both are recorded in the transaction that imports the first.
+
+use serde_json::json;
+
+use crate::domain::evidence::{Ended, Record};
+use crate::domain::lifecycle::{Input, Policy, State, step};
+use crate::domain::name::{RunId, TaskName};
+use crate::store::jobs::{self, Change};
+use crate::store::runs::{self, Kind, NewRun, RunRow};
+use crate::store::{StoreError, events, tasks};
+
+use super::output::free_archive;
+use super::{Ledger, LedgerError, SUPERVISOR};
+
+impl Ledger<'_> {
+    /// Records how a run ended and that the next one of its job has begun. Whoever has wished the end meanwhile, of the
+    /// run or of its task, wishes that of the next one.
+    pub(super) fn settle_followed(
+        &self,
+        run: &RunRow,
+        record: &Record,
+        end: &Ended,
+        next: RunId,
+    ) -> Result<(), LedgerError> {
+        // It had come to its end before anybody's wish could reach it.
+        let by_itself = RunRow { stop_asked: None, stop_by: None, stall_reason: None, ..run.clone() };
+        self.settle_run(&by_itself, record, end)?;
+        let task = run.task.as_ref().ok_or_else(|| StoreError::Impossible(format!("run {} has no task", run.id)))?;
+        self.begin_next(&by_itself, record, task, next)?;
+        let row = tasks::find(self.tx, task)?;
+        let stopped = row.filter(|row| !row.wanted).map(|row| row.wanted_by.unwrap_or_default());
+        if let Some(by) = run.stop_by.clone().or(stopped) {
+            runs::ask_stop(self.tx, next, &by, run.stop_asked.unwrap_or(self.now))?;
+        }
+        Ok(())
+    }
+
+    fn begin_next(&self, run: &RunRow, record: &Record, task: &TaskName, next: RunId) -> Result<(), LedgerError> {
+        let job = self.job_row(run.job)?;
+        let definition = jobs::definition_of(self.tx, &job)?;
+        let time = record.swept.map_or(self.now, |(_, time)| time);
+        let path = step(State::RestartReady, Input::Claimed, Policy::default())?;
+        let state = path.last().copied().unwrap_or(State::Running);
+        let (attempt, retries_used) = (job.attempt + 1, job.retries_used);
+        let change = Change { state, code: None, reason: None, attempt, retries_used, not_before: None, exit: None };
+        jobs::change(self.tx, job.id, &change, time)?;
+        let new = NewRun {
+            id: next,
+            job: job.id,
+            task: Some(task),
+            kind: Kind::Main,
+            attempt,
+            asked_by: SUPERVISOR,
+            archive: &free_archive(self.tx, self.home, task, time)?,
+            scheduled: None,
+            slot: None,
+            holds: None,
+        };
+        runs::create(self.tx, &new, time)?;
+        tasks::steady(self.tx, task, time)?;
+        let event = events::NewEvent {
+            job: Some(job.id),
+            task: Some(task.as_str()),
+            states: Some((job.state, state)),
+            cause: "started",
+            data: json!({
+                "by": SUPERVISOR,
+                "run": next.to_string(),
+                "what": definition.program_text(),
+                "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
+                "after": run.id.to_string(),
+            }),
+        };
+        Ok(events::record(self.tx, &event, time)?)
+    }
+}

@@ -1,0 +1,191 @@
+//! A worker that goes on with the next run by itself: it, and the supervisor that is told afterwards, are killed at every
+//! step; and whoever acts at any step meanwhile is obeyed.
+
+use std::cell::Cell;
+use std::fs;
+
+use serde_json::Value;
+
+use super::super::super::env::{alive, kill, until};
+use super::super::at_every_point;
+use super::super::tracer::{Idle, Traced, Victim, hold_at, kill_at, kill_supervisor_at};
+use super::super::truth::workers;
+use super::folder::{Folder, STAYS, Supervisor};
+use super::truth::{Excuses, Nothing, check, check_up, end, history, is_up, is_wanted};
+use super::{carry_on, has_come_to};
+
+/// Whether the run that is to follow the first has been appointed.
+fn is_appointed(folder: &Folder) -> bool {
+    let first = &folder.instances_of("T")[0].run;
+    folder.env.read(&format!("runs/{first}")).contains("\"registry\":")
+}
+
+fn with_task() -> Folder {
+    let folder = Folder::new();
+    folder.add("T", STAYS, &["--reset-after", "1ms"]);
+    folder
+}
+
+/// The script of the first run was killed, and the worker of the second at its beginning.
+struct Passing<'a>(&'a str);
+
+impl Excuses for Passing<'_> {
+    fn may_be_lost(&self, run: &Value) -> bool {
+        run["attempt"] == 2 && run["reason"] == "lost: its worker died while starting it; it may have run"
+    }
+
+    fn was_killed(&self, run: &str) -> bool {
+        run == self.0
+    }
+}
+
+/// Starts a task beside a supervisor, has its successor appointed, and kills its script: its worker comes to its fate at
+/// the `nth` point from there to its next wait. What became of the worker, and the supervisor.
+fn pass_on(folder: &Folder, nth: usize, run: impl Fn(Victim<'_>, usize) -> Traced) -> (Traced, Supervisor) {
+    let supervisor = folder.supervise();
+    let begin = || {
+        until("the next run to be appointed", || folder.instances_of("T").len() == 1 && is_appointed(folder));
+        kill(folder.instances_of("T")[0].pid, 9);
+    };
+    let is_over = || {
+        until("the next run", || folder.instances_of("T").len() == 2);
+        true
+    };
+    let traced = run(Victim::WorkerBetween(&begin, &is_over), nth);
+    (traced, supervisor)
+}
+
+#[test]
+fn worker_killed_while_it_goes_on() {
+    at_every_point("worker killed while it goes on with the next run", |nth| {
+        let folder = with_task();
+        let start = || folder.env.command(&["start", "T"]);
+        let (traced, supervisor) = pass_on(&folder, nth, |victim, nth| kill_at(start(), victim, nth, &|_| {}));
+        let first = folder.instances_of("T")[0].run.clone();
+        // A script whose beginning was not written down any more, and which was killed with its worker, is run again.
+        until("T to run", || folder.instances_of("T").len() >= 2);
+        let instances = folder.instances_of("T").len();
+        check_up(&folder, &supervisor, &[("T", instances)], &Passing(&first));
+        assert_eq!(instances, 2, "{traced:?}: {:?}", history(&folder));
+        end(&folder, &supervisor);
+        traced.point
+    });
+}
+
+#[test]
+fn supervisor_killed_while_it_hears_of_it() {
+    at_every_point("supervisor killed while it hears that a worker has gone on", |nth| {
+        let folder = with_task();
+        folder.start("T");
+        let first = folder.instances_of("T")[0].clone();
+        let begun = Cell::new(false);
+        let idle = || {
+            if !begun.get() && !is_appointed(&folder) {
+                return Idle::Before;
+            }
+            if !begun.replace(true) {
+                kill(first.pid, 9);
+                // It goes on without anybody's help: the supervisor stands still meanwhile.
+                until("the next run", || folder.instances_of("T").len() == 2);
+            }
+            if has_come_to(&folder, "T", 2, 1) { Idle::Over } else { Idle::Within }
+        };
+        let point = kill_supervisor_at(folder.keep(), false, nth, &idle, &|_| {});
+        carry_on(&folder, &[("T", 2)], &Nothing(std::slice::from_ref(&first.run)));
+        point
+    });
+}
+
+/// Somebody acts while a worker is held at a step on its way to the next run; both are told the supervisor that is there,
+/// and say which one is there then.
+fn meanwhile(
+    scenario: &str,
+    acts: impl Fn(&Folder, Supervisor) -> Supervisor + Sync,
+    afterwards: impl Fn(&Folder, Supervisor) -> Supervisor + Sync,
+) {
+    at_every_point(scenario, |nth| {
+        let folder = with_task();
+        let (supervisor, acted) = (Cell::new(Some(folder.supervise())), Cell::new(false));
+        let begin = || {
+            until("the next run to be appointed", || folder.instances_of("T").len() == 1 && is_appointed(&folder));
+            kill(folder.instances_of("T")[0].pid, 9);
+        };
+        let act = |_: &str| {
+            supervisor.set(supervisor.take().map(|it| acts(&folder, it)));
+            acted.set(true);
+        };
+        let start = folder.env.command(&["start", "T"]);
+        let traced = hold_at(start, Victim::WorkerBetween(&begin, &|| true), nth, &act);
+        let mut supervisor = supervisor.take().unwrap();
+        if acted.get() {
+            supervisor = afterwards(&folder, supervisor);
+        }
+        let first = folder.instances_of("T")[0].run.clone();
+        check(&folder, &supervisor, &Passing(&first));
+        end(&folder, &supervisor);
+        traced.point
+    });
+}
+
+#[test]
+fn stop_at_any_step_of_it() {
+    let stops = |folder: &Folder, supervisor: Supervisor| {
+        let mut stop = folder.env.command(&["stop", "T"]).spawn().unwrap();
+        until("the wish", || !is_wanted(&folder.env, "T"));
+        // It waits for the worker, which goes on when the wish is on record.
+        std::thread::spawn(move || stop.wait());
+        supervisor
+    };
+    meanwhile("stop while a worker goes on with the next run", stops, |folder, supervisor| {
+        let is_over = || {
+            let alive = folder.instances_of("T").iter().any(|instance| alive(instance.pid));
+            // What had ended before the wish has failed.
+            ["stopped", "failed"].contains(&folder.env.state("T").as_str()) && !alive
+        };
+        until("everything of T to have ended", is_over);
+        let runs = folder.env.history("T");
+        assert!(runs.len() <= 2 && runs.iter().all(|run| run["outcome"].is_string()), "{runs:?}");
+        assert!(!is_wanted(&folder.env, "T"));
+        supervisor
+    });
+}
+
+#[test]
+fn a_change_at_any_step_of_it() {
+    let edits = |folder: &Folder, supervisor: Supervisor| {
+        folder.env.ok(&["edit", "T", "--env", "NEW=1"]);
+        supervisor
+    };
+    meanwhile("edit while a worker goes on with the next run", edits, |folder, supervisor| {
+        until("T to run again", || folder.instances_of("T").len() == 2 && is_up(folder, "T"));
+        // What has begun before the change goes without it.
+        let second = folder.instances_of("T")[1].clone();
+        let environment = fs::read(format!("/proc/{}/environ", second.pid)).unwrap();
+        let has_it = environment.split(|byte| *byte == 0).any(|variable| variable == b"NEW=1");
+        let events = folder.env.json(&["job", "events", "1"]);
+        let begun = events
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|event| event["cause"] == "started" && event["data"]["run"] == second.run.as_str());
+        assert_eq!(has_it, begun.unwrap()["data"]["after"].is_null(), "{events}");
+        supervisor
+    });
+}
+
+#[test]
+fn the_supervisors_death_at_any_step_of_it() {
+    let dies = |_: &Folder, supervisor: Supervisor| {
+        supervisor.kill();
+        supervisor
+    };
+    meanwhile("supervisor killed while a worker goes on with the next run", dies, |folder, _| {
+        // Without one the worker ends, unless it had looked before.
+        let instances = || folder.instances_of("T").len();
+        until("the worker to have decided", || instances() == 2 || workers(&folder.env).is_empty());
+        assert_eq!(folder.env.state("T"), if instances() == 2 { "running" } else { "unsupervised" });
+        let next = folder.supervise();
+        until("T to run again", || instances() == 2 && is_up(folder, "T"));
+        next
+    });
+}

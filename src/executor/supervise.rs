@@ -315,6 +315,12 @@ impl Executor {
         record.started.map(|(script, _)| script)
     }
 
+    /// The run that the worker of a run has gone on with, if it has.
+    pub fn passed_on(&self, run: impl Into<RunRef>) -> Option<RunId> {
+        let run = run.into();
+        record::read(&self.home.record(run), run.id).ok()??.0.passed_on
+    }
+
     /// Whether the worker of a run lives.
     pub fn has_worker(&self, run: impl Into<RunRef>) -> Result<bool, ExecutorError> {
         let source = match record::is_held(&self.home.record(run)) {

@@ -107,6 +107,11 @@ pub fn exit_of_zombie(id: &ProcessId) -> Option<Exit> {
 }
 
 /// What an error about a process says when the process is simply gone.
+/// Whether a process leads a session, as every worker does and no script; of one that is gone, that it did.
+pub fn leads_session(pid: i32) -> bool {
+    stat(pid).map_or(true, |stat| stat.session == pid)
+}
+
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
@@ -118,6 +123,7 @@ pub(super) struct Stat {
     pub(super) state: char,
     /// The parent.
     pub(super) parent: i32,
+    pub(super) session: i32,
     /// The kernel's flags of a process.
     pub(super) flags: u64,
     /// Start in clock ticks since boot.
@@ -143,13 +149,14 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
     // Counted from the state, which is 0, each number is so many fields after the one before it.
     let mut skip = |number: usize| fields.nth(number)?.parse::<u64>().ok();
-    let flags = skip(4)?;
+    let flags = skip(2)?;
     let cpu_ticks = skip(4)? + skip(0)?;
     let (ticks, resident_pages) = (skip(6)?, skip(1)?);
     let status = fields.nth(27).and_then(|status| status.parse().ok());
-    Some(Stat { state, parent, flags, ticks, cpu_ticks, resident_pages, status })
+    Some(Stat { state, parent, session, flags, ticks, cpu_ticks, resident_pages, status })
 }
 
 #[cfg(test)]
@@ -183,6 +190,7 @@ mod tests {
         let line = "7 (a) R (b) S 1 2 3 4 5 6 7 8 9 10 30 12 13 14 15 16 17 18 99 20 5 0";
         let stat = parse_stat(line).unwrap();
         assert_eq!((stat.state, stat.parent, stat.ticks, stat.cpu_ticks, stat.resident_pages), ('S', 1, 99, 42, 5));
+        assert_eq!((stat.session, stat.flags), (3, 6));
         assert!(parse_stat("7 (a").is_none());
     }
 
@@ -197,6 +205,21 @@ mod tests {
         fs::write(temp.path().join("g"), "a").unwrap();
         fs::rename(temp.path().join("g"), &path).unwrap();
         assert_ne!(stamp(&path), first);
+    }
+
+    #[test]
+    fn who_leads_a_session_is_told_from_who_does_not() {
+        let mut child = Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        assert!(!leads_session(i32::try_from(child.id()).unwrap()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut leader = Command::new("/usr/bin/setsid").args(["/bin/sleep", "60"]).spawn().unwrap();
+        while !leads_session(i32::try_from(leader.id()).unwrap()) {
+            std::thread::yield_now();
+        }
+        leader.kill().unwrap();
+        leader.wait().unwrap();
+        assert!(leads_session(i32::MAX));
     }
 
     #[test]

@@ -342,6 +342,9 @@ impl Keeper {
                 Some(run) => Some(run),
                 None => self.unseen_in_slot(child.pid)?,
             };
+            if orphan.is_none() && !identity::leads_session(child.pid) {
+                self.import_unseen(child.pid)?;
+            }
             if let Some((run, watched)) = orphan.and_then(|run| Some((run, self.runs.get_mut(&run)?))) {
                 watched.exit = Some(child.exit);
                 self.suspects.insert(run);
@@ -359,6 +362,21 @@ impl Keeper {
         let mut runs = self.runs.iter().filter(|(_, watched)| unseen(watched));
         let is_its = |row: &RunRow| self.executor.script_of(row).is_some_and(|script| script.pid == pid);
         runs.find(|(_, watched)| is_its(&watched.open.row)).map(|(run, _)| *run)
+    }
+
+    /// Brings a run into the database of which this is the script, where its worker had gone on with it, was killed and
+    /// nobody has heard of any of that: how the script ended its zombie says, as long as it is there.
+    fn import_unseen(&mut self, script: i32) -> Result<(), ExecutorError> {
+        let is_its = |next: RunId| self.executor.script_of(next).is_some_and(|it| it.pid == script);
+        let mut runs = self.runs.iter().filter(|(_, watched)| watched.open.row.slot.is_none());
+        let former = runs.find(|(_, watched)| self.executor.passed_on(&watched.open.row).is_some_and(is_its));
+        if let Some(run) = former.map(|(run, _)| *run) {
+            self.suspects.insert(run);
+            // However many others there are.
+            self.rested = Duration::ZERO;
+            self.catch_up()?;
+        }
+        Ok(())
     }
 
     /// The run of a script whose slot's worker was killed, which we have not heard of yet. It is watched from now on. Our

@@ -11,7 +11,7 @@ use crate::domain::name::RunId;
 use crate::domain::outcome::{Cause, Outcome};
 use crate::home::bell;
 use crate::process::record::{RecordError, RecordFile};
-use crate::process::spawn::{Script, StandIn, release, script};
+use crate::process::spawn::{Script, StandIn, is_ours, release, script};
 use crate::process::spec::{Answer, Sealed, Told, word, words};
 use crate::process::wait::{Waiter, Woken, since};
 use crate::process::{clock, identity, output, usage, wait};
@@ -27,6 +27,8 @@ pub(super) struct Prepared {
     pub(super) record: RecordFile,
     pub(super) waiter: Waiter,
     pub(super) worker: ProcessId,
+    /// Whether this process has the umask and the limits of its scripts, once that is known.
+    has_theirs: Option<bool>,
 }
 
 impl Prepared {
@@ -38,7 +40,7 @@ impl Prepared {
         let waiter = Waiter::new().map_err(|error| ours(&error))?;
         let me = i32::try_from(std::process::id()).map_err(|error| ours(&error))?;
         let worker = identity::identify(me).map_err(|error| ours(&error))?;
-        Ok(Self { record, waiter, worker })
+        Ok(Self { record, waiter, worker, has_theirs: None })
     }
 }
 
@@ -93,14 +95,15 @@ pub(super) fn run(spec: &OwnedFd, mut prepared: Prepared, answer: OwnedFd) -> u8
 /// frame is gone while the worker waits.
 #[inline(never)]
 fn begin_first(spec: &OwnedFd, prepared: &mut Prepared, answer: OwnedFd) -> Result<Begun, u8> {
-    let Prepared { record, worker, .. } = prepared;
     let sealed = Sealed::open(spec.as_fd());
     let spec = match sealed.as_ref().map_err(ToString::to_string).and_then(|it| it.read().map_err(|e| e.to_string())) {
         Ok(spec) => spec,
-        Err(error) => return Err(give_up(record, answer, &Answer::Failed(error), 1)),
+        Err(error) => return Err(give_up(&prepared.record, answer, &Answer::Failed(error), 1)),
     };
     let start = clock::since_boot();
-    match begin(&spec, *worker, record) {
+    let begun = begin(&spec, prepared);
+    let record = &mut prepared.record;
+    match begun {
         Ok((pid, output)) => {
             Answer::Started(pid).send(answer);
             let _ = bell::ring(spec.bell);
@@ -163,17 +166,20 @@ pub(super) enum Begin {
 
 /// Everything up to the running script, whose pid and the inode of whose output it returns. The record says *starting*
 /// before anything is spawned.
-pub(super) fn begin(spec: &Told<'_>, worker: ProcessId, record: &mut RecordFile) -> Result<(i32, u64), Begin> {
+pub(super) fn begin(spec: &Told<'_>, prepared: &mut Prepared) -> Result<(i32, u64), Begin> {
+    let Prepared { record, worker, has_theirs, .. } = prepared;
     let ours = |error: &dyn std::error::Error| Begin::Failed(in_one_line(error));
     let (file, inode) = output::renew(spec.output, spec.former).map_err(|error| ours(&error))?;
-    record.append(&Entry::Starting { worker, output: inode }).map_err(|error| ours(&error))?;
+    record.append(&Entry::Starting { worker: *worker, output: inode }).map_err(|error| ours(&error))?;
+    // Asked once: that takes a dozen calls.
+    let has_theirs = *has_theirs.get_or_insert_with(|| is_ours(spec.umask, &spec.limits));
     let words = |all| words(all).map_err(|error| Begin::CouldNotStart(error.to_string()));
     let script = Script {
         program: word(spec.program).map_err(|error| Begin::CouldNotStart(error.to_string()))?,
         argv: &words(&spec.argv)?,
         env: &words(&spec.env)?,
         output: None,
-        surroundings: Some((spec.umask, &spec.limits)),
+        surroundings: (!has_theirs).then_some((spec.umask, spec.limits.as_slice())),
     };
     let pid = spawn_in_wd(spec.wd, &script, &file).map_err(Begin::CouldNotStart)?;
     // The script is our unreaped child: its pid is certainly its own, and it can be identified even as a zombie.

@@ -54,7 +54,7 @@ pub(super) fn follow(
     }
     let ended = std::mem::replace(&mut prepared.record, next);
     let start = clock::since_boot();
-    let begun = begin(&told, prepared.worker, &mut prepared.record);
+    let begun = begin(&told, prepared);
     // As long as the other record is locked too, the processes of this worker are told from those of others.
     let _ = spawn::rename(former, run);
     let begun = match begun {

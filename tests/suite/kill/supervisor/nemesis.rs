@@ -220,7 +220,7 @@ impl<'a> Nemesis<'a> {
 impl Nemesis<'_> {
     /// The run that a run's worker was spawned for: it may have gone on with others.
     fn first_of_its_worker(&self, run: &Value) -> Value {
-        let events = self.folder.env.json(&["job", "events", &run["job"].to_string(), "-n", "1000000"]);
+        let events = self.folder.env.json(&["job", "events", &run["job"].to_string()]);
         let events = events.as_array().unwrap();
         let before = |run: &str| {
             let begun = events.iter().find(|event| event["cause"] == "started" && event["data"]["run"] == run);

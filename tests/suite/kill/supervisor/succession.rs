@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::super::super::env::{alive, kill, until};
+use super::super::super::env::{alive, kill, parent, until};
 use super::super::at_every_point;
 use super::super::tracer::{Idle, Traced, Victim, hold_at, kill_at, kill_supervisor_at};
 use super::super::truth::workers;
@@ -94,6 +94,37 @@ fn supervisor_killed_while_it_hears_of_it() {
         carry_on(&folder, &[("T", 2)], &Nothing(std::slice::from_ref(&first.run)));
         point
     });
+}
+
+#[test]
+fn the_end_of_a_script_is_known_whose_beginning_nobody_has_heard_of() {
+    let folder = Folder::new();
+    // The second run is the first of a worker of the supervisor's.
+    let script = "first && ends 7\n[ $(wc -l < instances) = 2 ] && exec sleep 600\nread x < go\nends 8";
+    folder.add("T", script, &["--reset-after", "1ms"]);
+    folder.start("T");
+    let supervisor = folder.supervise();
+    let instance = |nth: usize| folder.instances_of("T").get(nth).cloned();
+    until("the next run to be appointed", || {
+        instance(1).is_some_and(|it| folder.env.read(&format!("runs/{}", it.run)).contains("\"registry\":"))
+    });
+    let (second, pid) = (instance(1).unwrap(), supervisor.pid.as_raw());
+    let worker = parent(second.pid);
+    kill(pid, libc::SIGSTOP);
+    kill(second.pid, 9);
+    until("the worker to go on", || instance(2).is_some_and(|it| folder.is_on_record(&it.run, "started")));
+    kill(worker, 9);
+    folder.tell();
+    let third = instance(2).unwrap();
+    until("the script to end", || !alive(third.pid));
+    kill(pid, libc::SIGCONT);
+    let ended = || history(&folder).remove(&third.run).filter(|run| run["outcome"].is_string());
+    until("its end to be told", || ended().is_some());
+    assert_eq!(ended().unwrap()["exit_code"], 8);
+    until("T to run again", || instance(3).is_some());
+    check(&folder, &supervisor, &Nothing(std::slice::from_ref(&second.run)));
+    folder.env.ok(&["stop", "T"]);
+    end(&folder, &supervisor);
 }
 
 /// Somebody acts while a worker is held at a step on its way to the next run; both are told the supervisor that is there,

@@ -10,6 +10,8 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::Once;
 #[cfg(target_env = "musl")]
+use std::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(target_env = "musl")]
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[cfg(target_env = "musl")]
@@ -24,17 +26,81 @@ use rusqlite::ffi::{
 /// taken and let go in place: that of the C library takes longer than the allocation, ten thousands of times in a command
 /// that looks at thousands of tasks.
 #[cfg(target_env = "musl")]
-pub struct Allocator(Mutex<Dlmalloc>);
+pub struct Allocator(Mutex<Dlmalloc<Pages>>);
+
+/// Where its memory comes from: the kernel, in small pieces as long as there is little of it, as in a worker; then in pieces
+/// of huge pages. A command that looks at ten thousand tasks would else be interrupted for each of some ten thousand pages.
+#[cfg(target_env = "musl")]
+struct Pages(AtomicUsize);
+
+/// The size of a huge page.
+#[cfg(target_env = "musl")]
+const HUGE: usize = 2 * 1024 * 1024;
+
+/// So much is taken in small pieces: more than a worker ever has.
+#[cfg(target_env = "musl")]
+const LITTLE: usize = HUGE;
+
+// SAFETY: each region is a fresh private mapping of at least the size that is asked for, and what is given back was one.
+#[cfg(target_env = "musl")]
+unsafe impl dlmalloc::Allocator for Pages {
+    fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
+        let much = self.0.load(Ordering::Relaxed) >= LITTLE;
+        let size = if much { size.next_multiple_of(2 * HUGE) } else { size };
+        // SAFETY: a new mapping in a place of the kernel's choice.
+        let start = unsafe {
+            let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            libc::mmap(ptr::null_mut(), size, protection, flags, -1, 0)
+        };
+        if start == libc::MAP_FAILED {
+            return (ptr::null_mut(), 0, 0);
+        }
+        if much {
+            // SAFETY: the mapping just made. Without huge pages it is as good.
+            unsafe { libc::madvise(start, size, libc::MADV_HUGEPAGE) };
+        }
+        self.0.fetch_add(size, Ordering::Relaxed);
+        (start.cast(), size, 0)
+    }
+
+    fn remap(&self, _: *mut u8, _: usize, _: usize, _: bool) -> *mut u8 {
+        ptr::null_mut()
+    }
+
+    fn free_part(&self, start: *mut u8, old: usize, new: usize) -> bool {
+        // SAFETY: the rest of a region, of which nothing is in use.
+        self.free(unsafe { start.add(new) }, old - new)
+    }
+
+    fn free(&self, start: *mut u8, size: usize) -> bool {
+        // SAFETY: a region, or the rest of one, of which nothing is in use.
+        let gone = unsafe { libc::munmap(start.cast(), size) } == 0;
+        self.0.fetch_sub(if gone { size } else { 0 }, Ordering::Relaxed);
+        gone
+    }
+
+    fn can_release_part(&self, _: u32) -> bool {
+        true
+    }
+
+    fn allocates_zeros(&self) -> bool {
+        true
+    }
+
+    fn page_size(&self) -> usize {
+        4096
+    }
+}
 
 #[cfg(target_env = "musl")]
 impl Allocator {
     /// One that has no memory yet.
     #[expect(clippy::new_without_default, reason = "it is for a static")]
     pub const fn new() -> Self {
-        Self(Mutex::new(Dlmalloc::new()))
+        Self(Mutex::new(Dlmalloc::new_with_allocator(Pages(AtomicUsize::new(0)))))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Dlmalloc> {
+    fn lock(&self) -> MutexGuard<'_, Dlmalloc<Pages>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

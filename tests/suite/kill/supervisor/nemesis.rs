@@ -245,7 +245,9 @@ impl Excuses for Nemesis<'_> {
         }
         let lives = |life: &&Life| life.from <= settled && life.until.is_none_or(|until| settled < until);
         let Some(life) = self.lives.iter().find(lives) else { return true };
-        match run["reason"].as_str().unwrap() {
+        // Somebody may have asked for its end before, and is named first.
+        let reason = run["reason"].as_str().unwrap();
+        match reason.find("lost: ").map_or(reason, |at| &reason[at..]) {
             "lost: its worker died while starting it; it may have run" => run["pid"].is_null(),
             "lost: its worker died before it, so its exit was not seen" => {
                 let worker = self.first_of_its_worker(run);

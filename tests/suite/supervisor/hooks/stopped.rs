@@ -178,8 +178,8 @@ fn stopped_while_its_inputs_are_waited_for() {
     let _night = Night::begin(&env);
     env.ok(&["start", "T"]);
     env.wait_for_state("T", "waiting");
-    let explained = env.ok(&["explain", "T"]).out;
-    assert!(explained.contains("its inputs to be brought, 0 of 1 so far"), "{explained}");
+    // It is tried again and again, and waits in between.
+    until("it to be explained", || env.ok(&["explain", "T"]).out.contains("its inputs to be brought, 0 of 1 so far"));
     env.ok(&["stop", "T"]);
     assert_eq!((job(&env, 1)["state"].clone(), env.state("T")), (json!("CANCELLED"), "stopped".to_owned()));
 }

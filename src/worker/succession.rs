@@ -31,7 +31,7 @@ pub(super) fn follow(
     output: u64,
 ) -> Option<Result<Begun, u8>> {
     let successor = prepared.record.successor()?;
-    if !successor.follows(&over.ended.outcome, over.ended.lasted) || over.asked.contains(&Woken::Term(None)) {
+    if !successor.follows(&over.ended.outcome, over.ended.lasted) || !over.asked.is_empty() {
         return None;
     }
     let sealed = Sealed::open(spec.as_fd()).ok()?;

@@ -147,12 +147,18 @@ impl<'p> Watch<'p> {
                 let _ = self.record.flush();
             }
             let woken = woken?;
+            if self.exit.is_some() && matches!(woken, Woken::Term(Some(_)) | Woken::Int(_)) {
+                // Too late for this run; none is to follow it.
+                self.asked.push(woken);
+            }
             let event = match woken {
                 Woken::Term(Some(number)) if self.limits.is_meant(number) => Some(Event::StopRequested),
                 Woken::Int(number) if self.limits.is_meant(number) => Some(Event::KillRequested),
                 // Another number is meant for a run that is still to come, or whose worker had our pid before us.
                 Woken::Term(Some(_)) | Woken::Int(_) => {
-                    self.asked.push(woken);
+                    if self.exit.is_none() {
+                        self.asked.push(woken);
+                    }
                     None
                 }
                 Woken::Term(None) => {

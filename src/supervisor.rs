@@ -219,6 +219,8 @@ async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Sig
     let ear = Ear::open(home)?;
     let alarm = Alarm::new()?;
     let clock = WallAlarm::new()?;
+    // Before any moment is planned: a clock that is set from here on is told of.
+    clock.set(FAR)?;
     let bell = readable(&ear)?;
     let ends = readable(&keeper.watch)?;
     let files = readable(&keeper.scripts)?;

@@ -36,6 +36,8 @@ pub struct Successor {
     pub place: Place,
     /// Which attempt at the job.
     pub attempt: u32,
+    /// The executor's id, which a script is tagged with.
+    pub exec_id: String,
     /// Where the output of the run before it is set aside.
     pub former: PathBuf,
     /// Which ends of the run before are followed: `Never` none.
@@ -85,6 +87,7 @@ mod tests {
                 run: RunId::from_bytes([1; 16]),
                 place: Place { machine: "m".into(), boot: "b".into(), pid_namespace: 1 },
                 attempt: 2,
+                exec_id: "x".into(),
                 former: PathBuf::new(),
                 restart,
                 backoff: Backoff::default(),

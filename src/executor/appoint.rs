@@ -6,56 +6,81 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
 
 use crate::domain::lifecycle::Hooked;
+use crate::domain::name::RunId;
 use crate::domain::params;
 use crate::domain::succession::Successor;
 use crate::domain::task::{Restart, Task};
 use crate::ledger::hooks::hooked;
 use crate::process::{identity, random, record};
 use crate::store::jobs::{self, Door};
-use crate::store::runs::{Kind, RunRow};
-use crate::store::tasks;
+use crate::store::runs::{self, Kind, RunRow};
+use crate::store::{Durability, StoreError, tasks};
 
 use super::{Executor, ExecutorError};
 
 impl Executor {
-    /// Appoints the run that is to follow an unfinished one of this task, where any may; whether one was. `registry` is the
-    /// state of the registry in which the task was read.
-    pub fn appoint(&self, run: &RunRow, task: &Task, registry: Option<&str>) -> Result<bool, ExecutorError> {
-        if run.kind != Kind::Main.as_str() || run.slot.is_some() || run.is_to_end() || !may_be_followed(task) {
-            return Ok(false);
-        }
-        let reader = self.store.reader();
-        let wanted = tasks::find(reader, &task.name)?.is_some_and(|row| row.wanted);
-        let Some(job) = jobs::find(reader, run.job)?.filter(|job| wanted && job.door == Door::Start) else {
-            return Ok(false);
-        };
-        if jobs::definition_of(reader, &job)? != *task {
-            return Ok(false);
-        }
-        let (Some(former), path) = (self.home.file(&run.archive), self.home.registry()) else { return Ok(false) };
-        let Some(stamp) = identity::stamp(&path) else { return Ok(false) };
+    /// Appoints the runs that are to follow these, each of its task, where any may. They run here. `registry` is the state
+    /// of the registry in which the tasks and the executor's id were read.
+    ///
+    /// It writes nothing into the database, and has its turn to write all the same: whoever wishes the end of a run takes
+    /// back what was appointed before, and what is appointed afterwards sees the wish.
+    pub fn appoint(
+        &mut self,
+        these: &[(RunId, Arc<Task>)],
+        exec_id: &str,
+        registry: Option<&str>,
+    ) -> Result<(), ExecutorError> {
+        let path = self.home.registry();
+        let Some(stamp) = identity::stamp(&path) else { return Ok(()) };
         // In this order: whatever is written later the worker notices.
         if self.registry_stamp()?.as_deref() != registry {
-            return Ok(false);
+            return Ok(());
         }
-        let successor = Successor {
-            run: random::run_id()?,
-            place: self.here().clone(),
-            attempt: run.attempt + 1,
-            former,
-            restart: task.restart,
-            backoff: task.backoff.clone(),
-            supervisor: self.home.supervisor_lock(),
-            registry: (path, stamp),
-        };
-        Ok(record::appoint(&self.home.record(run), &successor).is_ok())
+        let (home, place) = (&self.home, self.here().clone());
+        self.store.write(Durability::Committed, |tx| {
+            for (run, task) in these {
+                let Some(run) = may_be_followed(tx, *run, task)? else { continue };
+                let Some(former) = home.file(&run.archive) else { continue };
+                let successor = Successor {
+                    run: random::run_id()?,
+                    place: place.clone(),
+                    attempt: run.attempt + 1,
+                    exec_id: exec_id.to_owned(),
+                    former,
+                    restart: task.restart,
+                    backoff: task.backoff.clone(),
+                    supervisor: home.supervisor_lock(),
+                    registry: (path.clone(), stamp),
+                };
+                // Where it cannot be written the supervisor sees to what follows.
+                let _ = record::appoint(&home.record(&run), &successor);
+            }
+            Ok(())
+        })
     }
 }
 
+/// A run of this task, where it goes on and nobody wishes its end or has changed the task.
+fn may_be_followed(tx: &Connection, run: RunId, task: &Task) -> Result<Option<RunRow>, StoreError> {
+    let goes_on = |run: &RunRow| {
+        run.outcome.is_none() && run.kind == Kind::Main.as_str() && run.slot.is_none() && !run.is_to_end()
+    };
+    if !nothing_comes_between(task) {
+        return Ok(None);
+    }
+    let Some(run) = runs::find(tx, run)?.filter(goes_on) else { return Ok(None) };
+    let wanted = tasks::find(tx, &task.name)?.is_some_and(|row| row.wanted);
+    let Some(job) = jobs::find(tx, run.job)?.filter(|job| wanted && job.door == Door::Start) else { return Ok(None) };
+    Ok((jobs::definition_of(tx, &job)? == *task).then_some(run))
+}
+
 /// Whether nothing comes between two runs of a task, as far as its definition says.
-fn may_be_followed(task: &Task) -> bool {
+fn nothing_comes_between(task: &Task) -> bool {
     let as_it_is = || {
         let values = params::resolve(&params::taken(task), &BTreeMap::new()).ok();
         values.is_some_and(|values| matches!(params::render(task, &values), Ok(Cow::Borrowed(_))))

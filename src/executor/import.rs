@@ -93,14 +93,35 @@ impl Executor {
     /// copy in memory that says what the database would say.
     pub fn refresh(&mut self) -> Result<(), ExecutorError> {
         self.store.stop_imagining();
-        let ended = self.ended(&runs::unfinished(self.store.reader())?)?;
-        self.import_or_imagine(&ended, LOOKING_PATIENCE)
+        let mut new = self.ended(&runs::unfinished(self.store.reader())?)?;
+        let mut ended = Vec::new();
+        while !new.is_empty() {
+            ended.extend_from_slice(&new);
+            // All of them each time: what is imagined begins with what is really there.
+            self.import_or_imagine(&ended, LOOKING_PATIENCE)?;
+            new = self.followers_of(&new)?;
+        }
+        Ok(())
     }
 
-    /// Imports these runs, as far as they have ended, waiting for the database as long as it takes.
+    /// Imports these runs, as far as they have ended, and what has followed them, waiting for the database as long as it
+    /// takes.
     pub(super) fn import_of(&mut self, of: &[RunRow]) -> Result<(), ExecutorError> {
-        let ended = self.ended(of)?;
-        self.import(&ended, lock::PATIENCE)
+        let mut ended = self.ended(of)?;
+        while !ended.is_empty() {
+            self.import(&ended, lock::PATIENCE)?;
+            ended = self.followers_of(&ended)?;
+        }
+        Ok(())
+    }
+
+    /// The runs that the workers of these have gone on with, as far as they have ended too and are not settled yet.
+    fn followers_of(&self, ended: &[EndedRun]) -> Result<Vec<EndedRun>, ExecutorError> {
+        let mut next = Vec::new();
+        for run in ended.iter().filter_map(|(_, record, _)| record.passed_on) {
+            next.extend(runs::find(self.store.reader(), run)?.filter(|row| row.outcome.is_none()));
+        }
+        self.ended(&next)
     }
 
     /// Imports runs that have ended; where that cannot be written, this command reads from a copy in memory.
@@ -176,7 +197,8 @@ impl Executor {
     }
 
     /// Removes records that nobody will ever import: of runs that were prepared and never recorded, and of runs whose
-    /// import was cut off after its commit. One that is locked or younger than an hour is left.
+    /// import was cut off after its commit. One that is locked or younger than an hour is left, and so is that of a run
+    /// which has followed another.
     pub(super) fn tidy_records(&self) -> Result<(), ExecutorError> {
         let Ok(entries) = fs::read_dir(self.home.runs()) else { return Ok(()) };
         let now = clock::now().as_second();
@@ -186,11 +208,22 @@ impl Executor {
         for entry in entries.flatten().filter(old) {
             let Some(run) = entry.file_name().to_str().and_then(|name| RunId::parse(name).ok()) else { continue };
             let unfinished = runs::find(self.store.reader(), run)?.is_some_and(|row| row.outcome.is_none());
-            if !unfinished && !record::is_held(&entry.path()).unwrap_or(true) {
+            if !unfinished && !record::is_held(&entry.path()).unwrap_or(true) && !self.is_to_follow(run)? {
                 let _ = fs::remove_file(entry.path());
             }
         }
         Ok(())
+    }
+
+    /// Whether the worker of an unfinished run has gone on with this one, which the database is yet to hear of.
+    fn is_to_follow(&self, run: RunId) -> Result<bool, ExecutorError> {
+        for former in runs::unfinished(self.store.reader())? {
+            let record = record::read(&self.home.record(&former), former.id)?;
+            if record.is_some_and(|(record, _)| record.passed_on == Some(run)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The newest job of a task, and its run if that has not ended.

@@ -8,10 +8,9 @@ use serde_json::json;
 
 use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::State;
-use crate::domain::name::TaskName;
+use crate::domain::name::{RunId, TaskName};
 use crate::domain::signal::Signal;
 use crate::domain::task::{StopSequence, Task};
-use crate::home::bell::Ear;
 use crate::home::{lock, reserve};
 use crate::process::asking::{Interrupts, ManyDescriptors, Waited, WorkerHandle};
 use crate::process::environment::Inherited;
@@ -22,7 +21,7 @@ use crate::store::{Durability, StoreError, events, jobs, tasks};
 use super::definitions::Definitions;
 use super::import::Found;
 use super::look::look_at_all;
-use super::start::{Answers, How, start_error};
+use super::start::{Answers, How, Started, start_error};
 use super::{Asker, Executor, ExecutorError, StartError};
 use crate::ledger::Ledger;
 
@@ -32,8 +31,13 @@ const BEYOND_GRACE: Duration = Duration::from_secs(10);
 /// The time between two looks where nothing reports by itself: a worker that has not said who it is, an orphan.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How often a restart looks at most whether more has come of what it has ended: a run that had just ended by itself may
-/// have a hook.
+/// The time between two looks whether runs are over: at first, and the part of what has been waited for so far that it
+/// grows to, up to a pause.
+const GLANCE: Duration = Duration::from_millis(1);
+const LATER_BY: u32 = 50;
+
+/// How often a restart stops at most what it finds in its way: a run that had just ended by itself may have a hook, or
+/// have been started again already.
 const ROUNDS: usize = 3;
 
 /// How long workers are waited for whose runs are over.
@@ -199,7 +203,10 @@ impl Executor {
             }
         }
         self.import_or_imagine(&ended, lock::PATIENCE)?;
-        see_off(&over);
+        // Those that have gone on have another run now, which is not over.
+        let gone_on: HashSet<RunId> =
+            ended.iter().filter(|(_, record, _)| record.passed_on.is_some()).map(|(run, _, _)| run.id).collect();
+        see_off(over.iter().filter(|worker| !gone_on.contains(&worker.run())));
         Ok(())
     }
 
@@ -214,8 +221,13 @@ impl Executor {
         }
         if next.iter().any(|target| target.run.stop_asked.is_none()) {
             let now = clock::now();
+            let home = &self.home;
             self.store.write(Durability::Flushed, |tx| {
-                next.iter().try_for_each(|target| runs::ask_stop(tx, target.run.id, &asker.name, now))
+                let ledger = Ledger { tx, home, now };
+                next.iter().try_for_each(|target| {
+                    ledger.take_back(&target.run);
+                    runs::ask_stop(tx, target.run.id, &asker.name, now)
+                })
             })?;
         }
         Ok(next)
@@ -254,11 +266,8 @@ impl Executor {
                 Err(error) => answers.push((task.name.clone(), Err(start_error(&task.name, error)))),
             }
         }
-        let mut names: Vec<TaskName> = sound.iter().map(|task| task.name.clone()).collect();
-        for _ in 0..ROUNDS {
-            if names.is_empty() {
-                break;
-            }
+        for round in 1.. {
+            let names: Vec<TaskName> = sound.iter().map(|task| task.name.clone()).collect();
             for (name, stopped) in self.stop(&names, Afterwards::Restart, asker, told)? {
                 let error = match stopped {
                     Stopped::Ended(_) | Stopped::NotRunning(_) => continue,
@@ -268,22 +277,21 @@ impl Executor {
                 sound.retain(|task| task.name != name);
                 answers.push((name.clone(), Err(start_error(&name, error))));
             }
-            names = self.underway(&sound)?;
-        }
-        answers.extend(self.start_as(&sound, How { now: true, fresh: true }, asker)?);
-        Ok(answers)
-    }
-
-    /// The tasks that have a job on its way: with a hook or a transfer, or with what comes before its run.
-    fn underway(&self, these: &[Arc<Task>]) -> Result<Vec<TaskName>, ExecutorError> {
-        let ledger = Ledger { tx: self.store.reader(), home: &self.home, now: clock::now() };
-        let mut names = Vec::new();
-        for task in these {
-            if ledger.underway(&task.name)?.is_some() {
-                names.push(task.name.clone());
+            let mut overtaken = HashSet::new();
+            for (name, started) in self.start_as(&sound, How { now: true, fresh: true }, asker)? {
+                match started {
+                    Ok(Started::Already { .. } | Started::Busy { .. } | Started::Underway { .. }) if round < ROUNDS => {
+                        overtaken.insert(name);
+                    }
+                    other => answers.push((name, other)),
+                }
+            }
+            sound.retain(|task| overtaken.contains(&task.name));
+            if sound.is_empty() {
+                break;
             }
         }
-        Ok(names)
+        Ok(answers)
     }
 
     /// Whether a task can be started again once it has been stopped.
@@ -334,8 +342,6 @@ impl Executor {
         let _many = ManyDescriptors::allow();
         let start = clock::since_boot();
         let longest = targets.iter().map(|target| target.sequence.grace).max().unwrap_or_default() + BEYOND_GRACE;
-        // Before anybody is asked, so that no ring is missed. Without it the ends of the workers themselves tell.
-        let bell = Ear::of_bell(&self.home).ok();
         let mut now = false;
         loop {
             let (mut workers, waiting) = self.ask(targets, now, start)?;
@@ -350,13 +356,15 @@ impl Executor {
             // Only a worker reports its end by itself; the others are looked at again soon.
             let until = over + if waiting { PAUSE } else { longest.saturating_sub(over) };
             while !workers.is_empty() || waiting {
-                let left = until.saturating_sub(clock::since_boot().saturating_sub(start));
+                let so_far = clock::since_boot().saturating_sub(start);
+                let left = until.saturating_sub(so_far);
                 if left.is_zero() {
                     break;
                 }
-                match interrupts.wait(&mut workers, &mut ended, bell.as_ref(), left)? {
-                    Waited::Ended => {}
-                    Waited::Time => break,
+                // No bell is listened to: the kernel takes longer to put the ear away than most runs to end.
+                let glance = (so_far / LATER_BY).clamp(GLANCE, PAUSE);
+                match interrupts.wait(&mut workers, &mut ended, left.min(glance))? {
+                    Waited::Ended | Waited::Time => {}
                     Waited::Interrupted => {
                         told(if now { "still killing" } else { "killing now" });
                         now = true;
@@ -385,6 +393,8 @@ impl Executor {
             }
             match self.examine(&target.run)? {
                 Found::Alive(record) => {
+                    // Its worker may have another run by the time that hears of it, whose end is asked for in its own turn.
+                    let is_over = record.ended.is_some();
                     let said = record.starting.map(|(worker, _)| worker);
                     let worker = said.or_else(|| tagged::worker(&self.home.record(&target.run)));
                     let Some(worker) = worker else {
@@ -399,7 +409,7 @@ impl Executor {
                         Ok(Some(handle)) => {
                             if now {
                                 handle.kill()?;
-                            } else {
+                            } else if !is_over || in_slot {
                                 handle.stop()?;
                             }
                             if in_slot {
@@ -455,8 +465,8 @@ impl Executor {
 
 /// Lets the workers go whose records have been imported, and waits until they are gone: afterwards there is nothing
 /// left of ours either. One that does not go has nothing to do with its run any more.
-fn see_off(workers: &[WorkerHandle]) {
-    for worker in workers {
+fn see_off<'w>(workers: impl Iterator<Item = &'w WorkerHandle> + Clone) {
+    for worker in workers.clone() {
         let _ = worker.dismiss();
     }
     let start = clock::since_boot();
@@ -494,6 +504,7 @@ impl Ledger<'_> {
             if let Some(run) = runs::unfinished_of_job(tx, job.id)? {
                 // An outcome that is on record already stands; but what a hook or a transfer came to leads to nothing more.
                 let record = record::read(&self.home.record(&run), run.id)?;
+                self.take_back(&run);
                 if job.state != State::Running || record.is_none_or(|(record, _)| record.ended.is_none()) {
                     runs::ask_stop(tx, run.id, &asker.name, now)?;
                 }

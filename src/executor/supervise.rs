@@ -367,6 +367,10 @@ impl Executor {
         let lines = self.last_lines(&open.row, LAST_LINES)?;
         let run = &open.row;
         self.store.write(Durability::Committed, |tx| -> Result<(), ExecutorError> {
+            let ledger = Ledger { tx, home, now };
+            if end {
+                ledger.take_back(run);
+            }
             runs::stall(tx, run.id, end.then_some(reason), now)?;
             let event = events::NewEvent {
                 job: Some(run.job),
@@ -377,7 +381,6 @@ impl Executor {
             };
             events::record(tx, &event, now)?;
             let message = Message { occasion: Occasion::Stall, job: run.job, run, exit: None, reason, lines: &lines };
-            let ledger = Ledger { tx, home, now };
             let definition = jobs::definition_of(tx, &ledger.job_row(run.job)?)?;
             Ok(ledger.tell(&definition, &message)?)
         })

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::{Input, Policy, State, step};
 use crate::domain::name::{RunId, TaskName};
+use crate::process::record;
 use crate::store::jobs::{self, Change};
 use crate::store::runs::{self, Kind, NewRun, RunRow};
 use crate::store::{StoreError, events, tasks};
@@ -13,8 +14,15 @@ use super::output::free_archive;
 use super::{Ledger, LedgerError, SUPERVISOR};
 
 impl Ledger<'_> {
-    /// Records how a run ended and that the next one of its job has begun. Whoever has wished the end meanwhile, of the
-    /// run or of its task, wishes that of the next one.
+    /// Takes back what was to follow a run whose end somebody wishes: its worker goes on no more, unless it has looked
+    /// there already.
+    pub fn take_back(&self, run: &RunRow) {
+        // Where that cannot be written, nothing could be appointed either.
+        let _ = record::take_back(&self.home.record(run));
+    }
+
+    /// Records how a run ended and that the next one of its job has begun. A wish for the end of the run, or of its task,
+    /// that was recorded before is one for the end of the next.
     pub(super) fn settle_followed(
         &self,
         run: &RunRow,

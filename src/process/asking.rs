@@ -12,12 +12,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::domain::evidence::ProcessId;
 use crate::domain::name::RunId;
-use crate::home::bell::Ear;
 
 use super::{identity, record, sys};
-
-/// The rest after a bell that rang while several runs are waited for: it mostly rings for all of them.
-const REST: Duration = Duration::from_millis(1);
 
 /// A worker that is certainly the one of a run.
 #[derive(Debug)]
@@ -31,6 +27,11 @@ impl WorkerHandle {
     /// The worker with this identity, of the run that has this record; `None` when it is gone.
     pub fn open(worker: &ProcessId, run: RunId, record: PathBuf) -> io::Result<Option<Self>> {
         Ok(identity::open(worker)?.map(|pidfd| Self { pidfd, run, record }))
+    }
+
+    /// Whose worker it was taken for.
+    pub fn run(&self) -> RunId {
+        self.run
     }
 
     /// Whether its run is over. The worker itself may still be there: what it has to do yet is nobody's business.
@@ -98,18 +99,15 @@ impl Interrupts {
         Ok(Self { signals, set })
     }
 
-    /// Waits until the run of the last worker of the list is over, the bell rings, Ctrl-C is pressed or the time is
-    /// over. All of them are waited for, so it does not matter which one that is; those whose runs are over are moved
-    /// from the end of the list to `over`. A killed worker rings no bell, but its end is noticed; without a bell every end is.
+    /// Waits until the last worker of the list ends, Ctrl-C is pressed or the time is over, and looks beforehand whose runs
+    /// are over. All of them are waited for, so it does not matter which one is the last; those whose runs are over are
+    /// moved from the end of the list to `over`.
     pub fn wait(
         &mut self,
         workers: &mut Vec<WorkerHandle>,
         over: &mut Vec<WorkerHandle>,
-        bell: Option<&Ear>,
         longest: Duration,
     ) -> io::Result<Waited> {
-        // First what has been heard, then the look: what rings in between is heard the next time.
-        let _ = bell.map(Ear::heard);
         let before = workers.len();
         over.extend(std::iter::from_fn(|| workers.pop_if(|worker| worker.is_over())));
         if workers.len() < before {
@@ -118,8 +116,6 @@ impl Interrupts {
         let timeout = PollTimeout::try_from(longest.as_millis().max(1)).unwrap_or(PollTimeout::MAX);
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         fds.extend(workers.last().map(|worker| PollFd::new(worker.pidfd.as_fd(), PollFlags::POLLIN)));
-        let rings = bell.filter(|_| !workers.is_empty());
-        fds.extend(rings.map(|bell| PollFd::new(bell.as_fd(), PollFlags::POLLIN)));
         match poll(&mut fds, timeout) {
             Ok(0) => return Ok(Waited::Time),
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -131,8 +127,6 @@ impl Interrupts {
         }
         if is_gone {
             workers.pop();
-        } else if workers.len() > 1 {
-            std::thread::sleep(REST);
         }
         Ok(Waited::Ended)
     }
@@ -183,15 +177,9 @@ mod tests {
         let record = held(&path, run);
         let mut workers = vec![WorkerHandle::open(&id, run, path.clone()).unwrap().unwrap()];
         let mut interrupts = Interrupts::catch().unwrap();
-        assert_eq!(
-            interrupts.wait(&mut workers, &mut Vec::new(), None, Duration::from_millis(5)).unwrap(),
-            Waited::Time
-        );
+        assert_eq!(interrupts.wait(&mut workers, &mut Vec::new(), Duration::from_millis(5)).unwrap(), Waited::Time);
         workers[0].stop().unwrap();
-        assert_eq!(
-            interrupts.wait(&mut workers, &mut Vec::new(), None, Duration::from_secs(20)).unwrap(),
-            Waited::Ended
-        );
+        assert_eq!(interrupts.wait(&mut workers, &mut Vec::new(), Duration::from_secs(20)).unwrap(), Waited::Ended);
         assert!(workers.is_empty());
         child.wait().unwrap();
         assert!(WorkerHandle::open(&id, run, path).unwrap().is_none());
@@ -204,32 +192,18 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_over_when_its_lock_is_free_and_the_bell_says_so() {
+    fn a_run_is_over_when_its_lock_is_free() {
         let temp = tempfile::tempdir().unwrap();
-        let home = crate::home::Home::create(temp.path()).unwrap();
-        crate::home::bell::ring(&home.bell()).unwrap();
-        let bell = Ear::of_bell(&home).unwrap();
+        let path = temp.path().join("record");
         let me = identity::identify(nix::unistd::getpid().as_raw()).unwrap();
         let run = RunId::from_bytes([5; 16]);
-        let path = home.record(run);
         let record = held(&path, run);
-        let mut workers = vec![WorkerHandle::open(&me, run, path).unwrap().unwrap()];
+        let (mut workers, mut over) = (vec![WorkerHandle::open(&me, run, path).unwrap().unwrap()], Vec::new());
         let mut interrupts = Interrupts::catch().unwrap();
-        assert_eq!(
-            interrupts.wait(&mut workers, &mut Vec::new(), Some(&bell), Duration::from_millis(5)).unwrap(),
-            Waited::Time
-        );
-        let ringer = std::thread::spawn(move || {
-            record.release().unwrap();
-            crate::home::bell::ring(&home.bell()).unwrap();
-            record
-        });
-        while !workers.is_empty() {
-            assert_eq!(
-                interrupts.wait(&mut workers, &mut Vec::new(), Some(&bell), Duration::from_secs(20)).unwrap(),
-                Waited::Ended
-            );
-        }
-        drop(ringer.join().unwrap());
+        let mut wait = |longest| interrupts.wait(&mut workers, &mut over, longest).unwrap();
+        assert_eq!(wait(Duration::from_millis(5)), Waited::Time);
+        record.release().unwrap();
+        assert_eq!(wait(Duration::from_secs(20)), Waited::Ended);
+        assert!(workers.is_empty() && over.len() == 1);
     }
 }

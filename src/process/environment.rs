@@ -26,6 +26,9 @@ pub const ATTEMPT: &str = "JOBEXEC_ATTEMPT";
 /// The executor's id, under the name that executoR gave it.
 pub const EXECUTOR_ID: &str = "EXECUTOR_ID";
 
+/// The same under our own name.
+pub const EXEC_ID: &str = "JOBEXEC_EXEC_ID";
+
 /// The prefix of all variables that are set anew for each run.
 pub const PREFIX: &str = "JOBEXEC_";
 
@@ -58,7 +61,7 @@ impl RunTags<'_> {
     pub fn lay_over(&self, variables: &mut Variables) {
         let tags: [(&str, OsString); 8] = [
             (EXECUTOR_ID, self.exec_id.into()),
-            ("JOBEXEC_EXEC_ID", self.exec_id.into()),
+            (EXEC_ID, self.exec_id.into()),
             ("JOBEXEC_FOLDER", self.folder.into()),
             ("JOBEXEC_TASK", self.task.into()),
             ("JOBEXEC_JOB_ID", self.job.to_string().into()),

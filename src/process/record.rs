@@ -208,6 +208,18 @@ pub fn appoint(path: &Path, successor: &Successor) -> Result<(), RecordError> {
     file.write_all_at(&page, SUCCESSOR).map_err(failed)
 }
 
+/// Takes back what was appointed. A worker that has looked there already goes on all the same.
+pub fn take_back(path: &Path) -> Result<(), RecordError> {
+    let failed = |source| RecordError { doing: "write", path: path.to_path_buf(), source };
+    let file = match OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(failed(source)),
+    };
+    let is_any = file.metadata().map_err(failed)?.len() > SUCCESSOR;
+    if is_any { file.write_all_at(&[0; SIZE], SUCCESSOR).map_err(failed) } else { Ok(()) }
+}
+
 /// An entry as it is written.
 fn line(entry: &impl Serialize) -> io::Result<Vec<u8>> {
     let json = serde_json::to_string(entry).map_err(io::Error::from)?;
@@ -382,6 +394,7 @@ mod tests {
             run: RunId::from_bytes([3; 16]),
             place: Place { machine: "m".into(), boot: "b".into(), pid_namespace: 4 },
             attempt: 7,
+            exec_id: "x".into(),
             former: "former".into(),
             restart: Restart::Always,
             backoff: Backoff::default(),
@@ -398,6 +411,22 @@ mod tests {
         assert_eq!(appoint(&path, &successor).unwrap_err().source.kind(), io::ErrorKind::FileTooLarge);
         file.file.write_all_at(b"?", SUCCESSOR + 20).unwrap();
         assert_eq!(file.successor(), None, "damaged");
+        successor.former = "former".into();
+        appoint(&path, &successor).unwrap();
+        take_back(&path).unwrap();
+        assert_eq!(file.successor(), None);
+        assert_eq!(read(&path, RUN).unwrap().unwrap(), (record, true));
+    }
+
+    #[test]
+    fn nothing_is_taken_back_where_nothing_was_appointed() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("r");
+        take_back(&path).unwrap();
+        let (file, record) = written(&path);
+        take_back(&path).unwrap();
+        assert_eq!(file.file.metadata().unwrap().len(), SUCCESSOR);
+        assert_eq!(read(&path, RUN).unwrap().unwrap(), (record, true));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::domain::name::RunId;
 use crate::domain::succession::Stamp;
 use crate::domain::task::StopSequence;
 
-use super::environment::{ATTEMPT, RUN_ID};
+use super::environment::{ATTEMPT, EXEC_ID, EXECUTOR_ID, RUN_ID};
 use super::sys;
 
 /// The specification of a run. Bytes where the kernel has bytes.
@@ -92,15 +92,21 @@ pub struct Told<'a> {
 #[derive(Debug)]
 pub struct Changes {
     run: RunId,
-    env: [Vec<u8>; 2],
+    env: [Vec<u8>; 4],
     former: PathBuf,
 }
 
 impl Changes {
-    /// The next run, which attempt it is, and where the output of the one before it is set aside.
-    pub fn new(run: RunId, attempt: u32, former: PathBuf) -> Self {
-        let assign = |name: &str, value: String| format!("{name}={value}\0").into_bytes();
-        Self { run, env: [assign(RUN_ID, run.to_string()), assign(ATTEMPT, attempt.to_string())], former }
+    /// The next run, which attempt it is, the executor's id, and where the output of the run before it is set aside.
+    pub fn new(run: RunId, attempt: u32, exec_id: &str, former: PathBuf) -> Self {
+        let assign = |name: &str, value: &str| format!("{name}={value}\0").into_bytes();
+        let env = [
+            assign(RUN_ID, &run.to_string()),
+            assign(ATTEMPT, &attempt.to_string()),
+            assign(EXECUTOR_ID, exec_id),
+            assign(EXEC_ID, exec_id),
+        ];
+        Self { run, env, former }
     }
 
     /// The specification of the next run.
@@ -268,7 +274,7 @@ mod tests {
         let fd = spec.seal().unwrap();
         let sealed = Sealed::open(fd.as_fd()).unwrap();
         let next = RunId::from_bytes([10; 16]);
-        let changes = Changes::new(next, 12, "g".into());
+        let changes = Changes::new(next, 12, "y", "g".into());
         let told = changes.lay_over(sealed.read().unwrap());
         assert_eq!((told.run, told.former, told.output), (next, Path::new("g"), Path::new("o")));
         let env: Vec<_> = words(&told.env).unwrap().into_iter().map(|word| word.to_str().unwrap().to_owned()).collect();

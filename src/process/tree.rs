@@ -43,8 +43,16 @@ pub(super) fn processes() -> impl Iterator<Item = i32> {
 /// Whether a child is the worker of another run (or its starter's spawn of one), or a supervisor in the background: it
 /// holds its own lock, and so neither it nor anything below it belongs to our tree.
 fn is_other_worker(pid: i32) -> bool {
-    let lock = worker_record(pid).or_else(|| behind_door(pid, spawn::SUPERVISOR_DOOR));
-    lock.is_some_and(|path| record::is_held(&path).unwrap_or(false))
+    let lock = || worker_record(pid).or_else(|| behind_door(pid, spawn::SUPERVISOR_DOOR));
+    let mut found = lock();
+    while let Some(path) = found {
+        if record::is_held(&path).unwrap_or(false) {
+            return true;
+        }
+        // A worker that goes on with the next run names that before it frees the lock of the one before.
+        found = lock().filter(|now| *now != path);
+    }
+    false
 }
 
 /// The record of a worker, by its command line; `None` for a process that is no worker.

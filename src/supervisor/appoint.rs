@@ -1,5 +1,6 @@
 //! Appointing the runs that follow others: some time after these have begun, since most that end soon are not followed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::name::RunId;
@@ -26,25 +27,18 @@ impl Keeper {
 
     /// Appoints the runs that follow others, as many as are done at a time.
     pub(super) fn appoint(&mut self) -> Result<(), ExecutorError> {
-        self.executor.begin_snapshot()?;
-        let appointed = self.appoint_some();
-        self.executor.end_snapshot();
-        appointed
-    }
-
-    fn appoint_some(&mut self) -> Result<(), ExecutorError> {
-        for _ in 0..AT_ONCE {
-            let Some(run) = self.unfollowed.pop_first() else { return Ok(()) };
-            let key = self.runs.get(&run).and_then(|watched| watched.key.as_ref());
-            let Some(task) = key.and_then(|key| self.tasks.get(key)) else { continue };
-            // Fresh, because a wish to stop it may have come.
-            if let Some(row) = self.executor.unfinished(run)? {
-                self.executor.appoint(&row, task, self.registry.as_deref())?;
-            }
+        let mut these = Vec::new();
+        for run in std::iter::from_fn(|| self.unfollowed.pop_first()).take(AT_ONCE) {
+            // One that has a script here runs here.
+            let key = self.runs.get(&run).filter(|it| it.script.is_some()).and_then(|it| it.key.as_ref());
+            these.extend(key.and_then(|key| self.tasks.get(key)).map(|task| (run, Arc::clone(task))));
         }
         if !self.unfollowed.is_empty() {
             self.agenda.set(Item::Appoint, clock::since_boot() + BETWEEN);
         }
-        Ok(())
+        if these.is_empty() {
+            return Ok(());
+        }
+        self.executor.appoint(&these, &self.exec_id, self.registry.as_deref())
     }
 }

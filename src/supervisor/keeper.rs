@@ -367,7 +367,7 @@ impl Keeper {
                 self.catch_up()
             }
             Item::Inspect | Item::Queue => self.catch_up(),
-            Item::End(run) => self.end_orphan(run),
+            Item::End(run) => self.bring_to_its_end(run),
             Item::Deliver => self.deliver(),
             Item::Transfer => self.transfer(),
             Item::CleanUp => self.clean_up(),

@@ -41,7 +41,7 @@ pub(super) struct Watched {
     /// Its worker is our child.
     child: Option<i32>,
     worker: Option<Token>,
-    script: Option<(ProcessId, Token)>,
+    pub(super) script: Option<(ProcessId, Token)>,
     /// Its main process has ended and its worker is about to say how.
     ending: bool,
     /// What is left of it besides, once its worker is dead.
@@ -264,6 +264,10 @@ impl Keeper {
                     (true, Some(_)) => info!("starting {task} (pid {pid})"),
                 }
             }
+            if watched.open.row.is_to_end() {
+                // Whoever wished that may not live to ask for it.
+                self.agenda.set(Item::End(run), clock::since_boot());
+            }
             self.watch_for_life(run);
             self.appoint_later([run]);
             return Inspected::Quiet;
@@ -403,9 +407,9 @@ impl Keeper {
         self.executor.ask_to_end(run)
     }
 
-    /// Ends an orphan whose time is over, or whose end somebody wishes: it is asked to end, and after its grace it is
-    /// killed.
-    pub(super) fn end_orphan(&mut self, run: RunId) -> Result<(), ExecutorError> {
+    /// Ends a run whose end somebody wishes, or an orphan whose time is over: an orphan is asked to end, and after its
+    /// grace it is killed.
+    pub(super) fn bring_to_its_end(&mut self, run: RunId) -> Result<(), ExecutorError> {
         let Some(open) = self.executor.open_run(run)? else { return Ok(()) };
         let Some(watched) = self.runs.get_mut(&run) else { return Ok(()) };
         let script = watched.script.map(|(script, _)| script);
@@ -415,6 +419,7 @@ impl Keeper {
             ("has reached its time limit", Cause::TimedOut)
         };
         let (signal, again) = match watched.orphan {
+            Orphan::No if open.row.is_to_end() => return self.executor.ask_to_end(&open.row),
             Orphan::No => return Ok(()),
             Orphan::Watched => {
                 watched.orphan = Orphan::Asked(cause);

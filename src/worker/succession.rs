@@ -43,7 +43,7 @@ pub(super) fn follow(
         return None;
     }
     let run = successor.run;
-    let changes = Changes::new(run, successor.attempt, successor.former);
+    let changes = Changes::new(run, successor.attempt, &successor.exec_id, successor.former);
     let told = changes.lay_over(told);
     let path = prepared.record.path().with_file_name(run.to_string());
     let next = RecordFile::create(&path, &Entry::Prepared { run, place: successor.place }).ok()?;
@@ -71,6 +71,9 @@ pub(super) fn follow(
     let _ = ended.release();
     let _ = bell::ring(told.bell);
     let _ = ended.flush();
+    if begun.is_err() {
+        let _ = prepared.record.flush();
+    }
     Some(begun)
 }
 

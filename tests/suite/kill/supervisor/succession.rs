@@ -220,3 +220,139 @@ fn the_supervisors_death_at_any_step_of_it() {
         next
     });
 }
+
+/// A task that runs and whose next run has been appointed, beside a supervisor.
+fn appointed(script: &str, flags: &[&str]) -> (Folder, Supervisor) {
+    let folder = Folder::new();
+    folder.add("T", script, &[]);
+    folder.env.ok(&[&["edit", "T", "--reset-after", "1ms"], flags].concat());
+    folder.start("T");
+    let supervisor = folder.supervise();
+    until("the next run to be appointed", || is_appointed(&folder));
+    (folder, supervisor)
+}
+
+/// Nothing of the task is alive, and that is on record.
+fn is_over(folder: &Folder) -> bool {
+    ["stopped", "failed"].contains(&folder.env.state("T").as_str())
+        && !folder.instances_of("T").iter().any(|instance| alive(instance.pid))
+}
+
+#[test]
+fn the_wish_of_a_stop_that_was_killed_is_heeded() {
+    at_every_point("stop killed where a run has been appointed that is to follow", |nth| {
+        let (folder, supervisor) = appointed(STAYS, &[]);
+        let traced = kill_at(folder.env.command(&["stop", "T"]), Victim::Command, nth, &|_| {});
+        let first = folder.instances_of("T")[0].clone();
+        if alive(first.pid) {
+            kill(first.pid, 9);
+        }
+        if is_wanted(&folder.env, "T") {
+            until("T to run again", || folder.instances_of("T").len() == 2 && is_up(&folder, "T"));
+        } else {
+            until("T to have ended", || is_over(&folder));
+            assert_eq!(folder.instances_of("T").len(), 1);
+        }
+        check(&folder, &supervisor, &Passing(&first.run));
+        end(&folder, &supervisor);
+        traced.point
+    });
+}
+
+#[test]
+fn a_supervisor_fulfils_the_wish_of_a_stop_that_was_killed() {
+    at_every_point("stop killed, and another supervisor afterwards", |nth| {
+        let folder = with_task();
+        folder.start("T");
+        let traced = kill_at(folder.env.command(&["stop", "T"]), Victim::Command, nth, &|_| {});
+        let supervisor = folder.supervise();
+        if is_wanted(&folder.env, "T") {
+            until("T to run", || is_up(&folder, "T"));
+        } else {
+            until("T to have ended", || is_over(&folder));
+        }
+        assert_eq!(folder.instances_of("T").len(), 1);
+        check(&folder, &supervisor, &Nothing(&[]));
+        end(&folder, &supervisor);
+        traced.point
+    });
+}
+
+/// A script that leaves behind what hears only KILL, and ends with 7 when it is told to.
+const LEAVES_THE_DEAF: &str = "first || exec sleep 600\n(trap '' TERM; exec sleep 600) &\nread x < go\nends 7";
+
+/// The main process has ended, and what it has left behind is being waited for.
+fn in_its_sweep(folder: &Folder) {
+    folder.tell();
+    let first = folder.instances_of("T")[0].run.clone();
+    until("its outcome", || folder.is_on_record(&first, "ended"));
+}
+
+#[test]
+fn nothing_follows_a_run_that_is_stopped_while_what_it_left_behind_is_waited_for() {
+    let (folder, supervisor) = appointed(LEAVES_THE_DEAF, &["--stop-grace", "2s"]);
+    in_its_sweep(&folder);
+    let said = folder.env.ok(&["stop", "T"]);
+    assert!(said.err.contains("exit code 7"), "{said:?}");
+    let runs = folder.env.history("T");
+    assert_eq!((runs.len(), &runs[0]["exit_code"]), (1, &7.into()));
+    assert!(is_over(&folder) && !is_wanted(&folder.env, "T"));
+    check(&folder, &supervisor, &Nothing(&[]));
+    end(&folder, &supervisor);
+}
+
+#[test]
+fn a_restart_while_what_was_left_behind_is_waited_for_fails_nothing() {
+    let (folder, supervisor) = appointed(LEAVES_THE_DEAF, &["--stop-grace", "2s"]);
+    in_its_sweep(&folder);
+    folder.env.ok(&["restart", "T"]);
+    until("T to run again", || is_up(&folder, "T"));
+    // The supervisor may have been the first to start it again, as another attempt at the same job.
+    let runs = folder.env.history("T");
+    let told: Vec<_> = runs.iter().map(|run| (run["job"].as_i64(), run["outcome"].as_str())).collect();
+    let [first, newest] = [(Some(1), Some("exit_code")), (Some(2), None)];
+    assert!(told == [newest, first] || told == [newest, (Some(1), Some("stopped")), first], "{runs:?}");
+    check(&folder, &supervisor, &Nothing(&[]));
+    folder.env.ok(&["stop", "T"]);
+    end(&folder, &supervisor);
+}
+
+#[test]
+fn the_end_of_a_run_and_of_the_one_that_followed_are_imported_together() {
+    // The second run is too short to be followed.
+    let script = "first && exec sleep 600\nends 8";
+    let (folder, supervisor) = appointed(script, &["--backoff-first", "10m", "--backoff-max", "10m"]);
+    let (first, pid) = (folder.instances_of("T")[0].clone(), supervisor.pid.as_raw());
+    kill(pid, libc::SIGSTOP);
+    kill(first.pid, 9);
+    until("the next run to have ended", || {
+        let next = folder.instances_of("T").get(1).cloned();
+        next.is_some_and(|next| folder.is_on_record(&next.run, "swept"))
+    });
+    let runs = folder.env.history("T");
+    assert!(runs.len() == 2 && runs.iter().all(|run| run["outcome"].is_string()), "{runs:?}");
+    kill(pid, libc::SIGCONT);
+    check(&folder, &supervisor, &Nothing(std::slice::from_ref(&first.run)));
+    folder.env.ok(&["stop", "T"]);
+    end(&folder, &supervisor);
+}
+
+#[test]
+fn a_run_that_follows_is_tagged_with_the_id_that_the_executor_has_by_then() {
+    let (folder, supervisor) = appointed(STAYS, &[]);
+    let first = folder.instances_of("T")[0].clone();
+    let id = folder.env.status("T")["exec_id"].as_str().unwrap().to_owned();
+    let registry = folder.env.read("jobexec.toml").replacen(&id, "another", 1);
+    fs::write(folder.env.file("jobexec.toml"), registry).unwrap();
+    until("it to be appointed anew", || {
+        folder.env.read(&format!("runs/{}", first.run)).contains("\"exec_id\":\"another\"")
+    });
+    kill(first.pid, 9);
+    until("T to run again", || folder.instances_of("T").len() == 2 && is_up(&folder, "T"));
+    let environment = fs::read(format!("/proc/{}/environ", folder.instances_of("T")[1].pid)).unwrap();
+    let has = |expected: &[u8]| environment.split(|byte| *byte == 0).any(|variable| variable == expected);
+    assert!(has(b"EXECUTOR_ID=another") && has(b"JOBEXEC_EXEC_ID=another"));
+    check(&folder, &supervisor, &Nothing(std::slice::from_ref(&first.run)));
+    folder.env.ok(&["stop", "T"]);
+    end(&folder, &supervisor);
+}

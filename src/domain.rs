@@ -6,6 +6,7 @@ pub mod amount;
 pub mod causes;
 pub mod edge;
 pub mod evidence;
+pub mod fingerprint;
 pub mod glob;
 pub mod graph;
 pub mod group;

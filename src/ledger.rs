@@ -1,6 +1,7 @@
 //! What is written in one transaction: the ends of runs and what follows from them. Whoever makes such a change, a
 //! command, the supervisor or a queue's worker, makes it through a [`Ledger`].
 
+pub mod begin;
 pub mod followers;
 mod front;
 pub mod hooks;

@@ -342,6 +342,11 @@ impl Store {
         Ok(done)
     }
 
+    /// Whether what is read is imagined.
+    pub fn is_imagining(&self) -> bool {
+        self.imagined.is_some()
+    }
+
     /// Goes back to reading what is really there.
     pub fn stop_imagining(&mut self) {
         self.imagined = None;

@@ -9,23 +9,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Place;
+use super::fingerprint::Fingerprint;
 use super::name::RunId;
 use super::outcome::{Cause, Outcome};
 use super::restart::{Backoff, is_good, is_permanent};
 use super::task::Restart;
-
-/// What tells one state of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    /// The number of the inode.
-    pub inode: u64,
-    /// The size in bytes.
-    pub size: u64,
-    /// The last change of the content: seconds since 1970, and nanoseconds.
-    pub content: (i64, i64),
-    /// The last change of content or inode, likewise.
-    pub inode_change: (i64, i64),
-}
 
 /// The run that follows another of the same job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +35,7 @@ pub struct Successor {
     /// The lock of the supervisor: without one nothing is started again.
     pub supervisor: PathBuf,
     /// The registry, in a state in which it defines the task as the run before was made from.
-    pub registry: (PathBuf, Stamp),
+    pub registry: (PathBuf, Fingerprint),
 }
 
 impl Successor {
@@ -92,7 +80,7 @@ mod tests {
                 restart,
                 backoff: Backoff::default(),
                 supervisor: PathBuf::new(),
-                registry: (PathBuf::new(), Stamp { inode: 0, size: 0, content: (0, 0), inode_change: (0, 0) }),
+                registry: (PathBuf::new(), Fingerprint { inode: 0, size: 0, mtime: 0, ctime: 0 }),
             };
             let long = Some(2_000_000);
             assert_eq!([&success, &failure, &killed, &permanent].map(|it| successor.follows(it, long)), expected);

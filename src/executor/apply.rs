@@ -16,7 +16,7 @@ use crate::home::lock::{self, Lock};
 use crate::ledger::Ledger;
 use crate::process::environment::Inherited;
 use crate::process::{clock, machine};
-use crate::registry::file::{self, Fingerprint};
+use crate::registry::file;
 use crate::store::jobs::JobRow;
 use crate::store::{Durability, applied, cache, selection, tasks};
 
@@ -112,7 +112,7 @@ impl Executor {
             draft.record_tasks(&ledger, asker)?;
             if let Some(put) = put {
                 put.put(&contents)?;
-                let print = stamp(&Fingerprint::of(&home.registry())?);
+                let print = stamp(&file::fingerprint(&home.registry())?);
                 let registry = &draft.registry;
                 cache::replace(tx, &print, registry.exec_id.as_str(), &registry.tasks, &registry.settings)?;
             }

@@ -35,8 +35,12 @@ impl Executor {
         exec_id: &str,
         registry: Option<&str>,
     ) -> Result<(), ExecutorError> {
+        let these: Vec<_> = these.iter().filter(|(_, task)| nothing_comes_between(task)).collect();
+        if these.is_empty() {
+            return Ok(());
+        }
         let path = self.home.registry();
-        let Some(stamp) = identity::stamp(&path) else { return Ok(()) };
+        let Some(state) = identity::fingerprint(&path) else { return Ok(()) };
         // In this order: whatever is written later the worker notices.
         if self.registry_stamp()?.as_deref() != registry {
             return Ok(());
@@ -44,7 +48,12 @@ impl Executor {
         let (home, place) = (&self.home, self.here().clone());
         self.store.write(Durability::Committed, |tx| {
             for (run, task) in these {
-                let Some(run) = may_be_followed(tx, *run, task)? else { continue };
+                let run = match may_be_followed(tx, *run, task) {
+                    Ok(Some(run)) => run,
+                    // It must not keep the others from their successors.
+                    Ok(None) | Err(StoreError::Impossible(_)) => continue,
+                    Err(error) => return Err(error.into()),
+                };
                 let Some(former) = home.file(&run.archive) else { continue };
                 let successor = Successor {
                     run: random::run_id()?,
@@ -55,7 +64,7 @@ impl Executor {
                     restart: task.restart,
                     backoff: task.backoff.clone(),
                     supervisor: home.supervisor_lock(),
-                    registry: (path.clone(), stamp),
+                    registry: (path.clone(), state),
                 };
                 // Where it cannot be written the supervisor sees to what follows.
                 let _ = record::appoint(&home.record(&run), &successor);
@@ -70,9 +79,6 @@ fn may_be_followed(tx: &Connection, run: RunId, task: &Task) -> Result<Option<Ru
     let goes_on = |run: &RunRow| {
         run.outcome.is_none() && run.kind == Kind::Main.as_str() && run.slot.is_none() && !run.is_to_end()
     };
-    if !nothing_comes_between(task) {
-        return Ok(None);
-    }
     let Some(run) = runs::find(tx, run)?.filter(goes_on) else { return Ok(None) };
     let wanted = tasks::find(tx, &task.name)?.is_some_and(|row| row.wanted);
     let Some(job) = jobs::find(tx, run.job)?.filter(|job| wanted && job.door == Door::Start) else { return Ok(None) };

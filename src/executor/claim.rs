@@ -14,12 +14,13 @@ use crate::domain::schedule::Overlap;
 use crate::domain::task::{Restart, Task};
 use crate::domain::transfer::Direction;
 use crate::store::jobs::{self, Change, Door, JobRow, NewJob};
-use crate::store::runs::{self, Kind, NewRun, RunRow};
+use crate::store::runs::{self, RunRow};
 use crate::store::tasks::{Form, TaskRow};
 use crate::store::{StoreError, events, items, line, queue, tasks};
 
 use super::{Asker, ExecutorError, output};
 use crate::ledger::Ledger;
+use crate::ledger::begin::Beginning;
 use crate::ledger::hooks::{hook_of, hooked};
 use crate::ledger::line::keys;
 use crate::ledger::notice::Message;
@@ -128,45 +129,26 @@ impl Ledger<'_> {
         }
         let archive = free_archive(tx, self.home, name, now)?;
         path.extend(step(state, Input::Claimed, Policy::default())?);
-        state = path.last().copied().unwrap_or(state);
         let asked_by = match why {
             Why::Prepared(job) => queue::given(tx, job)?.made_by,
             Why::Asked | Why::Due | Why::DueNow | Why::Fired { .. } => asker.name.clone(),
         };
-        let attempt = job.attempt + 1;
-        // Retries are counted between starts that somebody asked for.
-        let retries_used = if why == Why::Asked { 0 } else { job.retries_used };
-        let change = Change { state, code: None, reason: None, attempt, retries_used, not_before: None, exit: None };
-        jobs::change(tx, job.id, &change, now)?;
-        let new = NewRun {
-            id: one.run,
-            job: job.id,
-            task: Some(name),
-            kind: Kind::Main,
-            attempt,
-            asked_by: &asked_by,
+        let beginning = Beginning {
+            run: one.run,
+            job: &job,
+            path: &path,
+            // Retries are counted between starts that somebody asked for.
+            retries_used: if why == Why::Asked { 0 } else { job.retries_used },
+            name,
+            task: one.task,
+            by: &asked_by,
             archive: &archive,
-            scheduled: job.scheduled,
-            slot: None,
             holds: locks.as_deref(),
+            after: None,
         };
-        runs::create(tx, &new, now)?;
+        self.begin(&beginning, now)?;
         // Only now is this run's archive taken, so that a foreign file is not set aside under that name.
         let former = output::former_archive(tx, self.home, name)?;
-        let event = events::NewEvent {
-            job: Some(job.id),
-            task: Some(name.as_str()),
-            states: Some((job.state, state)),
-            cause: "started",
-            data: json!({
-                "by": asked_by,
-                "scheduled": job.scheduled.map(|due| due.to_string()),
-                "run": one.run.to_string(),
-                "what": one.task.program_text(),
-                "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
-            }),
-        };
-        events::record(tx, &event, now)?;
         Ok(Claim::Claimed { job: Box::new(job), former: former.unwrap_or(archive) })
     }
 

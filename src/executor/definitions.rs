@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::fingerprint::Fingerprint;
 use crate::domain::name::TaskName;
 use crate::domain::settings::Settings;
 use crate::domain::task::Task;
 use crate::home::lock::{self, Lock};
-use crate::registry::file::{self, Contents, FileError, Fingerprint};
+use crate::registry::file::{self, Contents, FileError};
 use crate::registry::{self, EditError, Registry, Setting, validated};
 use crate::store::cache::{self, Cached};
 use crate::store::{Durability, StoreError};
@@ -72,7 +73,7 @@ impl Executor {
     /// What the registry says now. A mistake in the file is no error here: it comes with the last good definitions.
     pub fn definitions(&mut self) -> Result<Definitions, ExecutorError> {
         let path = self.home.registry();
-        let print = match Fingerprint::of(&path) {
+        let print = match file::fingerprint(&path) {
             Ok(found) => stamp(&found),
             Err(FileError::Missing { .. }) => return self.without_file(),
             Err(error) => return Err(error.into()),
@@ -151,7 +152,7 @@ impl Executor {
 
     /// One task of the registry, refused while that has a mistake. Reads no more than it has to.
     pub(super) fn defined(&mut self, name: &TaskName) -> Result<Option<Task>, ExecutorError> {
-        match Fingerprint::of(&self.home.registry()) {
+        match file::fingerprint(&self.home.registry()) {
             Ok(found) if self.is_fresh(&found)? => Ok(cache::find(self.store.reader(), name)?),
             Ok(_) | Err(_) => Ok(self.definitions()?.good()?.find(name).map(|task| Task::clone(task))),
         }
@@ -182,7 +183,7 @@ impl Executor {
         }
         let new = validated(edit(&contents.text)?, self.home.root())?;
         file::replace(&self.home.registry(), &contents, &new.text)?;
-        let found = Fingerprint::of(&self.home.registry())?;
+        let found = file::fingerprint(&self.home.registry())?;
         self.remember(&found, &new.registry)?;
         Ok((new.registry, lock))
     }
@@ -204,7 +205,7 @@ impl Executor {
         file::replace(&self.home.registry(), &contents, &new.text)?;
         Ok(Some(Appended {
             before: stamp(&contents.fingerprint),
-            after: stamp(&Fingerprint::of(&self.home.registry())?),
+            after: stamp(&file::fingerprint(&self.home.registry())?),
             exec_id: new.exec_id.to_string(),
             task: new.task,
             lock,
@@ -226,7 +227,7 @@ impl Executor {
 
     /// What tells one state of the registry's file from another; `None` where there is no file.
     pub fn registry_stamp(&self) -> Result<Option<String>, ExecutorError> {
-        match Fingerprint::of(&self.home.registry()) {
+        match file::fingerprint(&self.home.registry()) {
             Ok(found) => Ok(Some(stamp(&found))),
             Err(FileError::Missing { .. }) => Ok(None),
             Err(error) => Err(error.into()),

@@ -1,5 +1,6 @@
 //! What has become of unfinished runs: their evidence is looked at, and what has ended is brought into the database.
 
+use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
 
@@ -139,7 +140,8 @@ impl Executor {
         let mut ended = Vec::new();
         for run in of {
             if let Found::Ended(record, end) = self.examine(run)? {
-                if is_unseen(&end) && !self.supervises && self.is_supervised() && self.is_settled_meanwhile(run.id)? {
+                let may_know_more = !self.supervises && !self.store.is_imagining() && self.is_supervised();
+                if is_unseen(&end) && may_know_more && self.is_settled_meanwhile(run.id)? {
                     continue;
                 }
                 ended.push((run.clone(), record, end));
@@ -205,25 +207,30 @@ impl Executor {
         let old = |entry: &fs::DirEntry| {
             entry.metadata().is_ok_and(|found| now - std::os::unix::fs::MetadataExt::mtime(&found) > TIDY_AFTER_SECONDS)
         };
+        let mut to_follow = None;
         for entry in entries.flatten().filter(old) {
+            // Asked for before the runs are: one that somebody imports meanwhile is found there.
+            let to_follow = match &mut to_follow {
+                Some(known) => known,
+                unknown => unknown.insert(self.to_follow()?),
+            };
             let Some(run) = entry.file_name().to_str().and_then(|name| RunId::parse(name).ok()) else { continue };
             let unfinished = runs::find(self.store.reader(), run)?.is_some_and(|row| row.outcome.is_none());
-            if !unfinished && !record::is_held(&entry.path()).unwrap_or(true) && !self.is_to_follow(run)? {
+            if !unfinished && !record::is_held(&entry.path()).unwrap_or(true) && !to_follow.contains(&run) {
                 let _ = fs::remove_file(entry.path());
             }
         }
         Ok(())
     }
 
-    /// Whether the worker of an unfinished run has gone on with this one, which the database is yet to hear of.
-    fn is_to_follow(&self, run: RunId) -> Result<bool, ExecutorError> {
+    /// The runs that workers have gone on with and the database is yet to hear of.
+    fn to_follow(&self) -> Result<HashSet<RunId>, ExecutorError> {
+        let mut to_follow = HashSet::new();
         for former in runs::unfinished(self.store.reader())? {
             let record = record::read(&self.home.record(&former), former.id)?;
-            if record.is_some_and(|(record, _)| record.passed_on == Some(run)) {
-                return Ok(true);
-            }
+            to_follow.extend(record.and_then(|(record, _)| record.passed_on));
         }
-        Ok(false)
+        Ok(to_follow)
     }
 
     /// The newest job of a task, and its run if that has not ended.

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::domain::fingerprint::Fingerprint;
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::domain::outcome::Outcome;
-use crate::domain::succession::Stamp;
 use crate::domain::task::Task;
 use crate::process::environment::{self, Inherited, RunTags, Variables};
 use crate::process::launch::{self, Plan};
@@ -112,7 +112,7 @@ pub(super) struct Ready<'a> {
     pub(super) inherited: Inherited,
     pub(super) record: RecordFile,
     /// The files that decided all that, as they were before they were read.
-    pub(super) made_of: Vec<(PathBuf, Stamp)>,
+    pub(super) made_of: Vec<(PathBuf, Fingerprint)>,
     /// A worker that is there already.
     pub(super) spare: Option<Spare>,
 }

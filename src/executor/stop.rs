@@ -1,6 +1,6 @@
 //! stop: record the wish, have each worker run its stop sequence, wait until nothing is left.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -203,10 +203,10 @@ impl Executor {
             }
         }
         self.import_or_imagine(&ended, lock::PATIENCE)?;
-        // Those that have gone on have another run now, which is not over.
-        let gone_on: HashSet<RunId> =
-            ended.iter().filter(|(_, record, _)| record.passed_on.is_some()).map(|(run, _, _)| run.id).collect();
-        see_off(over.iter().filter(|worker| !gone_on.contains(&worker.run())));
+        // Only those that have certainly not gone on with another run. Whose record is gone already waits for nothing.
+        let idle = |record: &Record| record.swept.is_some() && record.passed_on.is_none();
+        let idle: HashSet<RunId> = ended.iter().filter(|it| idle(&it.1)).map(|(run, _, _)| run.id).collect();
+        see_off(over.iter().filter(|worker| idle.contains(&worker.run())));
         Ok(())
     }
 
@@ -266,7 +266,14 @@ impl Executor {
                 Err(error) => answers.push((task.name.clone(), Err(start_error(&task.name, error)))),
             }
         }
+        let mut before = HashMap::new();
+        for task in &sound {
+            before.insert(task.name.key(), self.current(&task.name)?.0.map(|job| job.id));
+        }
         for round in 1.. {
+            if sound.is_empty() {
+                break;
+            }
             let names: Vec<TaskName> = sound.iter().map(|task| task.name.clone()).collect();
             for (name, stopped) in self.stop(&names, Afterwards::Restart, asker, told)? {
                 let error = match stopped {
@@ -277,19 +284,20 @@ impl Executor {
                 sound.retain(|task| task.name != name);
                 answers.push((name.clone(), Err(start_error(&name, error))));
             }
-            let mut overtaken = HashSet::new();
+            let mut again = HashSet::new();
             for (name, started) in self.start_as(&sound, How { now: true, fresh: true }, asker)? {
-                match started {
-                    Ok(Started::Already { .. } | Started::Busy { .. } | Started::Underway { .. }) if round < ROUNDS => {
-                        overtaken.insert(name);
-                    }
-                    other => answers.push((name, other)),
+                let is_there =
+                    matches!(started, Ok(Started::Already { .. } | Started::Busy { .. } | Started::Underway { .. }));
+                // A new job is what was asked for, whoever made it.
+                let newest = self.current(&name)?.0.map(|job| job.id);
+                let is_new = newest > before.get(&name.key()).copied().flatten();
+                if is_there && !is_new && round < ROUNDS {
+                    again.insert(name);
+                } else {
+                    answers.push((name, started));
                 }
             }
-            sound.retain(|task| overtaken.contains(&task.name));
-            if sound.is_empty() {
-                break;
-            }
+            sound.retain(|task| again.contains(&task.name));
         }
         Ok(answers)
     }
@@ -362,8 +370,8 @@ impl Executor {
                     break;
                 }
                 // No bell is listened to: the kernel takes longer to put the ear away than most runs to end.
-                let glance = (so_far / LATER_BY).clamp(GLANCE, PAUSE);
-                match interrupts.wait(&mut workers, &mut ended, left.min(glance))? {
+                let glance = if workers.is_empty() { left } else { (so_far / LATER_BY).clamp(GLANCE, PAUSE).min(left) };
+                match interrupts.wait(&mut workers, &mut ended, glance)? {
                     Waited::Ended | Waited::Time => {}
                     Waited::Interrupted => {
                         told(if now { "still killing" } else { "killing now" });

@@ -389,7 +389,8 @@ impl Executor {
     /// Asks the worker of a run, the wish for whose end is on record, to see to that; nothing is waited for.
     pub fn ask_to_end(&self, run: impl Into<RunRef>) -> Result<(), ExecutorError> {
         let run = run.into();
-        if let Found::Alive(Record { starting: Some((worker, _)), .. }) = self.examine(run)?
+        // A worker whose script has ended may have another run by the time that it hears of this.
+        if let Found::Alive(Record { starting: Some((worker, _)), ended: None, .. }) = self.examine(run)?
             && let Some(handle) = WorkerHandle::open(&worker, run.id, self.home.record(run))?
         {
             handle.stop()?;

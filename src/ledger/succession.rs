@@ -1,15 +1,14 @@
 //! A run whose worker has gone on with the next one: both are recorded in the transaction that imports the first.
 
-use serde_json::json;
-
 use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::{Input, Policy, State, step};
 use crate::domain::name::{RunId, TaskName};
 use crate::process::record;
-use crate::store::jobs::{self, Change};
-use crate::store::runs::{self, Kind, NewRun, RunRow};
-use crate::store::{StoreError, events, tasks};
+use crate::store::jobs;
+use crate::store::runs::{self, RunRow};
+use crate::store::{StoreError, tasks};
 
+use super::begin::Beginning;
 use super::output::free_archive;
 use super::{Ledger, LedgerError, SUPERVISOR};
 
@@ -17,8 +16,11 @@ impl Ledger<'_> {
     /// Takes back what was to follow a run whose end somebody wishes: its worker goes on no more, unless it has looked
     /// there already.
     pub fn take_back(&self, run: &RunRow) {
-        // Where that cannot be written, nothing could be appointed either.
-        let _ = record::take_back(&self.home.record(run));
+        // Nothing follows by itself what runs in a slot, whose record is another run's too.
+        if run.slot.is_none() {
+            // Where that cannot be written, nothing could be appointed either.
+            let _ = record::take_back(&self.home.record(run));
+        }
     }
 
     /// Records how a run ended and that the next one of its job has begun. A wish for the end of the run, or of its task,
@@ -48,37 +50,19 @@ impl Ledger<'_> {
         let definition = jobs::definition_of(self.tx, &job)?;
         let time = record.swept.map_or(self.now, |(_, time)| time);
         let path = step(State::RestartReady, Input::Claimed, Policy::default())?;
-        let state = path.last().copied().unwrap_or(State::Running);
-        let (attempt, retries_used) = (job.attempt + 1, job.retries_used);
-        let change = Change { state, code: None, reason: None, attempt, retries_used, not_before: None, exit: None };
-        jobs::change(self.tx, job.id, &change, time)?;
-        let new = NewRun {
-            id: next,
-            job: job.id,
-            task: Some(task),
-            kind: Kind::Main,
-            attempt,
-            asked_by: SUPERVISOR,
+        let beginning = Beginning {
+            run: next,
+            job: &job,
+            path: &path,
+            retries_used: job.retries_used,
+            name: task,
+            task: &definition,
+            by: SUPERVISOR,
             archive: &free_archive(self.tx, self.home, task, time)?,
-            scheduled: None,
-            slot: None,
             holds: None,
+            after: Some(run.id),
         };
-        runs::create(self.tx, &new, time)?;
-        tasks::steady(self.tx, task, time)?;
-        let event = events::NewEvent {
-            job: Some(job.id),
-            task: Some(task.as_str()),
-            states: Some((job.state, state)),
-            cause: "started",
-            data: json!({
-                "by": SUPERVISOR,
-                "run": next.to_string(),
-                "what": definition.program_text(),
-                "through": path.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
-                "after": run.id.to_string(),
-            }),
-        };
-        Ok(events::record(self.tx, &event, time)?)
+        self.begin(&beginning, time)?;
+        Ok(tasks::steady(self.tx, task, time)?)
     }
 }

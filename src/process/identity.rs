@@ -11,8 +11,8 @@ use nix::sys::stat::fstat;
 use nix::unistd::gethostname;
 
 use crate::domain::evidence::{Place, ProcessId};
+use crate::domain::fingerprint::Fingerprint;
 use crate::domain::outcome::Exit;
-use crate::domain::succession::Stamp;
 
 use super::{clock, proc, sys};
 
@@ -28,14 +28,8 @@ pub fn here() -> Place {
 }
 
 /// The state of a file (of its target, for a link); `None` where there is none that can be looked at.
-pub fn stamp(path: &Path) -> Option<Stamp> {
-    let found = fs::metadata(path).ok()?;
-    Some(Stamp {
-        inode: found.ino(),
-        size: found.size(),
-        content: (found.mtime(), found.mtime_nsec()),
-        inode_change: (found.ctime(), found.ctime_nsec()),
-    })
+pub fn fingerprint(path: &Path) -> Option<Fingerprint> {
+    fs::metadata(path).ok().as_ref().map(Fingerprint::from)
 }
 
 /// The name of this machine, for people.
@@ -198,13 +192,13 @@ mod tests {
     fn a_stamp_changes_with_the_file() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("f");
-        assert_eq!(stamp(&path), None);
+        assert_eq!(fingerprint(&path), None);
         fs::write(&path, "a").unwrap();
-        let first = stamp(&path);
-        assert!(first.is_some() && stamp(&path) == first);
+        let first = fingerprint(&path);
+        assert!(first.is_some() && fingerprint(&path) == first);
         fs::write(temp.path().join("g"), "a").unwrap();
         fs::rename(temp.path().join("g"), &path).unwrap();
-        assert_ne!(stamp(&path), first);
+        assert_ne!(fingerprint(&path), first);
     }
 
     #[test]

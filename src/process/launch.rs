@@ -13,9 +13,9 @@ use thiserror::Error;
 use super::environment::{self, EnvFileError, Inherited, Variables};
 use super::identity;
 
+use crate::domain::fingerprint::Fingerprint;
 use crate::domain::hooks::Preamble;
 use crate::domain::launch::{HEAD, Way, WayError, choose};
-use crate::domain::succession::Stamp;
 use crate::domain::task::{Program, Task};
 
 /// What is handed to the kernel.
@@ -109,13 +109,13 @@ pub enum UnfitError {
 }
 
 /// The files that decide what a task executes and with which variables, as they are; to be asked before they are read.
-pub fn made_of(task: &Task) -> Vec<(PathBuf, Stamp)> {
+pub fn made_of(task: &Task) -> Vec<(PathBuf, Fingerprint)> {
     let script = match &task.program {
         Program::Script(script) => Some(task.wd.join(script)),
         Program::Command(_) | Program::Shell(_) => None,
     };
     let files = script.into_iter().chain(task.env_file.as_ref().map(|file| task.wd.join(file)));
-    files.filter_map(|file| identity::stamp(&file).map(|stamp| (file, stamp))).collect()
+    files.filter_map(|file| identity::fingerprint(&file).map(|state| (file, state))).collect()
 }
 
 /// Checks a task and says what it would execute and with which variables.

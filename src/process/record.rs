@@ -328,9 +328,9 @@ fn checked<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
 mod tests {
     use super::*;
     use crate::domain::evidence::{Place, ProcessId, Seen};
+    use crate::domain::fingerprint::Fingerprint;
     use crate::domain::outcome::Outcome;
     use crate::domain::restart::Backoff;
-    use crate::domain::succession::Stamp;
     use crate::domain::task::Restart;
     use jiff::Timestamp;
     use proptest::prelude::*;
@@ -389,7 +389,7 @@ mod tests {
         let path = temp.path().join("r");
         let (file, record) = written(&path);
         assert_eq!(file.successor(), None);
-        let stamp = Stamp { inode: 1, size: 2, content: (3, 4), inode_change: (-5, 6) };
+        let state = Fingerprint { inode: 1, size: 2, mtime: 3, ctime: -5 };
         let mut successor = Successor {
             run: RunId::from_bytes([3; 16]),
             place: Place { machine: "m".into(), boot: "b".into(), pid_namespace: 4 },
@@ -399,7 +399,7 @@ mod tests {
             restart: Restart::Always,
             backoff: Backoff::default(),
             supervisor: "lock".into(),
-            registry: ("registry".into(), stamp),
+            registry: ("registry".into(), state),
         };
         for attempt in [7, 8] {
             successor.attempt = attempt;

@@ -12,8 +12,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::domain::fingerprint::Fingerprint;
 use crate::domain::name::RunId;
-use crate::domain::succession::Stamp;
 use crate::domain::task::StopSequence;
 
 use super::environment::{ATTEMPT, EXEC_ID, EXECUTOR_ID, RUN_ID};
@@ -50,7 +50,7 @@ pub struct RunSpec {
     /// How it is stopped.
     pub stop: StopSequence,
     /// The files that decided what is run, and how, as they were then.
-    pub made_of: Vec<(PathBuf, Stamp)>,
+    pub made_of: Vec<(PathBuf, Fingerprint)>,
 }
 
 /// A specification as its worker reads it: in place, so that a large environment never becomes the worker's own
@@ -85,7 +85,7 @@ pub struct Told<'a> {
     pub stop: StopSequence,
     /// The files that decided what is run, and how, as they were then.
     #[serde(borrow)]
-    pub made_of: Vec<(&'a Path, Stamp)>,
+    pub made_of: Vec<(&'a Path, Fingerprint)>,
 }
 
 /// What is other in the specification of a run that follows another of the same job.
@@ -218,7 +218,7 @@ impl Answer {
 mod tests {
     use super::*;
 
-    const STAMP: Stamp = Stamp { inode: 1, size: 2, content: (3, 4), inode_change: (-5, 6) };
+    const STATE: Fingerprint = Fingerprint { inode: 1, size: 2, mtime: 3, ctime: -5 };
 
     #[test]
     fn a_sealed_specification_is_read_back_and_cannot_be_changed() {
@@ -235,7 +235,7 @@ mod tests {
             bell: "b".into(),
             timeout: Some(Duration::from_millis(1500)),
             stop: StopSequence::default(),
-            made_of: vec![("s".into(), STAMP)],
+            made_of: vec![("s".into(), STATE)],
         };
         let fd = spec.seal().unwrap();
         let mut copy = File::from(fd.try_clone().unwrap());
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(words(&told.env).unwrap().iter().map(|word| word.to_bytes()).collect::<Vec<_>>(), spec.env);
         assert_eq!([told.wd, told.output, told.former, told.bell], ["/", "o", "f", "b"].map(Path::new));
         assert_eq!(told.limits, spec.limits);
-        assert_eq!(told.made_of, [(Path::new("s"), STAMP)]);
+        assert_eq!(told.made_of, [(Path::new("s"), STATE)]);
         assert!(word(b"a\0b\0").is_err());
     }
 
@@ -269,7 +269,7 @@ mod tests {
             bell: "b".into(),
             timeout: None,
             stop: StopSequence::default(),
-            made_of: vec![("s".into(), STAMP)],
+            made_of: vec![("s".into(), STATE)],
         };
         let fd = spec.seal().unwrap();
         let sealed = Sealed::open(fd.as_fd()).unwrap();

@@ -2,49 +2,24 @@
 //! all. The caller holds the lock against other commands; against an editor, which takes no lock, the file
 //! is compared once more just before it is replaced.
 
-use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::domain::fingerprint::Fingerprint;
 
 use super::mistake::{Mistakes, Problem, Sink};
 
 /// How often a file that changes while it is read is read anew.
 const READS: usize = 5;
 
-/// What tells one state of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
-    /// The number of the inode.
-    pub inode: u64,
-    /// The size in bytes.
-    pub size: u64,
-    /// The time of the last change of the content, in nanoseconds since 1970.
-    pub mtime: i128,
-    /// The time of the last change of content or inode, in nanoseconds since 1970.
-    pub ctime: i128,
-}
-
-impl Fingerprint {
-    /// The fingerprint of the file (of its target, for a link) without reading it.
-    pub fn of(path: &Path) -> Result<Self, FileError> {
-        std::fs::metadata(path).map(|found| Self::from(&found)).map_err(|source| FileError::at("look at", path, source))
-    }
-}
-
-impl From<&Metadata> for Fingerprint {
-    fn from(found: &Metadata) -> Self {
-        let nanos = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        Self {
-            inode: found.ino(),
-            size: found.size(),
-            mtime: nanos(found.mtime(), found.mtime_nsec()),
-            ctime: nanos(found.ctime(), found.ctime_nsec()),
-        }
-    }
+/// The state of the file (of its target, for a link) without reading it.
+pub fn fingerprint(path: &Path) -> Result<Fingerprint, FileError> {
+    let found = std::fs::metadata(path).map_err(|source| FileError::at("look at", path, source))?;
+    Ok(Fingerprint::from(&found))
 }
 
 /// What was read, and of which state of the file.
@@ -304,7 +279,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
         fs::set_permissions(&path, Permissions::from_mode(0o664)).unwrap();
         let was = read(&path).unwrap();
-        assert_eq!(was.fingerprint, Fingerprint::of(&path).unwrap());
+        assert_eq!(was.fingerprint, fingerprint(&path).unwrap());
         replace(&path, &was, "b").unwrap();
         let now = read(&path).unwrap();
         assert_eq!(now.text, "b");

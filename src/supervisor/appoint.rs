@@ -36,9 +36,10 @@ impl Keeper {
         if !self.unfollowed.is_empty() {
             self.agenda.set(Item::Appoint, clock::since_boot() + BETWEEN);
         }
-        if these.is_empty() {
-            return Ok(());
+        let appointed = self.executor.appoint(&these, &self.exec_id, self.registry.as_deref());
+        if appointed.is_err() {
+            self.unfollowed.extend(these.iter().map(|(run, _)| *run));
         }
-        self.executor.appoint(&these, &self.exec_id, self.registry.as_deref())
+        appointed
     }
 }

@@ -240,6 +240,10 @@ impl Keeper {
             return Inspected::Quiet;
         };
         if watched.script.is_none() && record.ended.is_none() {
+            // Fresh; whoever wished its end may not live to ask for it.
+            if self.executor.unfinished(run).is_ok_and(|row| row.is_some_and(|row| row.is_to_end())) {
+                self.agenda.set(Item::End(run), clock::since_boot());
+            }
             match self.watch.add(&script) {
                 Ok(Some(token)) => {
                     watched.script = Some((script, token));
@@ -263,10 +267,6 @@ impl Keeper {
                     (true, None) => info!("{task} runs (pid {pid})"),
                     (true, Some(_)) => info!("starting {task} (pid {pid})"),
                 }
-            }
-            if watched.open.row.is_to_end() {
-                // Whoever wished that may not live to ask for it.
-                self.agenda.set(Item::End(run), clock::since_boot());
             }
             self.watch_for_life(run);
             self.appoint_later([run]);

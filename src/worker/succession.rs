@@ -38,7 +38,7 @@ pub(super) fn follow(
     let told = sealed.read().ok()?;
     // The former output is set aside under the name of the run that wrote it.
     let is_its = fs::symlink_metadata(told.output).is_ok_and(|found| found.ino() == output);
-    let changed = told.made_of.iter().any(|(path, stamp)| identity::stamp(path) != Some(*stamp));
+    let changed = told.made_of.iter().any(|(path, state)| identity::fingerprint(path) != Some(*state));
     if !is_its || changed || has_changed(&successor) || is_to_end(prepared, former.low64()) {
         return None;
     }
@@ -80,8 +80,8 @@ pub(super) fn follow(
 /// Whether what the successor was appointed by is no longer so.
 fn has_changed(successor: &Successor) -> bool {
     let is_supervised = record::is_held(&successor.supervisor).unwrap_or(false);
-    let (registry, stamp) = &successor.registry;
-    !is_supervised || identity::stamp(registry) != Some(*stamp)
+    let (registry, state) = &successor.registry;
+    !is_supervised || identity::fingerprint(registry) != Some(*state)
 }
 
 /// Whether somebody has asked for an end just now, of this run or of the session.

@@ -11,7 +11,7 @@ use super::super::at_every_point;
 use super::super::tracer::{Idle, Traced, Victim, hold_at, kill_at, kill_supervisor_at};
 use super::super::truth::workers;
 use super::folder::{Folder, STAYS, Supervisor};
-use super::truth::{Excuses, Nothing, check, check_up, end, history, is_up, is_wanted};
+use super::truth::{Excuses, Nothing, check, check_up, end, history, is_up, is_wanted, stops};
 use super::{carry_on, has_come_to};
 
 /// Whether the run that is to follow the first has been appointed.
@@ -177,6 +177,26 @@ fn stop_at_any_step_of_it() {
         let runs = folder.env.history("T");
         assert!(runs.len() <= 2 && runs.iter().all(|run| run["outcome"].is_string()), "{runs:?}");
         assert!(!is_wanted(&folder.env, "T"));
+        supervisor
+    });
+}
+
+#[test]
+fn restart_at_any_step_of_it() {
+    let restarts = |folder: &Folder, supervisor: Supervisor| {
+        let mut restart = folder.env.command(&["restart", "T"]).spawn().unwrap();
+        until("the wish", || stops(&folder.env, "T") == 1);
+        // It waits for the worker, as above.
+        std::thread::spawn(move || restart.wait());
+        supervisor
+    };
+    meanwhile("restart while a worker goes on with the next run", restarts, |folder, supervisor| {
+        let newest = || folder.env.history("T")[0]["job"] == 2;
+        until("T to run anew", || newest() && is_up(folder, "T"));
+        let runs = folder.env.history("T");
+        let ends: Vec<_> = runs.iter().map(|run| run["outcome"].as_str()).collect();
+        let expected = [None, Some("stopped"), Some("signal")];
+        assert!(ends == [None, Some("signal")] || ends == [None, Some("stopped")] || ends == expected, "{runs:?}");
         supervisor
     });
 }

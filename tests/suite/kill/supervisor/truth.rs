@@ -190,6 +190,12 @@ fn database(env: &TestEnv) -> Connection {
     Connection::open_with_flags(env.file("jobexec.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
 }
 
+/// How often a task's stop has been recorded, likewise without a command that looks.
+pub(super) fn stops(env: &TestEnv, task: &str) -> i64 {
+    let sql = "SELECT count(*) FROM events WHERE cause = 'stopped' AND task = ?1";
+    database(env).query_row(sql, [task], |row| row.get(0)).unwrap()
+}
+
 /// Whether a task is wanted, without a command that looks, and imports.
 pub(super) fn is_wanted(env: &TestEnv, task: &str) -> bool {
     let wanted = database(env).query_row("SELECT wanted FROM tasks WHERE name = ?1", [task], |row| row.get(0));

@@ -67,6 +67,9 @@ pub enum HomeError {
     },
 }
 
+/// The bit of a directory in which each may remove only what is their own.
+const STICKY: u32 = 0o1000;
+
 impl HomeError {
     /// The way out, where there is one.
     pub fn hint(&self) -> Option<String> {
@@ -74,6 +77,10 @@ impl HomeError {
             Self::Unnamed => Some("name one with `-f DIR`".to_owned()),
             Self::Network { .. } => Some("use a local folder: `-f /local/path`".to_owned()),
             Self::Owner { .. } => Some("use a folder of your own: `-f DIR`".to_owned()),
+            // Such as /tmp, which has to be as it is.
+            Self::Mode { path, mode } if mode & STICKY != 0 => {
+                Some(format!("use a folder of your own in it: `-f {}`", path.join("jobexec").display()))
+            }
             Self::Mode { path, .. } => Some(format!("run `chmod go-w {}`", path.display())),
             Self::NotAFolder(_) => Some("name a folder: `-f DIR`".to_owned()),
             Self::Io { .. } => None,
@@ -289,6 +296,9 @@ mod tests {
         let error = Home::open(temp.path()).unwrap_err();
         assert!(matches!(error, HomeError::Mode { mode: 0o770, .. }), "{error}");
         assert!(error.hint().unwrap().starts_with("run `chmod go-w "));
+        fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        let hint = Home::open(temp.path()).unwrap_err().hint().unwrap();
+        assert_eq!(hint, format!("use a folder of your own in it: `-f {}/jobexec`", temp.path().display()));
     }
 
     #[test]

@@ -14,10 +14,10 @@ use super::failure::Failure;
 /// `check`.
 pub(super) fn check(context: &mut Context) -> Result<u8, Failure> {
     let json = context.json;
-    let Some(executor) = context.look()? else { return super::list::nothing(json) };
+    let Some(executor) = context.look()? else { return super::list::nothing(context) };
     let path = executor.registry_path();
     if !path.exists() {
-        return super::list::nothing(json);
+        return super::list::nothing(context);
     }
     let mut out = Page::default();
     match executor.check() {

@@ -97,7 +97,7 @@ pub(super) fn edit(context: &mut Context, arguments: &EditArguments) -> Result<u
             .hint(format!("name fields, as in `jobexec edit {name} --timeout 2h`, or edit the file by hand")));
     }
     let asker = context.asker()?;
-    let Some(executor) = context.existing()? else { return run::none(&[name]) };
+    let Some(executor) = context.existing()? else { return run::none(context, &[name]) };
     let notes = match executor.definitions()?.find(&name) {
         Some(task) => schedule::settle(&mut settings, &task.schedule, executor)?,
         None => Vec::new(),
@@ -120,7 +120,7 @@ pub(super) fn edit(context: &mut Context, arguments: &EditArguments) -> Result<u
 pub(super) fn remove(context: &mut Context, name: &str, stop: bool, purge: bool) -> Result<u8, Failure> {
     let name = TaskName::parse(name)?;
     let asker = context.asker()?;
-    let Some(executor) = context.existing()? else { return run::none(&[name]) };
+    let Some(executor) = context.existing()? else { return run::none(context, &[name]) };
     if stop {
         let definitions = executor.definitions()?.good()?;
         let name = executor.resolve(&definitions, &name)?;

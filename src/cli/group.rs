@@ -36,7 +36,7 @@ pub(super) fn group(context: &mut Context, verb: &GroupVerb) -> Result<u8, Failu
 
 fn list(context: &mut Context) -> Result<u8, Failure> {
     let json = context.json;
-    let Some(executor) = context.look()? else { return super::list::nothing(json) };
+    let Some(executor) = context.look()? else { return super::list::nothing(context) };
     let definitions = Context::definitions(executor)?;
     let groups = executor.groups(&definitions)?;
     let mut out = Page::default();

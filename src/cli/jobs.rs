@@ -45,7 +45,7 @@ pub(super) struct JobsArguments {
 /// `jobs`.
 pub(super) fn jobs(context: &mut Context, typed: &JobsArguments) -> Result<u8, Failure> {
     let json = context.json;
-    let Some(executor) = context.look()? else { return super::list::nothing(json) };
+    let Some(executor) = context.look()? else { return super::list::nothing(context) };
     executor.refresh()?;
     let selection = typed.selection.join(" ");
     if typed.tree || typed.dot {

@@ -3,6 +3,7 @@
 use owo_colors::OwoColorize;
 use serde_json::Value;
 use std::io::Write;
+use std::path::Path;
 
 use crate::executor::{ExecutorError, TaskStatus};
 use crate::report;
@@ -14,7 +15,7 @@ use super::failure::Failure;
 /// `list`.
 pub(super) fn list(context: &mut Context) -> Result<u8, Failure> {
     let json = context.json;
-    let Some(executor) = context.look()? else { return nothing(json) };
+    let Some(executor) = context.look()? else { return nothing(context) };
     let definitions = Context::definitions(executor)?;
     let statuses = executor.status(&definitions, None, false)?;
     let mut out = Page::default();
@@ -23,7 +24,7 @@ pub(super) fn list(context: &mut Context) -> Result<u8, Failure> {
         report::json::write(&Value::Array(objects.collect()), &mut out)?;
         out.print()?;
     } else if definitions.tasks.is_empty() && definitions.mistake.is_none() {
-        return nothing(json);
+        return nothing(context);
     } else {
         let hidden = report::list::full(&definitions.exec_id, &statuses, Context::width(), &mut out)?;
         out.print()?;
@@ -33,13 +34,18 @@ pub(super) fn list(context: &mut Context) -> Result<u8, Failure> {
 }
 
 /// What there is to say where nothing is defined.
-pub(super) fn nothing(json: bool) -> Result<u8, Failure> {
+pub(super) fn nothing(context: &Context) -> Result<u8, Failure> {
+    nothing_in(&context.root()?, context.json)
+}
+
+/// As [`nothing`], in this folder.
+pub(super) fn nothing_in(folder: &Path, json: bool) -> Result<u8, Failure> {
     if json {
         let mut out = Page::default();
         report::json::write(&Value::Array(Vec::new()), &mut out)?;
         out.print()?;
     } else {
-        told("No tasks yet. Add one with `jobexec add NAME SCRIPT`.");
+        told(&format!("No tasks yet in `{}`. Add one with `jobexec add NAME SCRIPT`.", folder.display()));
     }
     Ok(0)
 }

@@ -26,7 +26,7 @@ pub(super) fn log(context: &mut Context, number: Option<u32>, follow: bool) -> R
     let json = context.json;
     let Some(executor) = context.look()? else {
         if json {
-            return super::list::nothing(json);
+            return super::list::nothing(context);
         }
         return Ok(0);
     };

@@ -36,7 +36,7 @@ pub(super) fn next(context: &mut Context, arguments: &NextArguments) -> Result<u
         let task = definitions.find(&name).cloned().ok_or(ExecutorError::NotDefined(name))?;
         (executor, definitions, Some(scheduled(task)?))
     } else {
-        let Some(executor) = context.look()? else { return super::list::nothing(json) };
+        let Some(executor) = context.look()? else { return super::list::nothing(context) };
         let definitions = Context::definitions(executor)?;
         (executor, definitions, None)
     };

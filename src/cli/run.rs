@@ -16,7 +16,7 @@ use super::schedule;
 /// `start`.
 pub(super) fn start(context: &mut Context, typed: &[String], all: bool, now: bool) -> Result<u8, Failure> {
     let typed = names(typed)?;
-    let Some(executor) = context.existing()? else { return none(&typed) };
+    let Some(executor) = context.existing()? else { return none(context, &typed) };
     if all {
         let definitions = executor.definitions()?.good()?;
         let statuses = executor.status(&definitions, None, false)?;
@@ -44,10 +44,10 @@ fn startable(tasks: &[Arc<Task>], now: bool) -> Vec<Arc<Task>> {
 }
 
 /// The answer where there is no executor yet: no such task, or, for all, none at all.
-pub(super) fn none(typed: &[TaskName]) -> Result<u8, Failure> {
+pub(super) fn none(context: &Context, typed: &[TaskName]) -> Result<u8, Failure> {
     match typed.first().cloned() {
         Some(name) => Err(ExecutorError::NoSuchTask { name, nearest: None }.into()),
-        None => super::list::nothing(false),
+        None => super::list::nothing(context),
     }
 }
 
@@ -119,7 +119,7 @@ fn tell_started(
 pub(super) fn stop(context: &mut Context, typed: &[String], all: bool) -> Result<u8, Failure> {
     let typed = names(typed)?;
     let asker = context.asker()?;
-    let Some(executor) = context.existing()? else { return none(&typed) };
+    let Some(executor) = context.existing()? else { return none(context, &typed) };
     let definitions = Context::definitions(executor)?;
     let these: Vec<TaskName> = if all {
         executor.stoppable(&definitions)?
@@ -158,7 +158,7 @@ pub(super) fn tell_stopped(stopped: &[(TaskName, Stopped)]) -> u8 {
 pub(super) fn restart(context: &mut Context, typed: &[String]) -> Result<u8, Failure> {
     let typed = names(typed)?;
     let asker = context.asker()?;
-    let Some(executor) = context.existing()? else { return none(&typed) };
+    let Some(executor) = context.existing()? else { return none(context, &typed) };
     let definitions = executor.definitions()?.good()?;
     let mut tasks = Vec::new();
     for name in &typed {

@@ -42,7 +42,7 @@ pub(super) fn status(context: &mut Context, typed: &[String], watch: bool, shape
     let Some(executor) = context.look()? else {
         return match names.into_iter().next() {
             Some(name) => Err(ExecutorError::NoSuchTask { name, nearest: None }.into()),
-            None => super::list::nothing(json),
+            None => super::list::nothing(context),
         };
     };
     if watch {
@@ -124,7 +124,7 @@ fn show(
         }
         (None, []) if definitions.mistake.is_some() => {}
         (None, []) => {
-            let code = super::list::nothing(json)?;
+            let code = super::list::nothing_in(executor.root(), false)?;
             return Ok(Shown { code, hidden, unsupervised: 0, read: (definitions, statuses) });
         }
         (_, all) => {

@@ -302,6 +302,9 @@ impl ExecutorError {
             Self::NoSuchJob(_) | Self::JobDeleted(_) => vec!["see `jobexec jobs` for the ids".to_owned()],
             Self::NoSuchRun { task, .. } => vec![format!("see `jobexec history {task}`")],
             Self::File(FileError::Changed { .. }) => vec!["try again".to_owned()],
+            Self::Store(error) if error.is_disk_full() => {
+                vec!["free some space where the folder lies; `jobexec report` says what takes most of it".to_owned()]
+            }
             Self::Store(StoreError::Newer { .. }) => vec!["use the newer jobexec".to_owned()],
             Self::Store(StoreError::Foreign(_)) => vec!["use another folder: `-f DIR`".to_owned()],
             Self::Store(_)

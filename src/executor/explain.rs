@@ -254,6 +254,11 @@ fn stopped(status: &TaskStatus, now: Timestamp, hints: &mut Vec<String>) -> Stri
     }
     let row = status.row.as_ref();
     match row.and_then(|row| row.wanted_by.as_deref().zip(row.wanted_since)) {
+        // Nobody has: it is only no longer there to be started.
+        Some((by, time)) if status.wanted() => match &status.last_ended {
+            Some(run) => format!("{name} does not run: {}", ended(run, now)),
+            None => format!("{name} does not run, though {by} started it {} ago", age(time, now)),
+        },
         Some((by, time)) => format!("{name} does not run: {by} stopped it {} ago", age(time, now)),
         None => format!("{name} does not run: it was added and never started"),
     }

@@ -158,6 +158,33 @@ pub fn failed_besides(connection: &Connection, since: Timestamp) -> Result<Vec<F
     })
 }
 
+/// What became of the queued commands, jobs without a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commands {
+    /// How many have finished since the moment that is looked back to.
+    pub finished: u64,
+    /// How many have failed since.
+    pub failed: u64,
+    /// How many cannot run because of others.
+    pub blocked: u64,
+    /// The first that has failed since: when, and why.
+    pub first: Option<(JobId, Timestamp, Option<String>)>,
+}
+
+/// What has become of queued commands since a moment.
+pub fn commands(connection: &Connection, since: Timestamp) -> Result<Commands, StoreError> {
+    let sql = "SELECT count(*) FILTER (WHERE state = 'JOB_FINISHED'), count(*) FILTER (WHERE state = 'FAILED'),
+                      count(*) FILTER (WHERE state = 'BLOCKED')
+               FROM jobs WHERE task IS NULL AND door = 'queue' AND (ended >= ?1 OR state = 'BLOCKED')";
+    let counts =
+        |row: &Row<'_>| Ok(Commands { finished: row.get(0)?, failed: row.get(1)?, blocked: row.get(2)?, first: None });
+    let counted = one(connection, sql, [micros(since)], counts)?.unwrap_or_default();
+    let sql = "SELECT id, ended, reason FROM jobs
+               WHERE task IS NULL AND door = 'queue' AND state = 'FAILED' AND ended >= ?1 ORDER BY ended, id LIMIT 1";
+    let first = one(connection, sql, [micros(since)], |row| Ok((JobId(row.get(0)?), time(row.get(1)?), row.get(2)?)))?;
+    Ok(Commands { first, ..counted })
+}
+
 fn failed_run(row: &Row<'_>) -> rusqlite::Result<FailedRun> {
     let id: Option<String> = row.get(2)?;
     Ok(FailedRun {

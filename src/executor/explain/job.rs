@@ -51,7 +51,13 @@ impl Executor {
             },
             State::Preprocessed if job.row.door != Door::Queue => self.goes_on_at_once(&job.row, &mut hints)?,
             State::Preprocessed | State::RestartReady => self.waits_to_run(&job, &mut hints)?,
-            State::Running => format!("runs{}", run.as_ref().map(since).unwrap_or_default()),
+            State::Running => match run.as_ref().and_then(|run| run.stop_by.as_ref().zip(run.stop_asked)) {
+                Some((by, asked)) => {
+                    let ago = std::time::Duration::try_from(clock::now().duration_since(asked)).unwrap_or_default();
+                    format!("is being ended: {by} asked for that {} ago", print_roughly(ago))
+                }
+                None => format!("runs{}", run.as_ref().map(since).unwrap_or_default()),
+            },
             State::StagedOut | State::Reset => "is on its way".to_owned(),
             State::JobFinished => format!("has finished{}", ended(&job)),
             State::Failed | State::Cancelled => {

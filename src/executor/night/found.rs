@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::home::disk::DiskUse;
-use crate::store::night::Undelivered;
+use crate::store::night::{Commands, Undelivered};
 use crate::store::runs::Kind;
 
 /// With less than this, and less than this part, left of it, a file system is nearly full.
@@ -37,6 +37,8 @@ pub struct Night {
     pub never: Vec<Never>,
     /// What ran.
     pub ran: Vec<Ran>,
+    /// What became of queued commands.
+    pub commands: Commands,
     /// Whether somebody watched over it.
     pub supervision: Supervision,
     /// What it takes of the disk; none where there is no executor yet.
@@ -57,6 +59,7 @@ impl Night {
             slow: Vec::new(),
             never: Vec::new(),
             ran: Vec::new(),
+            commands: Commands::default(),
             supervision: Supervision::default(),
             disk: None,
         }
@@ -65,7 +68,8 @@ impl Night {
     /// Whether nothing failed and nothing is wrong.
     pub fn is_good(&self) -> bool {
         let room = !self.disk.as_ref().is_some_and(Disk::is_low);
-        self.failed.is_empty() && self.wrong.is_empty() && self.messages.is_empty() && room
+        let commands = self.commands.failed == 0 && self.commands.blocked == 0;
+        self.failed.is_empty() && self.wrong.is_empty() && self.messages.is_empty() && commands && room
     }
 }
 

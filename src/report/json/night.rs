@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{moment, seconds};
 use crate::executor::{
-    Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Wrong,
+    Commands, Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Wrong,
 };
 
 /// What happened since a moment.
@@ -22,8 +22,18 @@ pub fn night(night: &Night, verdict: &str) -> Value {
         "slow": night.slow.iter().map(slow).collect::<Value>(),
         "never_ran": night.never.iter().map(never).collect::<Value>(),
         "ran": night.ran.iter().map(ran).collect::<Value>(),
+        "commands": commands(&night.commands),
         "supervisor": supervision(&night.supervision),
         "disk": night.disk.as_ref().map(disk),
+    })
+}
+
+fn commands(commands: &Commands) -> Value {
+    json!({
+        "finished": commands.finished,
+        "failed": commands.failed,
+        "blocked": commands.blocked,
+        "first_failed": commands.first.as_ref().map(|(job, _, _)| job),
     })
 }
 

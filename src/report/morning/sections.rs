@@ -204,6 +204,28 @@ pub(super) fn ran(night: &Night, sheet: &mut Sheet<'_>) -> io::Result<Vec<&'stat
     Ok(hidden)
 }
 
+/// Queued commands, if any of them failed or cannot run.
+pub(super) fn commands(night: &Night, sheet: &mut Sheet<'_>) -> io::Result<()> {
+    let found = &night.commands;
+    if found.failed == 0 && found.blocked == 0 {
+        return Ok(());
+    }
+    let mut lines = Vec::new();
+    if let Some((job, ended, reason)) = &found.first {
+        let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let first = if found.failed == 1 { "job" } else { "first job" };
+        let of = found.failed + found.finished;
+        lines.push(format!("{} of {of} failed, {first} {job} {}{reason}", found.failed, at(*ended, night.now)));
+    }
+    if found.blocked > 0 {
+        let verb = if found.blocked == 1 { "is" } else { "are" };
+        lines.push(format!("{} {verb} blocked: see `jobexec jobs 'state = BLOCKED'`", found.blocked));
+    }
+    sheet.headline("Queued commands")?;
+    let rows: Vec<_> = lines.into_iter().map(|line| (vec![line], [].as_slice())).collect();
+    sheet.rows(&rows)
+}
+
 pub(super) fn supervisor(night: &Night, sheet: &mut Sheet<'_>) -> io::Result<()> {
     let found = &night.supervision;
     let lines = supervision(found, night.now);

@@ -12,11 +12,13 @@ pub fn verdict(night: &Night) -> String {
     let (head, but) = if failed > 0 {
         let tasks = if ran == 1 { "1 task".to_owned() } else { format!("{ran} tasks") };
         (format!("{failed} of {tasks} failed since {since}"), "")
-    } else if ran == 0 {
+    } else if ran == 0 && night.commands.finished == 0 && night.commands.failed == 0 {
         (format!("Nothing ran since {since}"), "")
     } else if night.is_good() {
-        let tasks = count(ran as u64, "task");
-        (format!("All well since {since}: {tasks} ran, none failed"), "")
+        let what = [(ran as u64, "task"), (night.commands.finished, "command")];
+        let what: Vec<_> =
+            what.into_iter().filter(|(number, _)| *number > 0).map(|(number, one)| count(number, one)).collect();
+        (format!("All well since {since}: {} ran, none failed", what.join(" and ")), "")
     } else {
         (format!("No task failed since {since}"), "but ")
     };
@@ -42,7 +44,7 @@ fn first_failure(night: &Night) -> String {
 fn now(night: &Night) -> Vec<String> {
     let troubled = |what: &[Trouble], one: &str, several: &str| {
         let number = night.wrong.iter().filter(|wrong| !wrong.before && what.contains(&wrong.what)).count();
-        told(number, one, several)
+        told(number as u64, one, several)
     };
     let before = night.wrong.iter().filter(|wrong| wrong.before).count();
     let again = night.recovered.iter().filter(|recovery| recovery.failures > 0).count();
@@ -54,22 +56,24 @@ fn now(night: &Night) -> Vec<String> {
         troubled(&[Trouble::Stalled], "shows no sign of life", "show no sign of life"),
         troubled(&[Trouble::Orphaned], "is orphaned", "are orphaned"),
         troubled(&[Trouble::Waiting], "waits for its next try", "wait for their next try"),
+        told(night.commands.failed, "queued command failed", "queued commands failed"),
+        told(night.commands.blocked, "queued command is blocked", "queued commands are blocked"),
         low.then(|| "the disk is nearly full".to_owned()),
-        told(night.messages.len(), "message was not delivered", "messages were not delivered"),
-        told(again, "has recovered", "have recovered"),
+        told(night.messages.len() as u64, "message was not delivered", "messages were not delivered"),
+        told(again as u64, "has recovered", "have recovered"),
         // Next to failures it is no headline.
         told(
-            if night.failed.is_empty() { night.slow.len() } else { 0 },
+            if night.failed.is_empty() { night.slow.len() as u64 } else { 0 },
             "was slower than usual",
             "were slower than usual",
         ),
-        told(night.never.len(), "never ran", "never ran"),
-        told(before, "has been down for longer", "have been down for longer"),
+        told(night.never.len() as u64, "never ran", "never ran"),
+        told(before as u64, "has been down for longer", "have been down for longer"),
     ];
     parts.into_iter().flatten().collect()
 }
 
-fn told(number: usize, one: &str, several: &str) -> Option<String> {
+fn told(number: u64, one: &str, several: &str) -> Option<String> {
     match number {
         0 => None,
         1 => Some(format!("1 {one}")),

@@ -186,6 +186,20 @@ fn a_job_of_a_tasks_own_is_not_the_queues() {
 }
 
 #[test]
+fn an_end_that_was_asked_for_and_takes_its_time_is_explained() {
+    let env = TestEnv::new();
+    env.script("deaf.sh", "#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.05; done\n");
+    env.ok(&["add", "deaf", "deaf.sh", "--stop-grace", "2s"]);
+    let _night = slots(&env, 1);
+    let id = submit(&env, &["deaf"]).to_string();
+    until("it to be deaf", || env.read(&format!("jobs/{id}/run-1.txt")).contains("ready"));
+    let mut kill = env.command(&["job", "kill", &id]).spawn().unwrap();
+    until("that to be explained", || env.ok(&["explain", &id]).out.contains(" is being ended: "));
+    assert!(kill.wait().unwrap().success());
+    assert!(env.ok(&["explain", &id]).out.contains("was cancelled: "));
+}
+
+#[test]
 fn kill_ends_the_whole_tree_and_keeps_the_exit() {
     let env = TestEnv::new();
     // One in a session of its own, one that is deaf, one that its parent has left behind.

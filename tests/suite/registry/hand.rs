@@ -71,6 +71,8 @@ fn a_task_that_comes_back_is_still_wanted() {
     assert_eq!(env.state("A"), "running");
     kill(i32::try_from(env.status("A")["pid"].as_i64().unwrap()).unwrap(), 9);
     until("its end", || env.status("A")["running"] == false);
+    let said = env.ok(&["explain", "A"]).out;
+    assert!(said.contains("A does not run: ") && said.contains("SIGKILL") && !said.contains("stopped"), "{said}");
     let said = env.fails(4, &["start", "A"]);
     assert!(said.err.contains("no longer in the registry") && said.err.contains("hint: "), "{said:?}");
     write(&env, text);

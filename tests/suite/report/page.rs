@@ -103,6 +103,27 @@ fn a_night_of_a_hundred_thousand_runs_is_reported_at_once() {
 }
 
 #[test]
+fn queued_commands_are_part_of_how_it_went() {
+    let env = TestEnv::new();
+    env.ok(&["submit", "--", "true"]);
+    env.ok(&["keep-restarting", "--until-idle"]);
+    let page = env.ok(&["report"]).out;
+    assert!(page.starts_with("All well since ") && page.contains(": 1 command ran, none failed."), "{page}");
+    env.ok(&["submit", "--", "sh", "-c", "exit 3"]);
+    env.ok(&["submit", "--after", "2", "--", "true"]);
+    env.fails(1, &["keep-restarting", "--until-idle"]);
+    let report = env.json(&["report"]);
+    assert_eq!(report["ok"], false);
+    assert_eq!(report["commands"], json!({ "finished": 1, "failed": 1, "blocked": 1, "first_failed": 2 }));
+    let page = env.ok(&["report"]).out;
+    let verdict = report["verdict"].as_str().unwrap();
+    assert!(verdict.starts_with("No task failed since "), "{verdict}");
+    assert!(verdict.ends_with(", but 1 queued command failed, 1 queued command is blocked"), "{verdict}");
+    assert!(page.contains("1 of 2 failed, job 2 at ") && page.contains(": exit code 3"), "{page}");
+    assert!(page.contains("1 is blocked: see `jobexec jobs 'state = BLOCKED'`"), "{page}");
+}
+
+#[test]
 fn every_key_of_the_report_is_documented() {
     let env = TestEnv::new();
     run(&env, "A", "exit 3");

@@ -106,21 +106,32 @@ pub(super) fn wait_for(
     })
 }
 
+/// What the bar says as long as nothing has ended, so that nobody knows how long it takes, and what afterwards.
+const BEFORE: &str = "{bar:24} {pos}/{len} done {msg}";
+const AFTERWARDS: &str = "{bar:24} {pos}/{len} done {msg} · {per_sec} · {eta} left";
+
 /// A bar on a terminal; nothing elsewhere.
 fn bar(total: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(total as u64);
-    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} done {msg} {per_sec} · {eta} left");
-    if let Ok(style) = style {
-        bar.set_style(style.progress_chars("━╸ "));
-    }
+    set_style(&bar, BEFORE);
     bar.enable_steady_tick(Duration::from_millis(500));
     bar
 }
 
+fn set_style(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸ "));
+    }
+}
+
 fn show(bar: &ProgressBar, tally: Tally) {
-    bar.set_position((tally.there + tally.lost) as u64);
-    bar.set_message(format!("· {} failed · {} running ·", tally.lost, tally.running));
+    let ended = (tally.there + tally.lost) as u64;
+    if ended > 0 && bar.position() == 0 {
+        set_style(bar, AFTERWARDS);
+    }
+    bar.set_position(ended);
+    bar.set_message(format!("· {} failed · {} running", tally.lost, tally.running));
 }

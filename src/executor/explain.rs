@@ -249,7 +249,7 @@ fn stopped(status: &TaskStatus, now: Timestamp, hints: &mut Vec<String>) -> Stri
     let name = &status.name;
     if status.scheduled() {
         hints.push(format!("arm its schedule with `jobexec start {name}`"));
-    } else {
+    } else if status.defined {
         hints.push(format!("start it with `jobexec start {name}`"));
     }
     let row = status.row.as_ref();

@@ -19,7 +19,7 @@ use crate::store::events::Event;
 use crate::store::night::{self, FailedBesides, FailedRun, Tally};
 use crate::store::supervisor;
 
-pub use crate::store::night::Commands;
+pub use crate::store::night::{Commands, Missed};
 pub use found::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
 };
@@ -85,6 +85,7 @@ impl Executor {
             recovered: recoveries(&looked, &troubles, &events, now),
             slow: self.slow(&looked, &tallies, since, now)?,
             never: self.never(&looked, since, now)?,
+            missed: night::missed(reader, since)?,
             ran: ran(&tallies, &looked, since, now),
             commands: night::commands(reader, since)?,
             disk: Some(self.disk(&statuses, since)),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::domain::evidence::{Ended, Record};
 use crate::domain::lifecycle::State;
-use crate::domain::name::{RunId, TaskName};
+use crate::domain::name::TaskName;
 use crate::domain::signal::Signal;
 use crate::domain::task::{StopSequence, Task};
 use crate::home::{lock, reserve};
@@ -203,9 +203,17 @@ impl Executor {
             }
         }
         self.import_or_imagine(&ended, lock::PATIENCE)?;
-        // Only those that have certainly not gone on with another run. Whose record is gone already waits for nothing.
-        let idle = |record: &Record| record.swept.is_some() && record.passed_on.is_none();
-        let idle: HashSet<RunId> = ended.iter().filter(|it| idle(&it.1)).map(|(run, _, _)| run.id).collect();
+        let mut idle = HashSet::new();
+        for (run, record, _) in &ended {
+            let goes_on = match &record.prepared {
+                Some(_) => record.passed_on.is_some(),
+                // Somebody else has imported it: the database knows what its worker has gone on with.
+                None => runs::unfinished_of_job(self.store.reader(), run.job)?.is_some(),
+            };
+            if !goes_on {
+                idle.insert(run.id);
+            }
+        }
         see_off(over.iter().filter(|worker| idle.contains(&worker.run())));
         Ok(())
     }

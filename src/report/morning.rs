@@ -46,6 +46,7 @@ pub fn page(night: &Night, width: Option<u16>, out: &mut dyn Write) -> io::Resul
     sections::recovered(night, &mut sheet)?;
     sections::slow(night, &mut sheet)?;
     sections::never(night, &mut sheet)?;
+    sections::missed(night, &mut sheet)?;
     let hidden = sections::ran(night, &mut sheet)?;
     sections::supervisor(night, &mut sheet)?;
     if !night.disk.as_ref().is_some_and(crate::executor::Disk::is_low) {

@@ -158,6 +158,29 @@ pub fn failed_besides(connection: &Connection, since: Timestamp) -> Result<Vec<F
     })
 }
 
+/// Occurrences of a task's schedule that were missed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// The task.
+    pub task: TaskName,
+    /// How many.
+    pub number: u64,
+    /// When the last of them was due.
+    pub last: Timestamp,
+    /// Why that was missed.
+    pub reason: Option<String>,
+}
+
+/// What was found since a moment to have been missed, the longest ago first.
+pub fn missed(connection: &Connection, since: Timestamp) -> Result<Vec<Missed>, StoreError> {
+    // The reason is that of the row with the greatest moment.
+    let sql = "SELECT task, sum(max(1, CAST(coalesce(count, '1') AS INTEGER))), max(due), reason FROM occurrences
+               WHERE decision = 'missed' AND decided >= ?1 GROUP BY task ORDER BY max(due), task";
+    rows(connection, sql, [micros(since)], |row| {
+        Ok(Missed { task: name(row, 0)?, number: row.get(1)?, last: time(row.get(2)?), reason: row.get(3)? })
+    })
+}
+
 /// What became of the queued commands, jobs without a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Commands {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::home::disk::DiskUse;
-use crate::store::night::{Commands, Undelivered};
+use crate::store::night::{Commands, Missed, Undelivered};
 use crate::store::runs::Kind;
 
 /// With less than this, and less than this part, left of it, a file system is nearly full.
@@ -35,6 +35,8 @@ pub struct Night {
     pub slow: Vec<Slow>,
     /// What is wanted or scheduled and has not run.
     pub never: Vec<Never>,
+    /// What was to run by a schedule and was missed.
+    pub missed: Vec<Missed>,
     /// What ran.
     pub ran: Vec<Ran>,
     /// What became of queued commands.
@@ -58,6 +60,7 @@ impl Night {
             recovered: Vec::new(),
             slow: Vec::new(),
             never: Vec::new(),
+            missed: Vec::new(),
             ran: Vec::new(),
             commands: Commands::default(),
             supervision: Supervision::default(),

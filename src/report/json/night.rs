@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{moment, seconds};
 use crate::executor::{
-    Commands, Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Wrong,
+    Commands, Disk, Failure, How, Loop, Message, Missed, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput,
+    Wrong,
 };
 
 /// What happened since a moment.
@@ -21,6 +22,7 @@ pub fn night(night: &Night, verdict: &str) -> Value {
         "recovered": night.recovered.iter().map(recovery).collect::<Value>(),
         "slow": night.slow.iter().map(slow).collect::<Value>(),
         "never_ran": night.never.iter().map(never).collect::<Value>(),
+        "missed": night.missed.iter().map(missed).collect::<Value>(),
         "ran": night.ran.iter().map(ran).collect::<Value>(),
         "commands": commands(&night.commands),
         "supervisor": supervision(&night.supervision),
@@ -106,6 +108,15 @@ fn never(never: &Never) -> Value {
         "wanted": never.wanted,
         "schedule": never.schedule,
         "last_end": never.last_end.map(moment),
+    })
+}
+
+fn missed(missed: &Missed) -> Value {
+    json!({
+        "task": missed.task.as_str(),
+        "number": missed.number,
+        "last_due": moment(missed.last),
+        "reason": missed.reason,
     })
 }
 

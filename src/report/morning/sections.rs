@@ -204,6 +204,20 @@ pub(super) fn ran(night: &Night, sheet: &mut Sheet<'_>) -> io::Result<Vec<&'stat
     Ok(hidden)
 }
 
+pub(super) fn missed(night: &Night, sheet: &mut Sheet<'_>) -> io::Result<()> {
+    if night.missed.is_empty() {
+        return Ok(());
+    }
+    sheet.headline("Missed")?;
+    let mut rows = Vec::new();
+    for one in &night.missed {
+        let reason = one.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let what = format!("{}, last what was due {}{reason}", times(one.number), at(one.last, night.now));
+        rows.push((vec![one.task.to_string(), what], [].as_slice()));
+    }
+    sheet.rows(&rows)
+}
+
 /// Queued commands, if any of them failed or cannot run.
 pub(super) fn commands(night: &Night, sheet: &mut Sheet<'_>) -> io::Result<()> {
     let found = &night.commands;

@@ -68,6 +68,7 @@ fn now(night: &Night) -> Vec<String> {
             "were slower than usual",
         ),
         told(night.never.len() as u64, "never ran", "never ran"),
+        told(night.missed.len() as u64, "missed scheduled runs", "missed scheduled runs"),
         told(before as u64, "has been down for longer", "have been down for longer"),
     ];
     parts.into_iter().flatten().collect()

@@ -71,9 +71,16 @@ fn a_folder_that_others_may_write_is_refused_and_the_hint_helps() {
         refused(&env, &folder, "written by others");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing was made in it");
         let said = env.fails(2, &["-f", folder.to_str().unwrap(), "init"]);
-        let hint = said.err.split('`').find(|part| part.starts_with("chmod")).unwrap();
-        assert!(Command::new("sh").args(["-c", hint]).status().unwrap().success());
-        env.ok(&["-f", folder.to_str().unwrap(), "init"]);
+        let hint = |word: &str| said.err.split('`').find(|part| part.starts_with(word));
+        if mode & 0o1000 == 0 {
+            assert!(Command::new("sh").args(["-c", hint("chmod").unwrap()]).status().unwrap().success());
+            env.ok(&["-f", folder.to_str().unwrap(), "init"]);
+        } else {
+            // What everybody uses stays as it is.
+            let own = hint("-f ").unwrap().strip_prefix("-f ").unwrap();
+            assert_eq!(Path::new(own), folder.join("jobexec"));
+            env.ok(&["-f", own, "init"]);
+        }
     }
 }
 

@@ -137,6 +137,12 @@ fn every_key_of_the_report_is_documented() {
     let db = database(&env);
     let notice = "INSERT INTO notices (made, occasion, task, job, channel, message, attempts) VALUES (1, 'failure', 'A', 1, '{}', '{}', 3)";
     db.execute(notice, []).unwrap();
+    let missed = "INSERT INTO occurrences (task, due, decided, decision, reason, count)
+                  VALUES ('C', ?1, ?1, 'missed', 'nobody was there', '7'), ('C', ?2, ?1, 'missed', 'why', NULL)";
+    db.execute(missed, [micros_now() - HOUR, micros_now() - HOUR / 2]).unwrap();
+    let page = env.ok(&["report"]).out;
+    assert!(page.contains("C  8 times, last what was due ") && page.contains(": why"), "{page}");
+    assert!(env.json(&["report"])["verdict"].as_str().unwrap().contains(", 1 missed scheduled runs"), "{page}");
     let document = document("docs/json.md");
     let mut report = env.json(&["report"]);
     for (list, headline) in [
@@ -146,6 +152,7 @@ fn every_key_of_the_report_is_documented() {
         ("recovered", "A recovery"),
         ("slow", "What was slow"),
         ("never_ran", "What never ran"),
+        ("missed", "What was missed"),
         ("ran", "What ran"),
     ] {
         assert_eq!(keys(&report[list][0]), first_column(&document, headline), "{list}");

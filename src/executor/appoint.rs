@@ -19,7 +19,7 @@ use crate::ledger::hooks::hooked;
 use crate::process::{identity, random, record};
 use crate::store::jobs::{self, Door};
 use crate::store::runs::{self, Kind, RunRow};
-use crate::store::{Durability, StoreError, tasks};
+use crate::store::{StoreError, tasks};
 
 use super::{Executor, ExecutorError};
 
@@ -27,8 +27,8 @@ impl Executor {
     /// Appoints the runs that are to follow these, each of its task, where any may. They run here. `registry` is the state
     /// of the registry in which the tasks and the executor's id were read.
     ///
-    /// It writes nothing into the database, and has its turn to write all the same: whoever wishes the end of a run takes
-    /// back what was appointed before, and what is appointed afterwards sees the wish.
+    /// It writes nothing into the database, and nobody is told; but it has its turn to write all the same: whoever wishes the
+    /// end of a run takes back what was appointed before, and what is appointed afterwards sees the wish.
     pub fn appoint(
         &mut self,
         these: &[(RunId, Arc<Task>)],
@@ -46,7 +46,7 @@ impl Executor {
             return Ok(());
         }
         let (home, place) = (&self.home, self.here().clone());
-        self.store.write(Durability::Committed, |tx| {
+        self.store.rehearse(|tx| {
             for (run, task) in these {
                 let run = match may_be_followed(tx, *run, task) {
                     Ok(Some(run)) => run,

@@ -165,6 +165,8 @@ pub struct Missed {
     pub task: TaskName,
     /// How many.
     pub number: u64,
+    /// Whether there were more than that, which nobody has counted.
+    pub more: bool,
     /// When the last of them was due.
     pub last: Timestamp,
     /// Why that was missed.
@@ -174,10 +176,12 @@ pub struct Missed {
 /// What was found since a moment to have been missed, the longest ago first.
 pub fn missed(connection: &Connection, since: Timestamp) -> Result<Vec<Missed>, StoreError> {
     // The reason is that of the row with the greatest moment.
-    let sql = "SELECT task, sum(max(1, CAST(coalesce(count, '1') AS INTEGER))), max(due), reason FROM occurrences
+    let sql = "SELECT task, sum(CAST(replace(coalesce(count, '1'), 'more than ', '') AS INTEGER)),
+                      sum(coalesce(count, '') LIKE 'more than %') > 0, max(due), reason FROM occurrences
                WHERE decision = 'missed' AND decided >= ?1 GROUP BY task ORDER BY max(due), task";
     rows(connection, sql, [micros(since)], |row| {
-        Ok(Missed { task: name(row, 0)?, number: row.get(1)?, last: time(row.get(2)?), reason: row.get(3)? })
+        let (number, more) = (row.get(1)?, row.get(2)?);
+        Ok(Missed { task: name(row, 0)?, number, more, last: time(row.get(3)?), reason: row.get(4)? })
     })
 }
 

@@ -115,6 +115,7 @@ fn missed(missed: &Missed) -> Value {
     json!({
         "task": missed.task.as_str(),
         "number": missed.number,
+        "more": missed.more,
         "last_due": moment(missed.last),
         "reason": missed.reason,
     })

@@ -212,7 +212,8 @@ pub(super) fn missed(night: &Night, sheet: &mut Sheet<'_>) -> io::Result<()> {
     let mut rows = Vec::new();
     for one in &night.missed {
         let reason = one.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let what = format!("{}, last what was due {}{reason}", times(one.number), at(one.last, night.now));
+        let more = if one.more { "more than " } else { "" };
+        let what = format!("{more}{}, last {}{reason}", times(one.number), at(one.last, night.now));
         rows.push((vec![one.task.to_string(), what], [].as_slice()));
     }
     sheet.rows(&rows)

@@ -105,6 +105,7 @@ impl Ledger<'_> {
             Why::Asked => {
                 tasks::see(tx, name, now)?;
                 tasks::want(tx, name, true, &asker.name, now)?;
+                self.anchor(one.task)?;
                 self.begin_anew(name, &format!("started by {}", asker.name))?;
             }
             Why::Due | Why::DueNow => tasks::steady(tx, name, now)?,

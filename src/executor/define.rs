@@ -178,6 +178,9 @@ impl Ledger<'_> {
             "added" => tasks::add(self.tx, name, self.now)?,
             _ => tasks::see(self.tx, name, self.now)?,
         }
+        if let Some(task) = task {
+            self.anchor(task)?;
+        }
         let event = events::NewEvent {
             job: None,
             task: Some(name.as_str()),

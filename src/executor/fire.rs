@@ -55,9 +55,17 @@ struct Outcome {
 }
 
 /// What a schedule says, for telling whether it has been edited.
-pub(super) fn fingerprint(task: &Task) -> String {
+fn fingerprint(task: &Task) -> String {
     let schedule = &task.schedule;
     json!([schedule.period, schedule.cron, schedule.start, schedule.tz, task.enabled]).to_string()
+}
+
+/// Whether a schedule says what it said when it was last looked at.
+fn says_the_same(task: &Task, row: &TaskRow) -> bool {
+    match &row.fires.fingerprint {
+        Some(last) => *last == fingerprint(task),
+        None => !task.schedule.is_set(),
+    }
 }
 
 /// What is remembered of a schedule: what was before it was last wanted does not exist.
@@ -78,11 +86,11 @@ impl Executor {
     /// supervisor did. An edit since the last look is noticed here: everything counts from now on.
     pub fn next_fire(&mut self, task: &Task, began: Timestamp) -> Result<Option<Timestamp>, ExecutorError> {
         let Some(row) = tasks::find(self.store.reader(), &task.name)? else { return Ok(None) };
-        if !row.wanted || !task.schedule.is_set() && row.fires.fingerprint.is_none() {
+        if !row.wanted {
             return Ok(None);
         }
         // Also of one that is not to fire: enabled, or given a schedule, it counts from then on.
-        let row = self.anchor(task, row)?;
+        let row = if says_the_same(task, &row) { row } else { self.anchor(task)? };
         if !is_armed(task, &row) {
             return Ok(None);
         }
@@ -103,20 +111,9 @@ impl Executor {
         Ok(next_due(&firing.timetable, memory(&row), firing.jitter.as_ref()))
     }
 
-    fn anchor(&mut self, task: &Task, row: TaskRow) -> Result<TaskRow, ExecutorError> {
-        let fingerprint = fingerprint(task);
-        if row.fires.fingerprint.as_deref() == Some(&fingerprint) {
-            return Ok(row);
-        }
-        // One that was never looked at counts from when it was wanted.
-        let seen_at = if row.fires.fingerprint.is_some() { Some(clock::now()) } else { row.fires.seen_at };
-        let fires = Fires { fingerprint: Some(fingerprint), seen_at, ..row.fires.clone() };
+    fn anchor(&mut self, task: &Task) -> Result<TaskRow, ExecutorError> {
         let (home, now) = (&self.home, clock::now());
-        self.store.write(Durability::Flushed, |tx| -> Result<(), ExecutorError> {
-            Ledger { tx, home, now }.stop_waiting(&task.name, "its schedule was changed")?;
-            Ok(tasks::set_fires(tx, &task.name, &fires)?)
-        })?;
-        Ok(TaskRow { fires, ..row })
+        self.store.write(Durability::Flushed, |tx| Ledger { tx, home, now }.anchor(task))
     }
 
     /// What a task's schedule says.
@@ -168,7 +165,7 @@ impl Executor {
             let decided = batch.iter().zip(&looked).map(|(task, looked)| match looked {
                 Ok((looked, firing)) => match firing.timetable.event() {
                     Some(event) => {
-                        let due = is_due_for(event, &fresh(tx, task)?, here, began);
+                        let due = is_due_for(event, &ledger.anchor(task)?, here, began);
                         ledger.fire_for(task, due.then(|| token(event, here, began)), looked, &asker)
                     }
                     None => ledger.fire(task, firing, looked, &asker),
@@ -256,10 +253,6 @@ fn is_due_for(event: Event, row: &TaskRow, here: &Place, began: Timestamp) -> bo
 /// Whether a task's schedule may fire it.
 pub(super) fn is_armed(task: &Task, row: &TaskRow) -> bool {
     row.wanted && task.enabled && task.schedule.is_set()
-}
-
-fn fresh(tx: &rusqlite::Connection, task: &Task) -> Result<TaskRow, ExecutorError> {
-    tasks::find(tx, &task.name)?.ok_or_else(|| ExecutorError::NotDefined(task.name.clone()))
 }
 
 /// What may be in the way of a task's next run.
@@ -353,10 +346,23 @@ impl Firing {
 }
 
 impl Ledger<'_> {
+    /// Looks whether a schedule says something else than before. If so it counts from now on, and nothing of what it
+    /// said before is waited for.
+    pub(super) fn anchor(&self, task: &Task) -> Result<TaskRow, ExecutorError> {
+        let row = tasks::find(self.tx, &task.name)?.ok_or_else(|| ExecutorError::NotDefined(task.name.clone()))?;
+        if says_the_same(task, &row) {
+            return Ok(row);
+        }
+        let fires = Fires { fingerprint: Some(fingerprint(task)), seen_at: Some(self.now), ..row.fires.clone() };
+        self.stop_waiting(&task.name, "its schedule was changed")?;
+        tasks::set_fires(self.tx, &task.name, &fires)?;
+        Ok(TaskRow { fires, ..row })
+    }
+
     /// Decides about everything that is due of a task, records it, and claims a run for what is to run now.
     fn fire(&self, task: &Task, firing: &Firing, looked: &Looked<'_>, asker: &Asker) -> Result<Outcome, ExecutorError> {
         let (tx, name) = (self.tx, &task.name);
-        let row = fresh(tx, task)?;
+        let row = self.anchor(task)?;
         if !is_armed(task, &row) {
             return Ok(Outcome::default());
         }
@@ -432,7 +438,7 @@ impl Ledger<'_> {
         looked: &Looked<'_>,
         asker: &Asker,
     ) -> Result<Outcome, ExecutorError> {
-        let row = fresh(self.tx, task)?;
+        let row = self.anchor(task)?;
         if !is_armed(task, &row) {
             return Ok(Outcome::default());
         }

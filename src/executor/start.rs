@@ -24,13 +24,11 @@ use crate::process::spec::{Answer, RunSpec};
 use crate::process::{clock, spawn};
 use crate::store::jobs::{self, Door, JobRow};
 use crate::store::runs::{self, RunRow};
-use crate::store::tasks::Fires;
 use crate::store::{Durability, Store, events, tasks};
 
 use super::again::unneeded;
 use super::claim::{Candidate, Claim, Why};
 use super::error::StartError;
-use super::fire::fingerprint;
 use super::import::Found;
 use super::look::{has_use_for, look_at_all};
 use super::staging::make_directory;
@@ -389,11 +387,7 @@ impl Ledger<'_> {
         let name = &task.name;
         tasks::see(self.tx, name, self.now)?;
         tasks::want(self.tx, name, true, &asker.name, self.now)?;
-        if let Some(row) = tasks::find(self.tx, name)? {
-            // Whatever it said before: it counts from now on.
-            let fires = Fires { fingerprint: Some(fingerprint(task)), ..row.fires };
-            tasks::set_fires(self.tx, name, &fires)?;
-        }
+        self.anchor(task)?;
         let event = events::NewEvent {
             job: None,
             task: Some(name.as_str()),

@@ -406,7 +406,7 @@ impl Keeper {
                     error!("{text}; trying again");
                     self.trouble = Some(text);
                 }
-                self.agenda.set(Item::Survey, now + TRY_AGAIN);
+                self.agenda.set_if_unset(Item::Survey, now + TRY_AGAIN);
             }
         }
     }

@@ -57,7 +57,8 @@ impl Keeper {
         if self.registry != self.executor.registry_stamp()? {
             self.reload()?;
         }
-        let tasks: Vec<Arc<Task>> = keys.iter().filter_map(|key| self.tasks.get(key).cloned()).collect();
+        let tasks = keys.iter().filter_map(|key| self.tasks.get(key));
+        let tasks: Vec<Arc<Task>> = tasks.filter(|task| task.schedule.is_set()).cloned().collect();
         let starter = Starter { exec_id: &self.exec_id, inherited: &self.inherited, asker: &self.asker };
         let fired = match self.executor.fire(&tasks, self.began, starter, &mut self.spare) {
             Ok(fired) => fired,

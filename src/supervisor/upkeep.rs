@@ -177,7 +177,7 @@ impl Keeper {
         let answers = self.executor.start_again(&tasks, starter, &mut self.spare);
         if answers.is_err() {
             // They are still due; the next look at everything finds them.
-            self.agenda.set(Item::Survey, now + TRY_AGAIN);
+            self.agenda.set_if_unset(Item::Survey, now + TRY_AGAIN);
         }
         self.take_answers(answers?)?;
         Ok(true)
@@ -216,7 +216,7 @@ impl Keeper {
                     if self.failing.insert(name.key()) {
                         error!("cannot start {name}: {}; trying again", in_one_line(&error));
                     }
-                    self.agenda.set(Item::Survey, clock::since_boot() + TRY_AGAIN);
+                    self.agenda.set_if_unset(Item::Survey, clock::since_boot() + TRY_AGAIN);
                 }
             }
         }

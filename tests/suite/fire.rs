@@ -176,20 +176,6 @@ fn utc(micros: i64) -> String {
     Timestamp::from_microsecond(micros).unwrap().strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// A supervisor sees these tasks, which are armed, for the first time, and ends.
-#[track_caller]
-fn seen(env: &TestEnv, tasks: &[&str]) {
-    let night = Night::begin(env);
-    tasks.iter().for_each(|task| until_seen(env, task));
-    night.end(TERMINATE);
-}
-
-#[track_caller]
-fn until_seen(env: &TestEnv, task: &str) {
-    let sql = format!("SELECT 1 FROM tasks WHERE name = '{task}' AND schedule_fingerprint IS NOT NULL");
-    until(&format!("{task} to be seen"), || !query(env, &sql, |_| Ok(())).is_empty());
-}
-
 /// Makes it as if no supervisor had been there since a due moment of the task, which was the last one decided about.
 fn away_since(env: &TestEnv, task: &str, since: i64) {
     execute(
@@ -201,11 +187,10 @@ fn away_since(env: &TestEnv, task: &str, since: i64) {
     );
 }
 
-/// An armed task that a supervisor has seen, and that was then left alone since a due moment.
+/// An armed task that was left alone since a due moment.
 #[track_caller]
 fn left_alone(env: &TestEnv, task: &str, script: &str, flags: &[&str], since: i64) {
     started(env, task, script, flags);
-    seen(env, &[task]);
     away_since(env, task, since);
 }
 

@@ -37,7 +37,6 @@ fn an_edit_while_the_supervisor_was_away_makes_nothing_missed() {
     for task in ["typed", "by-hand", "untouched", "moved"] {
         started(&env, task, NOTES, &hourly.flags(&["--missed", "all"]));
     }
-    seen(&env, &["typed", "by-hand", "untouched", "moved"]);
     for task in ["typed", "by-hand", "untouched", "moved"] {
         away_since(&env, task, hourly.ago(5));
     }
@@ -88,7 +87,6 @@ fn stop_and_start_make_nothing_missed() {
     let env = TestEnv::new();
     let hourly = Hourly::new();
     started(&env, "away", NOTES, &hourly.flags(&["--missed", "all"]));
-    seen(&env, &["away"]);
     away_since(&env, "away", hourly.ago(5));
     env.ok(&["stop", "away"]);
     env.ok(&["start", "away"]);
@@ -122,6 +120,95 @@ fn stopped_through_one_supervisor_and_started_before_the_next_it_has_nothing_mis
     let night = Night::begin(&env);
     ticks.pass();
     assert_eq!((occurrences(&env, "A"), runs(&env, "A")), (vec![], vec![]));
+    drop(night);
+}
+
+/// Edits a task by hand.
+#[track_caller]
+fn edited_by_hand(env: &TestEnv, task: &str, from: &str, to: &str) {
+    let text = env.read("jobexec.toml");
+    let (before, after) = text.split_at(text.find(&format!("[task.{task}]")).unwrap());
+    assert!(after.contains(from), "{text}");
+    fs::write(env.file("jobexec.toml"), format!("{before}{}", after.replacen(from, to, 1))).unwrap();
+}
+
+/// A supervisor begins, and has decided about what was missed of a task that nobody edited.
+#[track_caller]
+fn has_looked_at_all(env: &TestEnv) -> Night {
+    let night = Night::begin(env);
+    until_decided(env, "untouched", "run", 5);
+    Ticks::with(env).pass();
+    night
+}
+
+#[test]
+fn enabled_by_hand_and_started_before_the_supervisor_has_looked_it_has_nothing_missed() {
+    let env = TestEnv::new();
+    let hourly = Hourly::new();
+    for task in ["A", "untouched"] {
+        started(&env, task, NOTES, &hourly.flags(&["--missed", "all"]));
+    }
+    edited_by_hand(&env, "A", "script =", "enabled = false\nscript =");
+    let night = Night::begin(&env);
+    let sql = "SELECT 1 FROM tasks WHERE name = 'A' AND schedule_fingerprint LIKE '%false]'";
+    until("it to be seen as disabled", || !query(&env, sql, |_| Ok(())).is_empty());
+    night.end(TERMINATE);
+    for task in ["A", "untouched"] {
+        away_since(&env, task, hourly.ago(5));
+    }
+    edited_by_hand(&env, "A", "enabled = false\n", "");
+    // They are wanted already; of one that was not edited this changes nothing.
+    env.ok(&["start", "A", "untouched"]);
+    let night = has_looked_at_all(&env);
+    assert_eq!((occurrences(&env, "A"), runs(&env, "A")), (vec![], vec![]));
+    drop(night);
+}
+
+#[test]
+fn taken_away_and_put_back_while_nobody_looked_it_has_nothing_missed() {
+    let env = TestEnv::new();
+    let hourly = Hourly::new();
+    for task in ["A", "untouched"] {
+        left_alone(&env, task, NOTES, &hourly.flags(&["--missed", "all"]), hourly.ago(5));
+    }
+    env.ok(&["edit", "A", "--enabled", "false"]);
+    env.ok(&["edit", "A", "--enabled", "true"]);
+    let night = has_looked_at_all(&env);
+    assert_eq!((occurrences(&env, "A"), runs(&env, "A")), (vec![], vec![]));
+    drop(night);
+}
+
+#[test]
+fn a_task_that_is_wanted_and_then_given_a_schedule_counts_from_then_on() {
+    let env = TestEnv::new();
+    let hourly = Hourly::new();
+    left_alone(&env, "untouched", NOTES, &hourly.flags(&["--missed", "all"]), hourly.ago(5));
+    for task in ["typed", "by-hand"] {
+        added(&env, task, NOTES, &[]);
+        env.ok(&["start", task]);
+        runs_ended(&env, task, 1);
+        execute(&env, &format!("UPDATE tasks SET wanted = 1, wanted_since = {} WHERE name = '{task}'", hourly.ago(5)));
+    }
+    env.ok(&["edit", "typed", "--period", "1h", "--start", &hourly.start, "--tz", "UTC", "--missed", "all"]);
+    let schedule = format!("period = \"1h\"\nstart = \"{}\"\ntz = \"UTC\"\nmissed = \"all\"\nscript =", hourly.start);
+    edited_by_hand(&env, "by-hand", "script =", &schedule);
+    let night = has_looked_at_all(&env);
+    for task in ["typed", "by-hand"] {
+        assert_eq!(occurrences(&env, task), vec![], "{task}");
+    }
+    drop(night);
+}
+
+#[test]
+fn started_by_hand_at_once_it_counts_from_then_on() {
+    let env = TestEnv::new();
+    let hourly = Hourly::new();
+    added(&env, "A", NOTES, &hourly.flags(&["--missed", "all"]));
+    env.ok(&["start", "A", "--now"]);
+    runs_ended(&env, "A", 1);
+    away_since(&env, "A", hourly.ago(5));
+    let night = Night::begin(&env);
+    until_decided(&env, "A", "run", 5);
     drop(night);
 }
 

@@ -6,7 +6,6 @@ use super::*;
 fn reboot_fires_once_for_each_boot() {
     let env = TestEnv::new();
     started(&env, "A", NOTES, &["--period", "@reboot"]);
-    seen(&env, &["A"]);
     let night = Night::begin(&env);
     let ticks = Ticks::with(&env);
     ticks.pass();
@@ -80,7 +79,6 @@ fn jitter_is_the_same_each_time_for_the_same_moment() {
         env.ok(&[&["add", name, "s.sh"], &hourly.flags(&["--jitter", "40m"])[..]].concat());
     }
     env.ok(&["start", "--all"]);
-    seen(&env, &names);
     let mut former: Vec<&str> = Vec::new();
     for round in 0..3 {
         names.iter().for_each(|name| away_since(&env, name, hourly.ago(1)));

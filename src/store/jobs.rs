@@ -111,7 +111,8 @@ pub fn find(connection: &Connection, id: JobId) -> Result<Option<JobRow>, StoreE
 }
 
 /// The front-door jobs that are not over, in the words of the index that holds them.
-pub(super) const ACTIVE: &str = "door <> 'queue' AND state NOT IN ('JOB_FINISHED', 'FAILED', 'CANCELLED')";
+pub(super) const ACTIVE: &str =
+    "door <> 'queue' AND state <> 'JOB_FINISHED' AND state <> 'FAILED' AND state <> 'CANCELLED'";
 
 /// The front-door jobs of a task that are not over, oldest first.
 pub fn active_of(connection: &Connection, task: &TaskName) -> Result<Vec<JobRow>, StoreError> {

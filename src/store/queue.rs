@@ -188,8 +188,9 @@ pub fn promote(tx: &Connection, now: Timestamp) -> Result<usize, StoreError> {
 
 /// The first job that waits for a hook to run.
 pub fn next_hooked(connection: &Connection) -> Result<Option<JobId>, StoreError> {
-    let sql =
-        "SELECT id FROM jobs WHERE state IN ('STAGED_IN', 'RUN_DONE', 'RUN_ERROR', 'RUN_TIMEOUT') AND door = 'queue' AND held = 0
+    let sql = "SELECT id FROM jobs INDEXED BY jobs_hooked
+               WHERE (state = 'STAGED_IN' OR state = 'RUN_DONE' OR state = 'RUN_ERROR' OR state = 'RUN_TIMEOUT')
+               AND door = 'queue' AND held = 0
                AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.job = jobs.id AND outcome IS NULL AND kind <> 'notify')
                ORDER BY id LIMIT 1";
     let found = connection

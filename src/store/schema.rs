@@ -7,15 +7,18 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// The newest schema that this jobexec knows.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// `jexe`: marks a database as one of ours.
 const APPLICATION: i64 = 0x6a65_7865;
 
 /// Each entry brings a database from its index to the next version.
-const STEPS: [&str; 5] = [V1, V2, V3, V4, V5];
+const STEPS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
 
 /// Times are microseconds since 1970 in UTC, sizes bytes, durations microseconds.
+///
+/// What a column may be, and what an index holds, is said with `OR`: for an `IN` of three or more SQLite makes a table of
+/// its own at each row that is written.
 const V1: &str = "
 -- What is known of a task apart from its definition. Names are the same without regard to case.
 CREATE TABLE tasks (
@@ -50,7 +53,7 @@ CREATE TABLE environments (id INTEGER PRIMARY KEY, body BLOB NOT NULL UNIQUE) ST
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     task TEXT COLLATE NOCASE,
-    door TEXT NOT NULL CHECK (door IN ('start', 'schedule', 'queue')),
+    door TEXT NOT NULL CHECK (door = 'start' OR door = 'schedule' OR door = 'queue'),
     state TEXT NOT NULL,
     code TEXT,
     reason TEXT,
@@ -163,7 +166,7 @@ CREATE TABLE notices (
     job INTEGER NOT NULL REFERENCES jobs (id),
     channel TEXT NOT NULL,
     message TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'due' CHECK (state IN ('due', 'delivered', 'given_up')),
+    state TEXT NOT NULL DEFAULT 'due' CHECK (state = 'due' OR state = 'delivered' OR state = 'given_up'),
     attempts INTEGER NOT NULL DEFAULT 0,
     not_before INTEGER,
     -- The run that delivers it, or tried to last.
@@ -245,7 +248,7 @@ CREATE TABLE param_names (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE edges (
     child INTEGER NOT NULL REFERENCES jobs (id),
     parent INTEGER NOT NULL REFERENCES jobs (id),
-    kind TEXT NOT NULL CHECK (kind IN ('success', 'end', 'failure')),
+    kind TEXT NOT NULL CHECK (kind = 'success' OR kind = 'end' OR kind = 'failure'),
     met INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (child, parent)
 ) STRICT, WITHOUT ROWID;
@@ -263,7 +266,8 @@ CREATE TABLE items (
     recursive INTEGER NOT NULL,
     required INTEGER NOT NULL,
     mode TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'pending', 'active', 'done', 'error')),
+    state TEXT NOT NULL DEFAULT 'waiting'
+        CHECK (state = 'waiting' OR state = 'pending' OR state = 'active' OR state = 'done' OR state = 'error'),
     attempts INTEGER NOT NULL DEFAULT 0,
     not_before INTEGER,
     error TEXT,
@@ -313,6 +317,16 @@ CREATE TABLE line (
     since INTEGER NOT NULL,
     locks TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// The same indices in words that cost less at each row.
+const V6: &str = "
+DROP INDEX jobs_active;
+CREATE INDEX jobs_active ON jobs (task)
+    WHERE door <> 'queue' AND state <> 'JOB_FINISHED' AND state <> 'FAILED' AND state <> 'CANCELLED';
+DROP INDEX jobs_hooked;
+CREATE INDEX jobs_hooked ON jobs (id)
+    WHERE (state = 'STAGED_IN' OR state = 'RUN_DONE' OR state = 'RUN_ERROR' OR state = 'RUN_TIMEOUT');
 ";
 
 /// The version of a database's schema; 0 for an empty one.

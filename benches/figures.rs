@@ -27,6 +27,7 @@
 
 mod ending;
 mod measure;
+mod table;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -37,13 +38,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use measure::{Times, binary, is_quick, number, parent, proportional_set_size, short};
+use measure::{Times, binary, is_quick, number, parent, proportional_set_size};
+use table::{Budget, Row, TRUE_OF_THE_BUDGETS, Table, nothing};
 
 /// A program that does nothing but wait.
 const SLEEP: [&str; 2] = ["/bin/sleep", "100000"];
-
-/// What `/bin/true` took on the machine that the budgets were made on, in milliseconds.
-const TRUE_OF_THE_BUDGETS: f64 = 0.7;
 
 fn main() -> ExitCode {
     ending::run(benchmark)
@@ -53,8 +52,8 @@ fn benchmark() {
     let counts = Counts::from_surroundings();
     let binary = binary();
     println!("measured: {}", binary.display());
-    println!("{} rounds; in brackets the budget as a multiple of a /bin/true that takes 0.7 ms\n", counts.rounds);
-    let mut table = Table::default();
+    println!("medians of {} rounds; bare: `/bin/true`, and a loop of posix_spawn where all are meant\n", counts.rounds);
+    let mut table = Table::new(&[]);
     for tasks in &counts.tasks {
         status(&binary, *tasks, &counts, &mut table);
     }
@@ -139,15 +138,6 @@ impl Drop for Bench<'_> {
     }
 }
 
-/// One run of `/bin/true`.
-fn nothing() -> Duration {
-    let start = Instant::now();
-    let mut command = Command::new("/bin/true");
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-    assert!(command.status().unwrap().success());
-    start.elapsed()
-}
-
 /// Rounds of `/bin/true` and of something else in turn, so that both see the same machine.
 fn beside_nothing(rounds: usize, mut one: impl FnMut(usize) -> Duration) -> (Times, Times) {
     let (mut nothings, mut ones) = (Times::default(), Times::default());
@@ -162,11 +152,11 @@ fn status(binary: &Path, tasks: usize, counts: &Counts, table: &mut Table) {
     let bench = Bench::with_tasks(binary, tasks);
     let (took, nothing) = beside_nothing(counts.rounds, |_| bench.run(&["status"]));
     let budget = match tasks {
-        0..=10 => Some(1.5),
-        11..=1000 => Some(3.0),
-        _ => Some(15.0),
+        0..=10 => 1.5,
+        11..=1000 => 3.0,
+        _ => 15.0,
     };
-    table.command(format!("`status`, {tasks} tasks"), &took, &nothing, budget);
+    table.push(beside(format!("`status`, {tasks} tasks"), &took, &nothing).within(Budget::Within(budget)));
 }
 
 fn add(binary: &Path, tasks: usize, counts: &Counts, table: &mut Table) {
@@ -174,20 +164,20 @@ fn add(binary: &Path, tasks: usize, counts: &Counts, table: &mut Table) {
     let (took, nothing) =
         beside_nothing(counts.rounds, |round| bench.run(&["add", &format!("new-{round}"), "--", "/bin/true"]));
     let budget = match tasks {
-        0..=10 => Some(2.0 * TRUE_OF_THE_BUDGETS),
-        11..=1000 => Some(5.0),
-        _ => Some(100.0),
+        0..=10 => 2.0 * TRUE_OF_THE_BUDGETS,
+        11..=1000 => 5.0,
+        _ => 100.0,
     };
-    table.command(format!("`add`, {tasks} tasks"), &took, &nothing, budget);
+    table.push(beside(format!("`add`, {tasks} tasks"), &took, &nothing).within(Budget::Within(budget)));
 }
 
 fn start_and_stop(binary: &Path, counts: &Counts, table: &mut Table) {
     let bench = Bench::with_tasks(binary, counts.rounds);
     let name = |round: usize| format!("task-{round:05}");
     let (took, nothing) = beside_nothing(counts.rounds, |round| bench.run(&["start", &name(round)]));
-    table.command("`start`, until it runs".to_owned(), &took, &nothing, None);
+    table.push(beside("`start`, until it runs".to_owned(), &took, &nothing));
     let (took, nothing) = beside_nothing(counts.rounds, |round| bench.run(&["stop", &name(round)]));
-    table.command("`stop`, until nothing is left".to_owned(), &took, &nothing, None);
+    table.push(beside("`stop`, until nothing is left".to_owned(), &took, &nothing));
 }
 
 /// Spawns so many sleepers in a bare loop, and ends them: what the system itself takes.
@@ -223,8 +213,12 @@ fn all(binary: &Path, counts: &Counts, table: &mut Table) {
         downs.push(bench.run(&["stop", "--all"]));
     }
     let scale = counts.all as f64 / 1000.0;
-    table.many(format!("`start --all`, {} tasks", counts.all), &ups, &bare_ups, 1000.0 * scale);
-    table.many(format!("`stop --all`, {} tasks", counts.all), &downs, &bare_downs, 250.0 * scale);
+    let all = |what: &str, took: &Times, bare: &Times, budget| {
+        beside(format!("`{what} --all`, {} tasks, no supervisor", counts.all), took, bare)
+            .within(Budget::Within(budget))
+    };
+    table.push(all("start", &ups, &bare_ups, 1000.0 * scale));
+    table.push(all("stop", &downs, &bare_downs, 250.0 * scale));
 }
 
 fn memory(binary: &Path, counts: &Counts, table: &mut Table) {
@@ -235,40 +229,11 @@ fn memory(binary: &Path, counts: &Counts, table: &mut Table) {
     let weights: Vec<u64> = workers.map(proportional_set_size).collect();
     let each = weights.iter().sum::<u64>() as f64 / weights.len() as f64;
     let lightest = weights.iter().min().unwrap();
-    let weights = [format!("{each:.0} KiB"), format!("{lightest} KiB")];
-    let what = format!("memory of an idle worker, {} running", counts.workers);
-    table.row(what, weights, String::new(), "≤ 60 KiB".to_owned());
+    let what = format!("memory of an idle worker, {} running (the lightest: {lightest} KiB)", counts.workers);
+    table.push(Row::new(what, "KiB", each).within(Budget::AtMost(60.0)));
 }
 
-#[derive(Default)]
-struct Table {
-    rows: Vec<[String; 5]>,
-}
-
-impl Table {
-    fn command(&mut self, what: String, took: &Times, nothing: &Times, budget: Option<f64>) {
-        let budget = budget.map(|budget| format!("≤ {} ms ({:.1} ×)", short(budget), budget / TRUE_OF_THE_BUDGETS));
-        let times = [took.median(), took.least()].map(|time| format!("{time:.1} ms"));
-        let ratio = format!("{:.1} × `/bin/true`", took.least() / nothing.least());
-        self.row(what, times, ratio, budget.unwrap_or_else(|| "–".to_owned()));
-    }
-
-    fn many(&mut self, what: String, took: &Times, bare: &Times, budget: f64) {
-        let times = [took.median(), took.least()].map(|time| format!("{time:.0} ms"));
-        let ratio = format!("{:.1} × bare loop", took.least() / bare.least());
-        self.row(what, times, ratio, format!("≤ {} ms", short(budget)));
-    }
-
-    fn row(&mut self, what: String, times: [String; 2], ratio: String, budget: String) {
-        let [median, least] = times;
-        self.rows.push([what, median, least, ratio, budget]);
-    }
-
-    /// As Markdown, so that it can be pasted as it is.
-    fn print(&self) {
-        println!("| what | median | least | ratio of the least | budget |\n| --- | --- | --- | --- | --- |");
-        for row in &self.rows {
-            println!("| {} |", row.join(" | "));
-        }
-    }
+/// A time beside that of something bare.
+fn beside(what: String, took: &Times, bare: &Times) -> Row {
+    Row::new(what, "ms", took.median()).beside(bare.median())
 }

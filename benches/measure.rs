@@ -90,7 +90,3 @@ pub fn times_asleep(pid: i64) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
     line.trim().parse().unwrap()
 }
-
-pub fn short(number: f64) -> String {
-    if number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.1}") }
-}

@@ -31,6 +31,7 @@
 
 mod ending;
 mod measure;
+mod table;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -40,6 +41,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use measure::{Times, binary, number, time_used, weight as weight_of};
+use table::{Budget, Row, Table, precise};
 
 /// A program that does nothing.
 const NOTHING: &str = "/bin/true";
@@ -54,40 +56,45 @@ fn benchmark() {
     let rounds = number("JOBEXEC_BENCH_ROUNDS", 30, 3);
     let few_jobs = number("JOBEXEC_BENCH_FEW", 1000, 20);
     let many_jobs = number("JOBEXEC_BENCH_MANY", 100_000, 100);
-    let kinds = [("without output", &["--no-output"][..]), ("with an output file each", &[])];
-    for (name, flags) in kinds {
+    println!("measured: {}", binary().display());
+    println!("bare: a loop of posix_spawn and waitpid, two at a time; of one job the script alone\n");
+    let mut table = Table::new(&["task-spooler"]);
+    for (name, flags, share) in
+        [("without output", &["--no-output"][..], 50.0), ("with an output file each", &[], 80.0)]
+    {
         let kept = flags.is_empty().then(Kept::new);
         let limit = jobs as f64 / bare_loop(jobs, kept).as_secs_f64();
         let went = through_the_queue(jobs, flags);
         let rate = went.rate(jobs);
-        println!(
-            "{jobs} jobs {name}, two slots: {rate:.0} a second, {:.0} % of a bare loop ({limit:.0}); \
-             {:.2} ms of processor each",
-            100.0 * rate / limit,
-            went.cost.as_secs_f64() * 1e3 / jobs as f64
-        );
+        let what = format!("{jobs} jobs {name}, two slots: {rate:.0} a second, the loop {limit:.0}");
+        table.push(Row::new(what, "%", 100.0 * rate / limit).within(Budget::AtLeast(share)));
+        if !flags.is_empty() {
+            let cost = went.cost.as_secs_f64() * 1e3 / jobs as f64;
+            table.push(Row::new("processor for each of them, all of ours", "ms", cost).within(Budget::Within(0.25)));
+        }
     }
     let few = through_the_queue(few_jobs, &["--no-output"]).rate(few_jobs);
     let went = through_the_queue(many_jobs, &["--no-output"]);
-    let rate = went.rate(many_jobs);
-    println!(
-        "{many_jobs} jobs without output: {rate:.0} a second, {:.0} % of the rate of {few_jobs} ({few:.0}); \
-         {:.1} MiB of memory at most, all of ours together",
-        100.0 * rate / few,
-        went.weight as f64 / 1024.0
-    );
-    let mut begun = soon(rounds);
-    println!("one job, nothing else to do: begins after {:.1} ms (median), {:.1} (p95)", begun.median(), begun.p95());
-    begun = Times::default();
+    let what = format!("{many_jobs} jobs without output: the rate beside that of {few_jobs}");
+    table.push(Row::new(what, "%", 100.0 * went.rate(many_jobs) / few).within(Budget::AtLeast(90.0)));
+    let memory = went.weight as f64 / 1024.0;
+    table.push(Row::new("memory meanwhile, all of ours", "MiB", memory).within(Budget::AtMost(40.0)));
+    soon(rounds, &mut table);
     let folder = Folder::new();
     let took = folder.submit(stored, &["--no-output"]);
-    println!("{stored} jobs made: {:.0} a second", stored as f64 / took.as_secs_f64());
-    for _ in 0..5 {
+    let rate = stored as f64 / took.as_secs_f64();
+    table.push(
+        Row::new(format!("{stored} jobs made, stored: each second"), "", rate).within(Budget::AtLeast(100_000.0)),
+    );
+    let mut listed = Times::default();
+    for _ in 0..rounds {
         let start = Instant::now();
         folder.run(&["jobs", "--limit", "20"]);
-        begun.push(start.elapsed());
+        listed.push(start.elapsed());
     }
-    println!("`jobs --limit 20` among them: {:.1} ms", begun.least());
+    let row = Row::new("`jobs --limit 20` among them", "ms", listed.median());
+    table.push(row.within(Budget::Within(3.0)));
+    table.print();
 }
 
 /// A folder of its own.
@@ -182,27 +189,75 @@ fn workers(folder: &Path) -> Vec<i64> {
     .collect()
 }
 
-/// How soon a job begins that is submitted while nothing else is to be done.
-fn soon(rounds: usize) -> Times {
+/// How soon a job begins that is submitted while nothing else is to be done. They take turns, so that all see the same
+/// machine.
+fn soon(rounds: usize, table: &mut Table) {
     let folder = Folder::new();
     let mark = folder.0.path().join("begun");
     let mut supervisor = folder.command(&["keep-restarting"]).spawn().unwrap();
-    let mut times = Times::default();
     let touch = format!(": > {}", mark.display());
+    let script = ["/bin/sh", "-c", &touch];
+    let submit = |args: &[&str]| folder.command(&[args, &script].concat());
+    let spooler = Spooler::begin(folder.0.path());
+    let (mut ours, mut bares, mut others) = (Times::default(), Times::default(), Times::default());
     for _ in 0..rounds {
-        let start = Instant::now();
-        let mut submit = folder.command(&["submit", "--no-output", "--", "/bin/sh", "-c", &touch]).spawn().unwrap();
-        while !mark.exists() {
-            std::thread::sleep(Duration::from_micros(50));
+        ours.push(until_there(&mut submit(&["submit", "--no-output", "--"]), &mark));
+        let mut bare = Command::new(script[0]);
+        bares.push(until_there(bare.args(&script[1..]), &mark));
+        if let Some(spooler) = &spooler {
+            others.push(until_there(spooler.command().arg("-n").args(script), &mark));
         }
-        times.push(start.elapsed());
-        submit.wait().unwrap();
-        fs::remove_file(&mark).unwrap();
-        std::thread::sleep(Duration::from_millis(50));
     }
     folder.run(&["keep-restarting", "--stop"]);
     supervisor.wait().unwrap();
-    times
+    let others = spooler.map(|_| others);
+    for (which, of, budget) in
+        [("median", Times::median as fn(&Times) -> f64, Budget::Within(2.5)), ("p95", Times::p95, Budget::None)]
+    {
+        let what = format!("one job, nothing else to do: `submit` begins → script runs, {which} of {rounds}");
+        let row = Row::new(what, "ms", of(&ours)).beside(of(&bares)).within(budget);
+        table.push(row.peers(std::slice::from_ref(&others), |times| format!("{} ms", precise(of(times)))));
+    }
+}
+
+/// Runs a command after a rest; how long until the file is there, which is removed again.
+fn until_there(command: &mut Command, mark: &Path) -> Duration {
+    std::thread::sleep(Duration::from_millis(50));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    let mut child = command.spawn().unwrap();
+    while !mark.exists() {
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    let took = start.elapsed();
+    child.wait().unwrap();
+    fs::remove_file(mark).unwrap();
+    took
+}
+
+/// Another queue, where it is installed, with a server of its own, which ends when this is dropped.
+struct Spooler {
+    socket: PathBuf,
+}
+
+impl Spooler {
+    fn begin(folder: &Path) -> Option<Self> {
+        let spooler = Self { socket: folder.join("tsp") };
+        let begun = spooler.command().args(["-S", "1"]).stdout(Stdio::null()).status();
+        begun.is_ok_and(|status| status.success()).then_some(spooler)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("tsp");
+        command.env("TS_SOCKET", &self.socket);
+        command
+    }
+}
+
+impl Drop for Spooler {
+    fn drop(&mut self) {
+        let _ = self.command().arg("-K").status();
+    }
 }
 
 /// What a bare loop keeps of what it runs: an output file of each, and a journal of beginnings and ends that survives a

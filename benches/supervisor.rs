@@ -34,6 +34,7 @@ mod ending;
 mod measure;
 mod peers;
 mod reports;
+mod table;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -48,9 +49,10 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use ending::rest;
-use measure::{Times, binary, number, on_processor, parent, proportional_set_size, short, times_asleep};
+use measure::{Times, binary, number, on_processor, parent, proportional_set_size, times_asleep};
 use peers::{Kind, Peer};
 use reports::Reports;
+use table::{Budget, Row, Table, precise};
 
 /// A program that does nothing but wait.
 const SLEEP: [&str; 2] = ["/bin/sleep", "100000"];
@@ -87,7 +89,7 @@ fn benchmark() {
     let binary = binary();
     println!("measured: {}", binary.display());
     println!("bare: a loop of posix_spawn and waitpid; the others: with {} tasks where not said\n", counts.peers);
-    let mut table = Table::default();
+    let mut table = Table::new(&["runit", "supervisord"]);
     restart(&binary, &counts, &mut table);
     start_and_stop(&binary, &counts, &mut table);
     killed_at_once(&binary, &counts, &mut table);
@@ -299,14 +301,12 @@ fn restart(binary: &Path, counts: &Counts, table: &mut Table) {
             }
         }
     }
-    let installed = [peers[0].is_some(), peers[1].is_some()];
+    let others: Vec<Option<Times>> =
+        peers.iter().zip(others).map(|(peer, times)| peer.as_ref().map(|_| times)).collect();
     for (which, of, target) in [("median", Times::median as fn(&Times) -> f64, 2.0), ("p95", Times::p95, 10.0)] {
-        let mut row = Row::new(format!("killed after a good run → first action, {which} of {}", counts.rounds), "ms");
-        row.beside(of(&ours), of(&bares), Some(target));
-        for (at, times) in others.iter().enumerate() {
-            row.peer(installed[at].then(|| format!("{} ms", short(of(times)))));
-        }
-        table.push(row);
+        let what = format!("killed after a good run → first action, {which} of {}", counts.rounds);
+        let row = Row::new(what, "ms", of(&ours)).beside(of(&bares)).within(Budget::Within(target));
+        table.push(row.peers(&others, |times| format!("{} ms", precise(of(times)))));
     }
 }
 
@@ -345,28 +345,23 @@ fn start_and_stop(binary: &Path, counts: &Counts, table: &mut Table) {
         Some((peer.up, weight, idle, peer.stop()))
     });
     let scale = counts.all as f64 / 1000.0;
-    let mut row = Row::new(format!("`start --all`, {} tasks, until all are up", counts.all), "ms");
-    row.beside(ups.median(), bare_ups.median(), Some(1000.0 * scale));
-    row.peers(&peers, |(up, ..)| format!("{:.0} ms", up.as_secs_f64() * 1e3));
-    table.push(row);
-    let mut row = Row::new(format!("`stop --all`, {} tasks, until nothing is left", counts.all), "ms");
-    row.beside(downs.median(), bare_downs.median(), Some(250.0 * scale));
-    row.peers(&peers, |(_, _, _, down)| format!("{:.0} ms", down.as_secs_f64() * 1e3));
-    table.push(row);
+    let what = format!("`start --all`, {} tasks, until all are up", counts.all);
+    let row = Row::new(what, "ms", ups.median()).beside(bare_ups.median()).within(Budget::Within(1000.0 * scale));
+    table.push(row.peers(&peers, |(up, ..)| format!("{:.0} ms", up.as_secs_f64() * 1e3)));
+    let what = format!("`stop --all`, {} tasks, until nothing is left", counts.all);
+    let row = Row::new(what, "ms", downs.median()).beside(bare_downs.median()).within(Budget::Within(250.0 * scale));
+    table.push(row.peers(&peers, |(_, _, _, down)| format!("{:.0} ms", down.as_secs_f64() * 1e3)));
     for (tasks, weight) in [(counts.workers, few_weigh), (counts.all, all_weigh)] {
-        let mut row = Row::new(format!("memory per running task, of {tasks}, everything"), "KiB");
-        row.alone(weight / tasks as f64, (tasks == counts.all).then_some(60.0));
-        row.peers(&peers, |(_, weight, ..)| format!("{} KiB", short(*weight)));
-        table.push(row);
+        let budget = if tasks == counts.all { Budget::AtMost(60.0) } else { Budget::None };
+        let what = format!("memory per running task, of {tasks}, everything");
+        let row = Row::new(what, "KiB", weight / tasks as f64).within(budget);
+        table.push(row.peers(&peers, |(_, weight, ..)| format!("{} KiB", precise(*weight))));
     }
-    let mut row = Row::new(format!("idle, {} tasks, {} s", counts.all, counts.idle.as_secs()), "%");
-    row.alone(idle.percent, Some(0.02));
-    row.peers(&peers, |(_, _, idle, _)| format!("{:.4} %", idle.percent));
-    table.push(row);
-    let mut row = Row::new(format!("wake-ups meanwhile, of which {} of the supervisor", idle.last), "");
-    row.alone(idle.woken as f64, None);
-    row.peers(&peers, |(_, _, idle, _)| idle.woken.to_string());
-    table.push(row);
+    let what = format!("idle, {} tasks, {} s", counts.all, counts.idle.as_secs());
+    let row = Row::new(what, "%", idle.percent).within(Budget::AtMost(0.02));
+    table.push(row.peers(&peers, |(_, _, idle, _)| format!("{:.4} %", idle.percent)));
+    let what = format!("wake-ups meanwhile, of which {} of the supervisor", idle.last);
+    table.push(Row::new(what, "", idle.woken as f64).peers(&peers, |(_, _, idle, _)| idle.woken.to_string()));
 }
 
 /// All scripts killed at once.
@@ -387,10 +382,8 @@ fn killed_at_once(binary: &Path, counts: &Counts, table: &mut Table) {
         rest(GOOD);
         Some(kill_all(&mut peer.pids, &mut peer.reports))
     });
-    let mut row = Row::new(format!("all {} killed at once → all up again", counts.all), "ms");
-    row.beside(ours.median(), bares.median(), None);
-    row.peers(&peers, |time| format!("{:.0} ms", time.as_secs_f64() * 1e3));
-    table.push(row);
+    let row = Row::new(format!("all {} killed at once → all up again", counts.all), "ms", ours.median());
+    table.push(row.beside(bares.median()).peers(&peers, |time| format!("{:.0} ms", time.as_secs_f64() * 1e3)));
 }
 
 /// How long after its moment a script runs that fires every second.
@@ -407,9 +400,8 @@ fn fires(binary: &Path, counts: &Counts, table: &mut Table) {
         late.push(Duration::from_secs_f64(run["late"].as_f64().expect("each has run")));
     }
     for (which, of) in [("median", Times::median as fn(&Times) -> f64), ("p95", Times::p95)] {
-        let mut row = Row::new(format!("fire → script runs, {which} of {}", counts.fires), "ms");
-        row.alone(of(&late), Some(20.0));
-        table.push(row);
+        let what = format!("fire → script runs, {which} of {}", counts.fires);
+        table.push(Row::new(what, "ms", of(&late)).within(Budget::Within(20.0)));
     }
 }
 
@@ -442,73 +434,4 @@ impl Idle {
             woken: woken.iter().sum(),
         }
     }
-}
-
-struct Row {
-    what: String,
-    unit: &'static str,
-    cells: Vec<String>,
-}
-
-impl Row {
-    fn new(what: String, unit: &'static str) -> Self {
-        Self { what, unit, cells: Vec::new() }
-    }
-
-    /// A value, the same of a bare loop, and what it is to be at most.
-    fn beside(&mut self, value: f64, bare: f64, target: Option<f64>) {
-        let ratio = format!("{:.1} × bare ({} {})", value / bare, precise(bare), self.unit);
-        self.value(value, ratio, target);
-    }
-
-    /// A value that has nothing bare beside it.
-    fn alone(&mut self, value: f64, target: Option<f64>) {
-        self.value(value, "–".to_owned(), target);
-    }
-
-    fn value(&mut self, value: f64, ratio: String, target: Option<f64>) {
-        let target_text = target.map_or_else(|| "–".to_owned(), |target| format!("≤ {target} {}", self.unit));
-        let met = target.map_or("–", |target| if value <= target { "met" } else { "**not met**" });
-        let value = format!("{} {}", precise(value), self.unit).trim().to_owned();
-        self.cells.extend([value, ratio, target_text, met.to_owned()]);
-    }
-
-    fn peer(&mut self, text: Option<String>) {
-        self.cells.push(text.unwrap_or_else(|| "not installed".to_owned()));
-    }
-
-    fn peers<T>(&mut self, peers: &[Option<T>], text: impl Fn(&T) -> String) {
-        for peer in peers {
-            self.peer(peer.as_ref().map(&text));
-        }
-    }
-}
-
-#[derive(Default)]
-struct Table(Vec<Row>);
-
-impl Table {
-    fn push(&mut self, row: Row) {
-        println!("{}: {}", row.what, row.cells.join(", "));
-        self.0.push(row);
-    }
-
-    /// As Markdown, so that it can be pasted as it is.
-    fn print(&self) {
-        println!("\n| what | jobexec | ratio | target | | runit | supervisord |\n| {} |", ["---"; 7].join(" | "));
-        for row in &self.0 {
-            println!("| {} | {} |", row.what, row.cells.join(" | "));
-        }
-    }
-}
-
-/// With as many digits as say something.
-fn precise(number: f64) -> String {
-    let digits = match number {
-        number if number.fract() == 0.0 || number >= 100.0 => 0,
-        number if number >= 10.0 => 1,
-        number if number >= 0.1 => 2,
-        _ => 4,
-    };
-    format!("{number:.digits$}")
 }

@@ -39,7 +39,9 @@ use failure::Failure;
 pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
     let (arguments, folder) = match arguments::parse(args) {
         Ok(parsed) => parsed,
-        Err(error) => {
+        Err(mut error) => {
+            // A flag that is misspelt is hardly ever meant as a word for the script.
+            error.remove(clap::error::ContextKind::Suggested);
             // Help goes to standard output and is a success; so clap knows it.
             let _ = error.print();
             return u8::try_from(error.exit_code()).unwrap_or(2);

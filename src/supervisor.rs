@@ -22,9 +22,11 @@ mod upkeep;
 mod watched;
 
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -99,6 +101,14 @@ pub enum SupervisorError {
         /// What its lock says.
         holder: String,
     },
+    /// Somebody has removed the folder, or put another in its place.
+    #[error("the folder `{}` is gone, and with it what was known of its tasks{}", folder.display(), still_there(pids))]
+    Gone {
+        /// The folder.
+        folder: PathBuf,
+        /// What goes on running without anybody who watches it.
+        pids: Vec<i32>,
+    },
     /// The wish for the diary makes no sense.
     #[error("{0}")]
     Log(String),
@@ -116,6 +126,11 @@ pub enum SupervisorError {
         /// What it said.
         source: io::Error,
     },
+}
+
+fn still_there(pids: &[i32]) -> String {
+    let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    if pids.is_empty() { String::new() } else { format!("; still running: pid {}", pids.join(", ")) }
 }
 
 fn since(supervisor: &Supervisor) -> String {
@@ -162,6 +177,9 @@ fn supervise(folder: &Path, options: &Options, place: &str, begun: Option<OwnedF
     let why = runtime.block_on(night(&mut keeper, &home, options, signals)).map_err(system("wait for events"))?;
     drop(runtime);
     let flushed = keeper.end();
+    let Some(why) = why else {
+        return Err(SupervisorError::Gone { folder: home.root().to_path_buf(), pids: keeper.scripts_running() });
+    };
     let failed = keeper.failed;
     let mut executor = keeper.executor;
     let stopped = if options.stop_tasks { stop_tasks(&mut executor, &asker) } else { Ok(()) };
@@ -214,8 +232,11 @@ fn refusal(executor: &Executor) -> Result<SupervisorError, ExecutorError> {
     })
 }
 
-/// Waits for events and hands them on, until the end is asked for; the sentence that says why.
-async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Signals) -> io::Result<String> {
+/// Waits for events and hands them on, until the end is asked for; the sentence that says why, or `None` where the folder
+/// is gone.
+async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Signals) -> io::Result<Option<String>> {
+    let identity = || fs::metadata(home.root()).map(|folder| (folder.dev(), folder.ino()));
+    let folder = identity()?;
     let ear = Ear::open(home)?;
     let alarm = Alarm::new()?;
     let clock = WallAlarm::new()?;
@@ -230,7 +251,7 @@ async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Sig
     keeper.begin();
     loop {
         if options.until_idle && keeper.is_idle().unwrap_or(false) {
-            return Ok("nothing is left to do".to_owned());
+            return Ok(Some("nothing is left to do".to_owned()));
         }
         alarm.set(keeper.next_moment())?;
         // Set in any case: it tells when somebody sets the clock.
@@ -262,9 +283,13 @@ async fn night(keeper: &mut Keeper, home: &Home, options: &Options, signals: Sig
             }
             _ = children.recv() => Event::ChildEnded,
             _ = hangup.recv() => Event::ReadAnew,
-            _ = interrupt.recv() => return Ok(goodbye(keeper, options, "interrupted")),
-            _ = terminate.recv() => return Ok(goodbye(keeper, options, "asked to end")),
+            _ = interrupt.recv() => return Ok(Some(goodbye(keeper, options, "interrupted"))),
+            _ = terminate.recv() => return Ok(Some(goodbye(keeper, options, "asked to end"))),
         };
+        // Before anything is concluded from what is no longer there.
+        if identity().map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |found| found != folder) {
+            return Ok(None);
+        }
         keeper.handle(event);
     }
 }

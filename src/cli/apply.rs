@@ -9,7 +9,7 @@ use crate::executor::{Applied, AppliedJob, Executor, Given, JobChange, TaskChang
 use crate::report;
 use crate::report::page::Page;
 
-use super::context::{Context, told, told_hidden};
+use super::context::{Context, told, told_hidden, told_unsupervised};
 use super::failure::Failure;
 
 /// `apply`.
@@ -64,8 +64,8 @@ pub(super) fn apply(context: &mut Context, typed: &ApplyArguments) -> Result<u8,
     }
     out.print()?;
     tell(&done);
-    if !executor.is_supervised() && done.jobs.iter().any(|job| job.change == JobChange::New) {
-        told("note: no supervisor is running, so nothing runs queued jobs until `jobexec keep-restarting` does");
+    if done.jobs.iter().any(|job| job.change == JobChange::New) {
+        told_unsupervised(executor);
     }
     Ok(0)
 }

@@ -151,6 +151,13 @@ pub(super) fn told(text: &str) {
     let _ = report::error::told(text, &mut anstream::stderr());
 }
 
+/// Says that queued jobs wait, where nobody is there to run them.
+pub(super) fn told_unsupervised(executor: &Executor) {
+    if !executor.is_supervised() {
+        told("note: no supervisor is running, so nothing runs queued jobs until `jobexec keep-restarting` does");
+    }
+}
+
 /// Warns on standard error.
 pub(super) fn warn(text: &str) {
     let _ = report::error::warn(text, &mut anstream::stderr());

@@ -113,6 +113,12 @@ impl From<SupervisorError> for Failure {
                 hints.push("end that one with `jobexec keep-restarting --stop`".to_owned());
                 Kind::Refused
             }
+            SupervisorError::Gone { ref pids, .. } => {
+                if !pids.is_empty() {
+                    hints.push("nobody watches over these any more; end them with `kill`".to_owned());
+                }
+                Kind::Failed
+            }
             SupervisorError::Log(_) => Kind::Input,
             SupervisorError::Background(_) | SupervisorError::System { .. } => Kind::Failed,
         };

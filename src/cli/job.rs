@@ -14,7 +14,7 @@ use crate::executor::{Executor, ExecutorError, Rerun, Update};
 
 use super::context::Context;
 use super::failure::Failure;
-use change::{Words, change, data, kill, set_state};
+use change::{Words, change, data, kill, set_state, to_run};
 use show::{events, files, lineage, log, related, show, workdir};
 
 /// Which jobs are meant.
@@ -27,6 +27,9 @@ pub(super) struct Named {
     #[arg(short, long)]
     yes: bool,
 }
+
+/// The hooks that a job may have had.
+const HOOKS: [&str; 4] = ["preprocess", "postprocess", "handle_error", "handle_timeout"];
 
 /// `job`.
 #[derive(Debug, Subcommand)]
@@ -109,13 +112,16 @@ pub(super) enum JobVerb {
         /// The job
         id: i64,
     },
-    /// Print the output of a job's last run
+    /// Print the output of a job's last run, or of a hook
     Log {
         /// The job
         id: i64,
         /// Another run, counted from 1
         #[arg(long, value_name = "K")]
         run: Option<usize>,
+        /// A hook's instead of the script's
+        #[arg(long, value_name = "HOOK", value_parser = HOOKS)]
+        hook: Option<String>,
     },
     /// Cancel jobs that do not run
     Cancel(Named),
@@ -168,20 +174,20 @@ pub(super) fn job(context: &mut Context, verb: &JobVerb) -> Result<u8, Failure> 
             change(context, named, words, |executor, ids, asker| executor.update(ids, &update, asker))
         }
         JobVerb::Workdir { id } => workdir(context, JobId(*id)),
-        JobVerb::Log { id, run } => log(context, JobId(*id), *run),
+        JobVerb::Log { id, run, hook } => log(context, JobId(*id), *run, hook.as_deref()),
         JobVerb::Cancel(named) => change(context, named, Words::of("cancel"), Executor::cancel_jobs),
         JobVerb::Start(named) => {
-            change(context, named, Words::of("put first").done("goes first"), Executor::start_jobs)
+            to_run(context, named, Words::of("put first").done("goes first"), Executor::start_jobs)
         }
         JobVerb::Delete(named) => change(context, named, Words::of("delete").done("deleted"), Executor::delete_jobs),
         JobVerb::Reset(named) => {
             change(context, named, Words::of("reset").done("wiped, and held"), Executor::reset_jobs)
         }
         JobVerb::Hold(named) => change(context, named, Words::of("hold").done("held").already("held"), Executor::hold),
-        JobVerb::Release(named) => change(context, named, Words::of("release").already("not held"), Executor::release),
+        JobVerb::Release(named) => to_run(context, named, Words::of("release").already("not held"), Executor::release),
         JobVerb::Rerun { named, only, clean } => {
             let how = Rerun { only: *only, clean: *clean };
-            change(context, named, Words::of("run again"), |executor, ids, asker| {
+            to_run(context, named, Words::of("run again"), |executor, ids, asker| {
                 let definitions = executor.definitions()?;
                 executor.rerun(ids, how, &definitions, asker)
             })

@@ -29,6 +29,9 @@ pub(super) fn keep_restarting(context: &mut Context, arguments: &KeepArguments) 
         log: std::env::var("JOBEXEC_LOG").ok(),
     };
     let root = context.root()?;
+    if !root.exists() {
+        told(&format!("note: `{}` was not there; it begins empty", root.display()));
+    }
     if arguments.detach {
         let pid = supervisor::detach(&root, &options)?;
         told(&format!("supervising {} in the background (pid {pid})", root.display()));

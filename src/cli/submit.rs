@@ -19,7 +19,7 @@ use crate::report;
 use crate::report::jobs::Shown;
 use crate::report::page::Page;
 
-use super::context::{Context, told};
+use super::context::{Context, told_unsupervised, warn};
 use super::failure::Failure;
 
 /// `submit`.
@@ -103,9 +103,10 @@ pub(super) fn submit(context: &mut Context, typed: &SubmitArguments) -> Result<u
         writeln!(out, "{id}")?;
     }
     out.print()?;
-    if !executor.is_supervised() {
-        told("note: no supervisor is running, so nothing runs queued jobs until `jobexec keep-restarting` does");
+    if let Some(trouble) = executor.foresee(&definition) {
+        warn(&format!("what is queued cannot be started yet: {trouble}"));
     }
+    told_unsupervised(executor);
     if typed.wait { super::wait::wait_for(executor, &ids, &[], Until::All, None) } else { Ok(0) }
 }
 

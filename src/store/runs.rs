@@ -233,6 +233,13 @@ pub fn last_main_of_job(connection: &Connection, job: JobId) -> Result<Option<Ru
     Ok(select(connection, "WHERE job = ?1 AND kind = 'main' ORDER BY rowid DESC LIMIT 1", [job.0])?.pop())
 }
 
+/// The last run of a job that was a hook's.
+pub fn last_hook_of_job(connection: &Connection, job: JobId) -> Result<Option<RunRow>, StoreError> {
+    let rest = "WHERE job = ?1 AND kind IN ('preprocess', 'postprocess', 'handle_error', 'handle_timeout')
+                ORDER BY rowid DESC LIMIT 1";
+    Ok(select(connection, rest, [job.0])?.pop())
+}
+
 /// How long the main runs of a job took that were claimed since then, together; one that goes on, until now.
 pub fn time_of_job(
     connection: &Connection,

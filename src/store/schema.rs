@@ -17,7 +17,7 @@ const STEPS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
 
 /// Times are microseconds since 1970 in UTC, sizes bytes, durations microseconds.
 ///
-/// What a column may be, and what an index holds, is said with `OR`: for an `IN` of three or more SQLite makes a table of
+/// What a column may be, and what an index holds, is said with `OR`: for an `IN` of three or more `SQLite` makes a table of
 /// its own at each row that is written.
 const V1: &str = "
 -- What is known of a task apart from its definition. Names are the same without regard to case.

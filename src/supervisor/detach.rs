@@ -18,10 +18,8 @@ const PLACE: &str = "in the background";
 /// Starts a supervisor in the background and waits until it has begun; its pid.
 pub fn detach(folder: &Path, options: &Options) -> Result<i32, SupervisorError> {
     diary::filter(options.verbose, options.log.as_deref()).map_err(SupervisorError::Log)?;
+    // Whether there is one already is for the new one to find out: one that was just killed still has its lock.
     let executor = Executor::open(folder)?;
-    if executor.is_supervised() {
-        return Err(second(&executor)?);
-    }
     let home = executor.home();
     let system = |source| SupervisorError::System { doing: "start a supervisor in the background", source };
     let options = serde_json::to_string(options).map_err(std::io::Error::from).map_err(system)?;

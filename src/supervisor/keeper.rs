@@ -449,6 +449,11 @@ impl Keeper {
         Ok(())
     }
 
+    /// The scripts that run, by their pids.
+    pub(super) fn scripts_running(&self) -> Vec<i32> {
+        self.runs.values().filter_map(|run| run.script.as_ref().map(|(script, _)| script.pid)).collect()
+    }
+
     /// How many tasks run.
     pub(super) fn running(&self) -> usize {
         self.runs.values().filter(|run| run.key.is_some()).count()

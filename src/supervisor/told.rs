@@ -20,7 +20,7 @@ pub(super) fn event(event: &Event) {
     match event.cause.as_str() {
         "ended" if is_of_slot(event) => ended_in_slot(event, reason),
         "ended" => ended(event, task, reason),
-        "hook_ended" if !is_of_slot(event) => hook_ended(event, task, reason),
+        "hook_ended" => hook_ended(event, task, reason),
         "crash_looping" => {
             warn!("{task} is crash-looping: 5 failures within 10 minutes; it goes on being started again");
         }
@@ -100,10 +100,11 @@ fn ended(event: &Event, task: &str, reason: &str) {
 fn hook_ended(event: &Event, task: &str, reason: &str) {
     let hook = event.data.get("hook").and_then(Value::as_str).unwrap_or_default();
     let state = event.to.map_or_else(String::new, |state| format!(", so job {} is {state}", of_job(event)));
-    if event.to == Some(State::Failed) {
-        warn!("{task}: its hook {hook} has ended{state}: {reason}");
-    } else {
-        info!("{task}: its hook {hook} has ended{state}");
+    let whose = if task.is_empty() { "a command".to_owned() } else { task.to_owned() };
+    match event.to {
+        Some(State::Failed) => warn!("{whose}: its hook {hook} has ended{state}: {reason}"),
+        _ if is_of_slot(event) => debug!("{whose}: its hook {hook} has ended{state}"),
+        _ => info!("{whose}: its hook {hook} has ended{state}"),
     }
 }
 

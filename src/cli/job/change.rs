@@ -10,7 +10,7 @@ use crate::executor::{Asker, Did, Executor, ExecutorError, JobAnswers, Stopped, 
 use crate::report;
 use crate::report::page::Page;
 
-use super::super::context::{Context, told, warn};
+use super::super::context::{Context, told, told_unsupervised, warn};
 use super::super::failure::Failure;
 use super::super::jobs;
 use super::{Named, keys, look, own};
@@ -126,6 +126,20 @@ pub(super) fn change(
     let mut code = 0;
     for (id, did) in verb(executor, &ids, &asker)? {
         code = tell(id, &did, words).max(code);
+    }
+    Ok(code)
+}
+
+/// The same for a verb that is to have jobs run: somebody has to be there who runs them.
+pub(super) fn to_run(
+    context: &mut Context,
+    named: &Named,
+    words: Words,
+    verb: impl FnOnce(&mut Executor, &[JobId], &Asker) -> Result<JobAnswers, ExecutorError>,
+) -> Result<u8, Failure> {
+    let code = change(context, named, words, verb)?;
+    if let Some(executor) = context.existing()?.filter(|_| code == 0) {
+        told_unsupervised(executor);
     }
     Ok(code)
 }

@@ -82,20 +82,21 @@ pub(super) fn workdir(context: &mut Context, id: JobId) -> Result<u8, Failure> {
     Ok(0)
 }
 
-pub(super) fn log(context: &mut Context, id: JobId, run: Option<usize>) -> Result<u8, Failure> {
+pub(super) fn log(context: &mut Context, id: JobId, nth: Option<usize>, hook: Option<&str>) -> Result<u8, Failure> {
     let executor = look(context, id)?;
     executor.job(id)?;
-    let runs = executor.runs_of(id)?;
-    let mains: Vec<_> = runs.iter().filter(|run| run.kind == "main").collect();
-    let wanted = match run {
-        Some(nth) => nth.checked_sub(1).and_then(|at| mains.get(at)),
-        None => mains.last(),
+    let mut runs = executor.runs_of(id)?;
+    runs.retain(|run| run.kind == hook.unwrap_or("main"));
+    let wanted = match nth {
+        Some(nth) => nth.checked_sub(1).and_then(|at| runs.get(at)),
+        None => runs.last(),
     };
     let Some(run) = wanted else {
-        if let Some(nth) = run {
-            return Err(Failure::input(format!("job {id} has no run {nth}; it has had {}", mains.len())));
+        let what = hook.map_or_else(|| "run".to_owned(), |hook| format!("run of a hook {hook}"));
+        if let Some(nth) = nth {
+            return Err(Failure::input(format!("job {id} has no {what} {nth}; it has had {}", runs.len())));
         }
-        told(&format!("job {id} has not run yet"));
+        told(&format!("job {id} has had no {what} yet"));
         return Ok(0);
     };
     match executor.output_of(run)? {

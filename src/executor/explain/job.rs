@@ -63,6 +63,12 @@ impl Executor {
             State::Failed | State::Cancelled => {
                 hints.push(match job.row.code.as_deref() {
                     Some("transfer_failed") => format!("see what was to be transferred with `jobexec job show {id}`"),
+                    Some("hook_failed" | "hook_decided") => match runs::last_hook_of_job(self.store.reader(), id)? {
+                        Some(hook) => {
+                            format!("see the output of that hook with `jobexec job log {id} --hook {}`", hook.kind)
+                        }
+                        None => format!("see what happened with `jobexec job events {id}`"),
+                    },
                     Some(_) | None => format!("see its output with `jobexec job log {id}`"),
                 });
                 hints.push(format!("run it again with `jobexec job rerun {id}`"));

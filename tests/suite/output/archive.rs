@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use super::super::env::{TestEnv, alive, until};
+use super::super::supervisor::Night;
 use super::{NUMBERED, numbered, run_numbered, run_to_end};
 
 /// The files of the executor's folder that are archives of task A.
@@ -221,6 +222,29 @@ fn a_script_may_delete_its_own_working_directory() {
     env.ok(&["stop", "A"]);
     assert_eq!(env.processes(), [0_i32; 0]);
     assert!(env.fails(1, &["start", "A"]).err.contains("does not exist"));
+}
+
+#[test]
+fn a_supervisor_whose_folder_is_deleted_says_so_and_ends() {
+    for replaced in [false, true] {
+        let env = TestEnv::new();
+        env.script("a.sh", "#!/bin/sh\nuntil [ -e go ]; do sleep 0.02; done\n");
+        env.ok(&["add", "A", "a.sh"]);
+        let night = Night::begin(&env);
+        env.ok(&["start", "A"]);
+        let pid = env.status("A")["pid"].as_i64().unwrap();
+        fs::rename(env.folder(), env.dir().join("elsewhere")).unwrap();
+        fs::remove_dir_all(env.dir().join("elsewhere")).unwrap();
+        if replaced {
+            env.ok(&["init"]);
+        }
+        let (code, said) = night.ended();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("is gone") && said.contains(&format!("still running: pid {pid}")), "{said}");
+        assert!(!said.contains("orphaned"), "{said}");
+        env.write("go", "", 0o644);
+        until("all to end", || env.processes().is_empty());
+    }
 }
 
 #[test]

@@ -63,6 +63,11 @@ fn what_cannot_be_prepared_is_not_run() {
     assert_eq!((&shown["state"], &shown["reason"]), (&json!("FAILED"), &json!("hook_failed")), "{shown}");
     assert!(shown["message"].as_str().unwrap().contains("preprocess failed: exit code 3"), "{shown}");
     assert!(!env.dir().join("ran").exists());
+    let hint = format!("job log {id} --hook preprocess");
+    let said = env.run(&["explain", &id.to_string()]);
+    assert!((said.out + &said.err).contains(&hint));
+    assert_eq!(env.ok(&["job", "log", &id.to_string(), "--hook", "preprocess"]).out, "no luck\n");
+    assert!(env.read("supervisor.log").contains("its hook preprocess has ended, so job"));
     assert!(events(&env, id).iter().any(|event| event["data"]["output"] == json!(["no luck"])));
     does(&env, "rerun", id);
     assert_eq!(state(&env, id), "STAGED_IN", "it has never run, and so is prepared again");

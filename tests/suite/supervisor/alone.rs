@@ -150,4 +150,11 @@ fn one_that_has_just_been_killed_is_in_nobodys_way() {
         next.end(TERMINATE);
         night.ended();
     }
+    for _ in 0..10 {
+        env.ok(&["keep-restarting", "--detach"]);
+        let holder = env.read("supervisor.lock").trim_start_matches("pid ").parse().unwrap();
+        kill(holder, KILL);
+        env.ok(&["keep-restarting", "--detach"]);
+        env.ok(&["keep-restarting", "--stop"]);
+    }
 }

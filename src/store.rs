@@ -376,8 +376,10 @@ impl Store {
             .map_err(StoreError::sql("ask for changes"))
     }
 
-    /// Leaves it to [`Store::checkpoint`] to move what this connection commits into the database's file.
-    pub fn checkpoint_by_hand(&mut self) -> Result<(), StoreError> {
+    /// For a process that works with the database for as long as it lives: keeps small blocks of memory at hand, and leaves
+    /// it to [`Store::checkpoint`] to move what this connection commits into the database's file.
+    pub fn stay(&mut self) -> Result<(), StoreError> {
+        memory::keep_blocks(&self.connection);
         self.by_hand = true;
         self.connection
             .pragma_update(None, "wal_autocheckpoint", 0)
@@ -558,7 +560,7 @@ pub(crate) mod tests {
     #[test]
     fn what_has_become_much_is_moved_into_the_database_and_nothing_before() {
         let (_temp, mut store) = store();
-        store.checkpoint_by_hand().unwrap();
+        store.stay().unwrap();
         assert!(!store.checkpoint(128).unwrap());
         let size = std::fs::metadata(store.home.database()).unwrap().len();
         store

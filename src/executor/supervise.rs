@@ -345,7 +345,7 @@ impl Executor {
 
     /// Lets this process alone move what was committed into the database's file, where it does so at leisure.
     pub fn checkpoint_at_leisure(&mut self) -> Result<(), ExecutorError> {
-        Ok(self.store.checkpoint_by_hand()?)
+        Ok(self.store.stay()?)
     }
 
     /// Ends a crash loop, where a task has run steadily; whether there was one.

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::sys::stat::fstat;
@@ -52,12 +53,17 @@ fn identify_through(pidfd: &OwnedFd, pid: i32) -> io::Result<ProcessId> {
 fn pidfs_inode(pidfd: &OwnedFd) -> io::Result<u64> {
     /// The magic number of pidfs; before it, all pidfds shared one anonymous inode.
     const PIDFS: u64 = 0x5049_4446;
-    let kind = nix::sys::statfs::fstatfs(pidfd).map_err(io::Error::from)?.filesystem_type().0;
-    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, clippy::cast_lossless)]
-    if kind as u64 & 0xFFFF_FFFF != PIDFS {
-        return Ok(0);
-    }
-    Ok(fstat(pidfd.as_fd())?.st_ino)
+    /// What the kernel does is asked once.
+    static EACH_ITS_OWN: OnceLock<bool> = OnceLock::new();
+    let each_its_own = if let Some(known) = EACH_ITS_OWN.get() {
+        *known
+    } else {
+        let kind = nix::sys::statfs::fstatfs(pidfd).map_err(io::Error::from)?.filesystem_type().0;
+        #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, clippy::cast_lossless)]
+        let kind = kind as u64 & 0xFFFF_FFFF;
+        *EACH_ITS_OWN.get_or_init(|| kind == PIDFS)
+    };
+    if each_its_own { Ok(fstat(pidfd.as_fd())?.st_ino) } else { Ok(0) }
 }
 
 /// How many ticks of [`ProcessId::ticks`] are a second.
@@ -100,12 +106,12 @@ pub fn exit_of_zombie(id: &ProcessId) -> Option<Exit> {
     found.status.map(sys::exit_of_status)
 }
 
-/// What an error about a process says when the process is simply gone.
 /// Whether a process leads a session, as every worker does and no script; of one that is gone, that it did.
 pub fn leads_session(pid: i32) -> bool {
     stat(pid).map_or(true, |stat| stat.session == pid)
 }
 
+/// What an error about a process says when the process is simply gone.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }

@@ -47,7 +47,7 @@ impl Books {
         let home = Home::open(folder)?.ok_or("the folder is gone")?;
         let mut store = Store::create(&home)?;
         // The supervisor does that.
-        store.checkpoint_by_hand()?;
+        store.stay()?;
         Ok(Self { number, home, store, found: machine::detect(), done: Vec::new(), unflushed: None })
     }
 

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -111,9 +111,9 @@ impl Slot {
             variables.insert(name.into(), value.into());
         }
         Ok(Launch {
-            program: word(plan.program.as_os_str().as_bytes())?,
-            argv: plan.argv.iter().map(|text| word(text.as_bytes())).collect::<Result<_, _>>()?,
-            env: environment::assignments(&variables).iter().map(|text| word(text)).collect::<Result<_, _>>()?,
+            program: word(plan.program.into_os_string())?,
+            argv: plan.argv.into_iter().map(word).collect::<Result<_, _>>()?,
+            env: environment::assignments(&variables).into_iter().map(word_of_bytes).collect::<Result<_, _>>()?,
             around,
             wd: chosen.unwrap_or_else(|| task.wd.clone()),
             output: given.keeps_output.then(|| directory.join(&claimed.output)),
@@ -160,7 +160,11 @@ fn in_words(error: impl Error) -> String {
     in_one_line(&error)
 }
 
-fn word(text: &[u8]) -> Result<CString, String> {
+fn word(text: OsString) -> Result<CString, String> {
+    word_of_bytes(text.into_vec())
+}
+
+fn word_of_bytes(text: Vec<u8>) -> Result<CString, String> {
     CString::new(text).map_err(in_words)
 }
 

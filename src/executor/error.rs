@@ -1,5 +1,6 @@
 //! What can go wrong with a verb. Each names the thing; the way out is [`ExecutorError::hint`].
 
+use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -254,6 +255,8 @@ impl ExecutorError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Home(error) => error.hint().into_iter().collect(),
+            // Of several in a file each has its own beside it.
+            Self::Registry { mistakes, .. } if mistakes.iter().count() > 1 => Vec::new(),
             Self::Registry { mistakes, .. } | Self::WouldBeMistaken(mistakes) => {
                 let mut hints = Vec::new();
                 for hint in mistakes.iter().filter_map(|mistake| mistake.hint.as_ref()) {
@@ -321,6 +324,13 @@ impl ExecutorError {
     }
 }
 
+/// All of them, and where there are several, under each its way out: the same one once.
 fn in_file(path: &std::path::Path, mistakes: &Mistakes) -> String {
-    mistakes.iter().map(|mistake| mistake.in_file(path).to_string()).collect::<Vec<_>>().join("\n")
+    let (several, mut told) = (mistakes.iter().count() > 1, HashSet::new());
+    let text = mistakes.iter().map(|mistake| {
+        let hint = mistake.hint.as_ref().filter(|hint| several && told.insert(*hint));
+        let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        format!("{}{hint}", mistake.in_file(path))
+    });
+    text.collect::<Vec<_>>().join("\n")
 }

@@ -78,6 +78,15 @@ fn the_same_hint_is_given_once() {
 }
 
 #[test]
+fn of_several_mistakes_each_has_its_hint_below() {
+    let env = written(&format!("{GOOD}timout = 3\n[tsk.B]\nshell = \"x\"\n"));
+    let said = env.fails(2, &["add", "X", "--", "true"]);
+    let lines: Vec<&str> = said.err.lines().collect();
+    let below = |carets: &str| lines[lines.iter().position(|line| line.trim() == carets).unwrap() + 1];
+    assert_eq!([below("^^^^^^"), below("^^^")], ["hint: did you mean `timeout`?", "hint: did you mean `task`?"]);
+}
+
+#[test]
 fn what_is_no_text_is_told_with_its_place() {
     let env = written("");
     fs::write(env.file("jobexec.toml"), b"version = 1\n# na\xefve\n").unwrap();

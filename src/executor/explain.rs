@@ -12,6 +12,7 @@ use crate::domain::restart::{CRASH_LOOP, PERMANENT};
 use crate::domain::schedule::Overlap;
 use crate::domain::status::TaskState;
 use crate::store::occurrences::Decided;
+use crate::store::queue;
 use crate::store::runs::{Kind, RunRow};
 
 use super::{Executor, ExecutorError, TaskStatus, Upcoming};
@@ -108,6 +109,9 @@ impl Executor {
             let what = if last.decided == Decided::Missed { "missed" } else { last.decided.as_str() };
             let why = last.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
             hints.push(format!("its run due {} ago was {what}{why}: see `jobexec history {name}`", age(last.due, now)));
+        }
+        if queue::any_of_task(self.store.reader(), name)? {
+            hints.push(format!("see its queued jobs with `jobexec jobs 'task = {name}'`"));
         }
         if status.changed {
             hints.push(format!("its definition has been changed; `jobexec restart {name}` applies that now"));

@@ -113,6 +113,15 @@ pub fn create(tx: &Connection, new: &NewQueued<'_>, now: Timestamp) -> Result<Jo
     inserted.map(JobId).map_err(StoreError::sql(doing))
 }
 
+/// Whether a task has, or had, queued jobs.
+pub fn any_of_task(connection: &Connection, task: &TaskName) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE task = ?1 AND door = 'queue')";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row([task.as_str()], |row| row.get(0)))
+        .map_err(StoreError::sql("look at the queue"))
+}
+
 /// The place of what a job needs, as JSON; it is stored when it is new.
 pub fn need(tx: &Connection, body: &str) -> Result<i64, StoreError> {
     jobs::once(tx, "needs", &body)

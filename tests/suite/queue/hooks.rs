@@ -66,6 +66,8 @@ fn what_cannot_be_prepared_is_not_run() {
     let hint = format!("job log {id} --hook preprocess");
     let said = env.run(&["explain", &id.to_string()]);
     assert!((said.out + &said.err).contains(&hint));
+    let said = env.run(&["explain", "T"]);
+    assert!((said.out + &said.err).contains("jobexec jobs 'task = T'"), "it was queued, and never started");
     assert_eq!(env.ok(&["job", "log", &id.to_string(), "--hook", "preprocess"]).out, "no luck\n");
     assert!(env.read("supervisor.log").contains("its hook preprocess has ended, so job"));
     assert!(events(&env, id).iter().any(|event| event["data"]["output"] == json!(["no luck"])));

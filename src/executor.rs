@@ -66,7 +66,7 @@ pub use import::Found;
 pub use jobs::{Did, JobAnswers, Killed, Update};
 pub use journal::{Journal, Line};
 pub use night::{
-    Commands, Disk, Failure, How, Loop, Message, Missed, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput,
+    Disk, Failure, How, Loop, Message, Missed, Never, Night, Queued, Ran, Recovery, Slow, Supervision, TaskOutput,
     Trouble, Wrong,
 };
 pub use order::{Order, OrderError};

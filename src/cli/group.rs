@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use super::context::{Context, told};
 use super::failure::Failure;
+use crate::domain::task::Task;
 use crate::report::page::Page;
 
 /// `group`.
@@ -57,8 +58,20 @@ fn list(context: &mut Context) -> Result<u8, Failure> {
 fn pause(context: &mut Context, name: &str, paused: bool) -> Result<u8, Failure> {
     let name = crate::domain::group::Label::parse(name).map_err(|error| Failure::input(error.to_string()))?;
     let asker = context.asker()?;
-    let changed = context.executor()?.pause_group(&name.key(), paused, &asker)?;
-    let is = if paused { "paused" } else { "not paused" };
-    told(&format!("{name} is {is}{}", if changed { "" } else { " already" }));
+    let executor = context.executor()?;
+    let definitions = executor.definitions()?;
+    let has = |task: &Task| task.group.as_ref().is_some_and(|group| group.key() == name.key());
+    let is_limited =
+        || executor.groups(&definitions).map(|all| all.iter().any(|group| group.name.to_lowercase() == name.key()));
+    if !definitions.tasks.iter().any(|task| has(task)) && !is_limited()? {
+        told(&format!("note: no task belongs to a group `{name}`"));
+    }
+    let changed = executor.pause_group(&name.key(), paused, &asker)?;
+    told(&match (paused, changed) {
+        (true, true) => format!("{name} is paused: no further job of it begins"),
+        (true, false) => format!("{name} is paused already"),
+        (false, true) => format!("{name} goes on"),
+        (false, false) => format!("{name} was not paused"),
+    });
     Ok(0)
 }

@@ -31,42 +31,54 @@ pub(super) struct Named {
 /// The hooks that a job may have had.
 const HOOKS: [&str; 4] = ["preprocess", "postprocess", "handle_error", "handle_timeout"];
 
+/// The id of a job as it is typed.
+fn job_id(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "a job is named by its id, a number: see `jobexec jobs`".to_owned())
+}
+
 /// `job`.
 #[derive(Debug, Subcommand)]
 pub(super) enum JobVerb {
     /// Show everything about a job
     Show {
         /// The job
+        #[arg(value_parser = job_id)]
         id: i64,
     },
     /// Show what happened to a job, oldest first
     Events {
         /// The job
+        #[arg(value_parser = job_id)]
         id: i64,
     },
     /// Show the jobs that a job waits for
     Parents {
         /// The job
+        #[arg(value_parser = job_id)]
         id: i64,
     },
     /// Show the jobs that wait for a job
     Children {
         /// The job
+        #[arg(value_parser = job_id)]
         id: i64,
     },
     /// Show what a job comes from and what comes of it: who waits for whom, and who made whom
     Lineage {
         /// The job
+        #[arg(value_parser = job_id)]
         id: i64,
     },
     /// Show a job's files: what lies in its directories, and the output of its runs
     Files {
         /// The job
+        #[arg(value_parser = job_id)]
         id: i64,
     },
     /// Open a shell in a job's work directory, with what its script sees, or run a command there
     Shell {
         /// The job
+        #[arg(value_parser = job_id)]
         id: i64,
         /// Run this instead of `$SHELL`, and end as it does
         #[arg(last = true, value_name = "CMD")]
@@ -75,6 +87,7 @@ pub(super) enum JobVerb {
     /// Print a job's data, or change one key of it
     Data {
         /// The job [default: in a script, its own]
+        #[arg(value_parser = job_id)]
         id: Option<i64>,
         /// Set a key of the data (repeatable)
         #[arg(long, value_name = "KEY=JSON")]
@@ -85,6 +98,7 @@ pub(super) enum JobVerb {
         /// `RESTART_READY`, `FAILED` or `CANCELLED`
         state: String,
         /// The job [default: in a script, its own]
+        #[arg(value_parser = job_id)]
         id: Option<i64>,
         /// Why
         #[arg(short, long, value_name = "REASON")]
@@ -110,11 +124,13 @@ pub(super) enum JobVerb {
     /// Print a job's work directory
     Workdir {
         /// The job
+        #[arg(value_parser = job_id)]
         id: i64,
     },
     /// Print the output of a job's last run, or of a hook
     Log {
         /// The job
+        #[arg(value_parser = job_id)]
         id: i64,
         /// Another run, counted from 1
         #[arg(long, value_name = "K")]
@@ -169,6 +185,10 @@ pub(super) fn job(context: &mut Context, verb: &JobVerb) -> Result<u8, Failure> 
             for given in tag {
                 let (key, value) = super::submit::pair("--tag", given)?;
                 update.tags.insert(key.to_owned(), value.to_owned());
+            }
+            if update == Update::default() {
+                return Err(Failure::input("nothing to change was given".to_owned())
+                    .hint("say what, as in `jobexec job update 7 --priority 5`"));
             }
             let words = Words::of("update").done("updated");
             change(context, named, words, |executor, ids, asker| executor.update(ids, &update, asker))

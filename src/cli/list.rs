@@ -44,6 +44,8 @@ pub(super) fn nothing_in(folder: &Path, json: bool) -> Result<u8, Failure> {
         let mut out = Page::default();
         report::json::write(&Value::Array(Vec::new()), &mut out)?;
         out.print()?;
+    } else if !folder.exists() {
+        told(&format!("There is no folder `{}` yet: `jobexec add NAME SCRIPT` makes it.", folder.display()));
     } else {
         told(&format!("No tasks yet in `{}`. Add one with `jobexec add NAME SCRIPT`.", folder.display()));
     }

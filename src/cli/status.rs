@@ -115,7 +115,7 @@ fn show(
     let down = asked.is_some() && statuses.iter().any(|status| !status.state.is_up(status.scheduled()));
     let mut hidden = Vec::new();
     match (asked, statuses.as_slice()) {
-        (Some([_]), [one]) => show_one(executor, &definitions, one, json, out)?,
+        (Some([_]), [one]) => hidden = show_one(executor, &definitions, one, json, out)?,
         (_, all) if json => {
             let next_runs = executor.next_runs(all);
             let object = |(status, next_run)| object(executor, &definitions, status, next_run);
@@ -153,7 +153,7 @@ fn show_one(
     status: &TaskStatus,
     json: bool,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<Vec<&'static str>, Failure> {
     let now = executor.now();
     let runs = executor.history(&status.name, Some(RUNS))?;
     let lines = match runs.first() {
@@ -167,12 +167,11 @@ fn show_one(
             map.insert("output".to_owned(), json!(lines));
         }
         report::json::write(&object, out)?;
-        return Ok(());
+        return Ok(Vec::new());
     }
     let explanation = executor.explain(status, now)?;
     let count = executor.count_runs(&status.name)?;
     let log = executor.output_path(&status.name);
     let card = report::status::Card { status, explanation: &explanation, runs: &runs, count, lines: &lines, log: &log };
-    report::status::card(&card, now, Context::width(), out)?;
-    Ok(())
+    Ok(report::status::card(&card, now, Context::width(), out)?)
 }

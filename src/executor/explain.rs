@@ -93,6 +93,9 @@ impl Executor {
                         );
                         format!("{name} does not run: {why}, and it is not to be started again")
                     }
+                    (None, Some(run)) if status.gave_up() => {
+                        format!("{name} does not run: it was given up after repeated failures; {}", ended(run, now))
+                    }
                     (None, Some(run)) => {
                         format!("{name} does not run: {}, and it is not to be started again", ended(run, now))
                     }

@@ -19,7 +19,7 @@ use crate::store::events::Event;
 use crate::store::night::{self, FailedBesides, FailedRun, Tally};
 use crate::store::supervisor;
 
-pub use crate::store::night::{Commands, Missed};
+pub use crate::store::night::{Missed, Queued};
 pub use found::{
     Disk, Failure, How, Loop, Message, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput, Trouble, Wrong,
 };
@@ -82,12 +82,12 @@ impl Executor {
             exec_id: Some(definitions.exec_id.clone()),
             messages: self.messages(&events, since, supervision.running)?,
             failed: failures(failed, &by_key, &events),
-            recovered: recoveries(&looked, &troubles, &events, now),
+            recovered: recoveries(&looked, &troubles, &night::with_failed_jobs(reader, since)?, &events, now),
             slow: self.slow(&looked, &tallies, since, now)?,
             never: self.never(&looked, since, now)?,
             missed: night::missed(reader, since)?,
             ran: ran(&tallies, &looked, since, now),
-            commands: night::commands(reader, since)?,
+            queued: night::queued(reader, since)?,
             disk: Some(self.disk(&statuses, since)),
             wrong: troubles,
             supervision,
@@ -228,10 +228,17 @@ fn failures(first: Vec<FailedRun>, tallies: &HashMap<String, &Tally>, events: &[
     first.into_iter().map(failure).collect()
 }
 
-fn recoveries(looked: &[Looked<'_>], wrong: &[Wrong], events: &[Event], now: Timestamp) -> Vec<Recovery> {
+fn recoveries(
+    looked: &[Looked<'_>],
+    wrong: &[Wrong],
+    with_failed_jobs: &[TaskName],
+    events: &[Event],
+    now: Timestamp,
+) -> Vec<Recovery> {
     let loops = judge::loops(events);
-    let still: HashSet<&TaskName> = wrong.iter().map(|wrong| &wrong.task).collect();
-    let well = looked.iter().filter(|one| !still.contains(&one.status.name));
+    let still: HashSet<String> =
+        wrong.iter().map(|wrong| &wrong.task).chain(with_failed_jobs).map(TaskName::key).collect();
+    let well = looked.iter().filter(|one| !still.contains(&one.status.name.key()));
     let mut list: Vec<Recovery> = well
         .filter_map(|one| {
             let ended = loops.get(&one.status.name.key()).copied();

@@ -59,11 +59,12 @@ impl Executor {
         let mut ran: HashMap<JobId, Duration> = HashMap::new();
         let runs = graph::runs(reader, &selection, now)?;
         for run in &runs {
-            if run.is_main
-                && let Some(started) = run.started
-            {
-                let lasted = run.ended.unwrap_or(now).duration_since(started);
-                *ran.entry(run.job).or_default() += Duration::try_from(lasted).unwrap_or_default();
+            if run.is_main {
+                // As `jobs` has it.
+                let from = run.ended.map_or(Some(run.claimed), |_| run.started);
+                let seen = from.map(|from| run.ended.unwrap_or(now).duration_since(from));
+                let seen = seen.and_then(|seen| Duration::try_from(seen).ok());
+                *ran.entry(run.job).or_default() += run.lasted.or(seen).unwrap_or_default();
             }
         }
         let life = |job: JobNode| Life {
@@ -114,6 +115,7 @@ mod tests {
             claimed: at(claimed),
             started: started.map(at),
             ended: ended.map(at),
+            lasted: None,
         };
         let runs = [
             run(Some(0), 1, Some(2), Some(4)),

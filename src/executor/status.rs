@@ -103,6 +103,11 @@ impl TaskStatus {
         job.not_before.filter(|_| self.state == TaskState::Waiting && self.lock.is_none())
     }
 
+    /// Whether its job was given up after repeated failures.
+    pub fn gave_up(&self) -> bool {
+        self.state == TaskState::Failed && self.job.as_ref().is_some_and(|job| job.code.as_deref() == Some("gave_up"))
+    }
+
     /// Since when it is crash-looping.
     pub fn looping_since(&self) -> Option<Timestamp> {
         self.row.as_ref().and_then(|row| row.form.looping_since)

@@ -109,7 +109,10 @@ pub fn card(
     line("ended", row.ended.map(moment))?;
     line("ran for", ran.map(lasting))?;
     for item in &job.items {
-        line(&format!("{} {}", item.direction.as_str(), item.name), Some(transfers::one(item, now)))?;
+        line(
+            &format!("{} {}", item.direction.as_str(), item.name),
+            Some(transfers::one(item, now, row.ended.is_some())),
+        )?;
     }
     for run in runs {
         let how = match (&run.outcome, &run.reason) {
@@ -146,7 +149,7 @@ pub fn foreseen(
     line("run name", given.run_name.clone())?;
     line("priority", (given.priority != 0).then(|| given.priority.to_string()))?;
     for item in &job.items {
-        line(&format!("{} {}", item.direction.as_str(), item.name), Some(transfers::one(item, now)))?;
+        line(&format!("{} {}", item.direction.as_str(), item.name), Some(transfers::one(item, now, false)))?;
     }
     Ok(())
 }
@@ -261,8 +264,9 @@ pub fn events(job: &Job, events: &[Event], out: &mut dyn Write) -> io::Result<()
             (Some(from), Some(to)) => format!("{from} → {to}"),
             (_, _) => String::from("·"),
         };
-        let why = text("reason").or_else(|| text("by")).unwrap_or_default();
-        writeln!(out, "[ {} ] {states} · {} {}", moment(event.time), event.cause, visible(why))?;
+        let hook = text("hook").map(|hook| format!(" {hook}")).unwrap_or_default();
+        let why = text("reason").or_else(|| text("by")).map(|why| format!(": {}", visible(why))).unwrap_or_default();
+        writeln!(out, "[ {} ] {states} · {}{hook}{why}", moment(event.time), event.cause)?;
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub fn page(night: &Night, width: Option<u16>, out: &mut dyn Write) -> io::Resul
         sections::disk(night, &mut sheet)?;
     }
     sections::failed(night, &mut sheet)?;
-    sections::commands(night, &mut sheet)?;
+    sections::queued(night, &mut sheet)?;
     sections::recovered(night, &mut sheet)?;
     sections::slow(night, &mut sheet)?;
     sections::never(night, &mut sheet)?;

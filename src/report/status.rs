@@ -81,6 +81,7 @@ pub fn table(
 fn notes(status: &TaskStatus) -> String {
     let notes = [
         (status.looping_since().is_some(), "crash-looping"),
+        (status.gave_up(), "given up"),
         (status.stalled().is_some(), "no sign of life"),
         (status.changed, "changed, not applied"),
         (!status.defined, "not in the registry"),
@@ -107,9 +108,9 @@ pub struct Card<'a> {
     pub log: &'a Path,
 }
 
-/// Writes the card of one task.
-pub fn card(card: &Card<'_>, now: Timestamp, width: Option<u16>, out: &mut dyn Write) -> io::Result<()> {
-    let status = card.status;
+/// Writes the card of one task; which columns of its runs had no room.
+pub fn card(card: &Card<'_>, now: Timestamp, width: Option<u16>, out: &mut dyn Write) -> io::Result<Vec<&'static str>> {
+    let (status, mut hidden) = (card.status, Vec::new());
     let mark = if status.live.is_some() { "●" } else { "○" };
     let style = style(status.state);
     writeln!(out, "{} {} {}", mark.style(style), status.name.bold(), status.state.as_str().style(style))?;
@@ -127,7 +128,7 @@ pub fn card(card: &Card<'_>, now: Timestamp, width: Option<u16>, out: &mut dyn W
     if !card.runs.is_empty() {
         writeln!(out)?;
         let past: Vec<Past> = card.runs.iter().map(|run| Past::Run(Box::new(run.clone()))).collect();
-        super::history::table(&past, card.count, now, width, out)?;
+        hidden = super::history::table(&past, card.count, now, width, out)?;
     }
     if !card.lines.is_empty() {
         writeln!(out)?;
@@ -143,7 +144,7 @@ pub fn card(card: &Card<'_>, now: Timestamp, width: Option<u16>, out: &mut dyn W
             writeln!(out, "{} {line}", "│".dimmed())?;
         }
     }
-    Ok(())
+    Ok(hidden)
 }
 
 /// The colour of a state. The word says the same.

@@ -16,8 +16,8 @@ pub(super) fn remote_shown(item: &Item) -> String {
     Remote::parse(&item.remote, std::path::Path::new("/")).map_or_else(|_| item.remote.clone(), |remote| remote.shown())
 }
 
-/// One item: from where to where, and how it stands.
-pub(super) fn one(item: &Item, now: Timestamp) -> String {
+/// One item: from where to where, and how it stands; of a job that is over, nothing is tried again.
+pub(super) fn one(item: &Item, now: Timestamp, is_over: bool) -> String {
     let (remote, local) = (remote_shown(item), &item.local);
     let way = match item.direction {
         Direction::In => format!("{remote} → {local}"),
@@ -25,7 +25,7 @@ pub(super) fn one(item: &Item, now: Timestamp) -> String {
     };
     let optional = if item.required { "" } else { " (not required)" };
     let state = item.state.as_str();
-    let more = match (item.state, &item.error, item.not_before) {
+    let more = match (item.state, &item.error, item.not_before.filter(|_| !is_over)) {
         (ItemState::Done, _, _) => item.bytes.map(|bytes| format!(", {}", print_size(bytes))).unwrap_or_default(),
         (_, Some(error), Some(moment)) => {
             format!(" after {}, again in {}: {error}", times(item), until(moment, now))
@@ -61,12 +61,14 @@ mod tests {
         let mut one_of = item("data", Direction::In, true, ItemState::Done);
         one_of.remote = "https://me:pw@host/data?key=x".to_owned();
         one_of.bytes = Some(2048);
-        assert_eq!(one(&one_of, now), "https://host/data?… → data, done, 2.0 KiB");
+        assert_eq!(one(&one_of, now, false), "https://host/data?… → data, done, 2.0 KiB");
         let mut other = item("extra", Direction::In, false, ItemState::Pending);
-        assert_eq!(one(&other, now), "/extra → extra (not required), pending");
+        assert_eq!(one(&other, now, false), "/extra → extra (not required), pending");
         (other.attempts, other.error) = (2, Some("no route".to_owned()));
         other.not_before = Timestamp::from_second(4).ok();
-        assert_eq!(one(&other, now), "/extra → extra (not required), pending after 2 attempts, again in 4s: no route");
+        let pending = "/extra → extra (not required), pending after 2 attempts";
+        assert_eq!(one(&other, now, false), format!("{pending}, again in 4s: no route"));
+        assert_eq!(one(&other, now, true), format!("{pending}: no route"));
         assert_eq!(
             how_far(State::Ready, &[one_of.clone(), other]).as_deref(),
             Some("staging in 1 of 2; `extra`: no route")

@@ -1,6 +1,8 @@
 //! Jobs in bulk: how the selected ones stand, what they wait for, and when they ran. One statement for each of these,
 //! however many jobs there are.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params_from_iter};
 
@@ -82,6 +84,8 @@ pub struct RunSpan {
     pub started: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
+    /// How long it took, where somebody has seen that.
+    pub lasted: Option<Duration>,
 }
 
 /// The selected jobs, in the order of their ids.
@@ -176,7 +180,7 @@ pub fn runs(connection: &Connection, selection: &Selection, now: Timestamp) -> R
     let clause = clause(connection, selection, now)?;
     let sql = format!(
         "WITH chosen AS MATERIALIZED (SELECT id FROM jobs WHERE {})
-         SELECT job, kind = 'main', slot, claimed, started, ended FROM runs
+         SELECT job, kind = 'main', slot, claimed, started, ended, lasted FROM runs
          WHERE job IN (SELECT id FROM chosen) AND kind <> 'notify'",
         clause.sql
     );
@@ -189,6 +193,7 @@ pub fn runs(connection: &Connection, selection: &Selection, now: Timestamp) -> R
             claimed: time(row.get(3)?),
             started: moment(4)?,
             ended: moment(5)?,
+            lasted: row.get::<_, Option<u64>>(6)?.map(Duration::from_micros),
         })
     })
 }

@@ -185,9 +185,9 @@ pub fn missed(connection: &Connection, since: Timestamp) -> Result<Vec<Missed>, 
     })
 }
 
-/// What became of the queued commands, jobs without a task.
+/// What became of queued jobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Commands {
+pub struct Queued {
     /// How many have finished since the moment that is looked back to.
     pub finished: u64,
     /// How many have failed since.
@@ -198,18 +198,25 @@ pub struct Commands {
     pub first: Option<(JobId, Timestamp, Option<String>)>,
 }
 
-/// What has become of queued commands since a moment.
-pub fn commands(connection: &Connection, since: Timestamp) -> Result<Commands, StoreError> {
+/// What has become of queued jobs since a moment.
+pub fn queued(connection: &Connection, since: Timestamp) -> Result<Queued, StoreError> {
     let sql = "SELECT count(*) FILTER (WHERE state = 'JOB_FINISHED'), count(*) FILTER (WHERE state = 'FAILED'),
                       count(*) FILTER (WHERE state = 'BLOCKED')
-               FROM jobs WHERE task IS NULL AND door = 'queue' AND (ended >= ?1 OR state = 'BLOCKED')";
+               FROM jobs WHERE door = 'queue' AND (ended >= ?1 OR state = 'BLOCKED')";
     let counts =
-        |row: &Row<'_>| Ok(Commands { finished: row.get(0)?, failed: row.get(1)?, blocked: row.get(2)?, first: None });
+        |row: &Row<'_>| Ok(Queued { finished: row.get(0)?, failed: row.get(1)?, blocked: row.get(2)?, first: None });
     let counted = one(connection, sql, [micros(since)], counts)?.unwrap_or_default();
     let sql = "SELECT id, ended, reason FROM jobs
-               WHERE task IS NULL AND door = 'queue' AND state = 'FAILED' AND ended >= ?1 ORDER BY ended, id LIMIT 1";
+               WHERE door = 'queue' AND state = 'FAILED' AND ended >= ?1 ORDER BY ended, id LIMIT 1";
     let first = one(connection, sql, [micros(since)], |row| Ok((JobId(row.get(0)?), time(row.get(1)?), row.get(2)?)))?;
-    Ok(Commands { first, ..counted })
+    Ok(Queued { first, ..counted })
+}
+
+/// The tasks of queued jobs that have failed since a moment and were not run again: another job's success mends nothing.
+pub fn with_failed_jobs(connection: &Connection, since: Timestamp) -> Result<Vec<TaskName>, StoreError> {
+    let sql = "SELECT DISTINCT task FROM jobs
+               WHERE door = 'queue' AND task IS NOT NULL AND state = 'FAILED' AND ended >= ?1";
+    rows(connection, sql, [micros(since)], |row| name(row, 0))
 }
 
 fn failed_run(row: &Row<'_>) -> rusqlite::Result<FailedRun> {

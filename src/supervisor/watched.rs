@@ -452,7 +452,7 @@ impl Keeper {
             return Ok(());
         };
         let Some(stall) = self.runs.get_mut(&run).and_then(|watched| watched.stall.as_mut()) else { return Ok(()) };
-        match stall.look(clock::awake()) {
+        match stall.look(clock::awake(), clock::now()) {
             Look::Again(after) => self.agenda.set(Item::Stall(run), clock::since_boot() + after),
             Look::Resumed => {
                 self.agenda.set(Item::Stall(run), clock::since_boot());

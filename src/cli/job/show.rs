@@ -59,7 +59,7 @@ pub(super) fn related(context: &mut Context, id: JobId, parents: bool) -> Result
     let job = executor.job(id)?;
     let edges = if parents { job.parents } else { executor.children(id)? };
     let ids: Vec<JobId> = edges.iter().map(|edge| edge.job).collect();
-    let mut out = Page::default();
+    let (mut out, mut hidden) = (Page::default(), Vec::new());
     if json {
         let jobs = executor.jobs(&ids)?;
         report::json::write(&Value::Array(jobs.iter().map(report::json::job).collect()), &mut out)?;
@@ -67,9 +67,10 @@ pub(super) fn related(context: &mut Context, id: JobId, parents: bool) -> Result
         told(&format!("job {id} has none"));
     } else {
         let shown = jobs::shown(executor, &ids)?;
-        report::jobs::table(&shown, executor.now(), Context::width(), &mut out)?;
+        hidden = report::jobs::table(&shown, executor.now(), Context::width(), &mut out)?;
     }
     out.print()?;
+    told_hidden(&hidden);
     Ok(0)
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::name::{JobId, RunId, TaskName};
 use crate::home::disk::DiskUse;
-use crate::store::night::{Commands, Missed, Undelivered};
+use crate::store::night::{Missed, Queued, Undelivered};
 use crate::store::runs::Kind;
 
 /// With less than this, and less than this part, left of it, a file system is nearly full.
@@ -39,8 +39,8 @@ pub struct Night {
     pub missed: Vec<Missed>,
     /// What ran.
     pub ran: Vec<Ran>,
-    /// What became of queued commands.
-    pub commands: Commands,
+    /// What became of queued jobs.
+    pub queued: Queued,
     /// Whether somebody watched over it.
     pub supervision: Supervision,
     /// What it takes of the disk; none where there is no executor yet.
@@ -62,7 +62,7 @@ impl Night {
             never: Vec::new(),
             missed: Vec::new(),
             ran: Vec::new(),
-            commands: Commands::default(),
+            queued: Queued::default(),
             supervision: Supervision::default(),
             disk: None,
         }
@@ -71,8 +71,8 @@ impl Night {
     /// Whether nothing failed and nothing is wrong.
     pub fn is_good(&self) -> bool {
         let room = !self.disk.as_ref().is_some_and(Disk::is_low);
-        let commands = self.commands.failed == 0 && self.commands.blocked == 0;
-        self.failed.is_empty() && self.wrong.is_empty() && self.messages.is_empty() && commands && room
+        let queued = self.queued.failed == 0 && self.queued.blocked == 0;
+        self.failed.is_empty() && self.wrong.is_empty() && self.messages.is_empty() && queued && room
     }
 }
 

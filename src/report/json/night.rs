@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{moment, seconds};
 use crate::executor::{
-    Commands, Disk, Failure, How, Loop, Message, Missed, Never, Night, Ran, Recovery, Slow, Supervision, TaskOutput,
+    Disk, Failure, How, Loop, Message, Missed, Never, Night, Queued, Ran, Recovery, Slow, Supervision, TaskOutput,
     Wrong,
 };
 
@@ -24,18 +24,18 @@ pub fn night(night: &Night, verdict: &str) -> Value {
         "never_ran": night.never.iter().map(never).collect::<Value>(),
         "missed": night.missed.iter().map(missed).collect::<Value>(),
         "ran": night.ran.iter().map(ran).collect::<Value>(),
-        "commands": commands(&night.commands),
+        "queued": queued(&night.queued),
         "supervisor": supervision(&night.supervision),
         "disk": night.disk.as_ref().map(disk),
     })
 }
 
-fn commands(commands: &Commands) -> Value {
+fn queued(queued: &Queued) -> Value {
     json!({
-        "finished": commands.finished,
-        "failed": commands.failed,
-        "blocked": commands.blocked,
-        "first_failed": commands.first.as_ref().map(|(job, _, _)| job),
+        "finished": queued.finished,
+        "failed": queued.failed,
+        "blocked": queued.blocked,
+        "first_failed": queued.first.as_ref().map(|(job, _, _)| job),
     })
 }
 

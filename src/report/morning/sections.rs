@@ -219,9 +219,9 @@ pub(super) fn missed(night: &Night, sheet: &mut Sheet<'_>) -> io::Result<()> {
     sheet.rows(&rows)
 }
 
-/// Queued commands, if any of them failed or cannot run.
-pub(super) fn commands(night: &Night, sheet: &mut Sheet<'_>) -> io::Result<()> {
-    let found = &night.commands;
+/// Queued jobs, if any of them failed or cannot run.
+pub(super) fn queued(night: &Night, sheet: &mut Sheet<'_>) -> io::Result<()> {
+    let found = &night.queued;
     if found.failed == 0 && found.blocked == 0 {
         return Ok(());
     }
@@ -236,7 +236,7 @@ pub(super) fn commands(night: &Night, sheet: &mut Sheet<'_>) -> io::Result<()> {
         let verb = if found.blocked == 1 { "is" } else { "are" };
         lines.push(format!("{} {verb} blocked: see `jobexec jobs 'state = BLOCKED'`", found.blocked));
     }
-    sheet.headline("Queued commands")?;
+    sheet.headline("Queued jobs")?;
     let rows: Vec<_> = lines.into_iter().map(|line| (vec![line], [].as_slice())).collect();
     sheet.rows(&rows)
 }

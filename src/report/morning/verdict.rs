@@ -12,10 +12,10 @@ pub fn verdict(night: &Night) -> String {
     let (head, but) = if failed > 0 {
         let tasks = if ran == 1 { "1 task".to_owned() } else { format!("{ran} tasks") };
         (format!("{failed} of {tasks} failed since {since}"), "")
-    } else if ran == 0 && night.commands.finished == 0 && night.commands.failed == 0 {
+    } else if ran == 0 && night.queued.finished == 0 && night.queued.failed == 0 {
         (format!("Nothing ran since {since}"), "")
     } else if night.is_good() {
-        let what = [(ran as u64, "task"), (night.commands.finished, "command")];
+        let what = [(ran as u64, "task"), (night.queued.finished, "queued job")];
         let what: Vec<_> =
             what.into_iter().filter(|(number, _)| *number > 0).map(|(number, one)| count(number, one)).collect();
         (format!("All well since {since}: {} ran, none failed", what.join(" and ")), "")
@@ -56,8 +56,8 @@ fn now(night: &Night) -> Vec<String> {
         troubled(&[Trouble::Stalled], "shows no sign of life", "show no sign of life"),
         troubled(&[Trouble::Orphaned], "is orphaned", "are orphaned"),
         troubled(&[Trouble::Waiting], "waits for its next try", "wait for their next try"),
-        told(night.commands.failed, "queued command failed", "queued commands failed"),
-        told(night.commands.blocked, "queued command is blocked", "queued commands are blocked"),
+        told(night.queued.failed, "queued job failed", "queued jobs failed"),
+        told(night.queued.blocked, "queued job is blocked", "queued jobs are blocked"),
         low.then(|| "the disk is nearly full".to_owned()),
         told(night.messages.len() as u64, "message was not delivered", "messages were not delivered"),
         told(again as u64, "has recovered", "have recovered"),

@@ -103,24 +103,44 @@ fn a_night_of_a_hundred_thousand_runs_is_reported_at_once() {
 }
 
 #[test]
-fn queued_commands_are_part_of_how_it_went() {
+fn queued_jobs_are_part_of_how_it_went() {
     let env = TestEnv::new();
     env.ok(&["submit", "--", "true"]);
     env.ok(&["keep-restarting", "--until-idle"]);
     let page = env.ok(&["report"]).out;
-    assert!(page.starts_with("All well since ") && page.contains(": 1 command ran, none failed."), "{page}");
+    assert!(page.starts_with("All well since ") && page.contains(": 1 queued job ran, none failed."), "{page}");
     env.ok(&["submit", "--", "sh", "-c", "exit 3"]);
     env.ok(&["submit", "--after", "2", "--", "true"]);
     env.fails(1, &["keep-restarting", "--until-idle"]);
     let report = env.json(&["report"]);
     assert_eq!(report["ok"], false);
-    assert_eq!(report["commands"], json!({ "finished": 1, "failed": 1, "blocked": 1, "first_failed": 2 }));
+    assert_eq!(report["queued"], json!({ "finished": 1, "failed": 1, "blocked": 1, "first_failed": 2 }));
     let page = env.ok(&["report"]).out;
     let verdict = report["verdict"].as_str().unwrap();
     assert!(verdict.starts_with("No task failed since "), "{verdict}");
-    assert!(verdict.ends_with(", but 1 queued command failed, 1 queued command is blocked"), "{verdict}");
+    assert!(verdict.ends_with(", but 1 queued job failed, 1 queued job is blocked"), "{verdict}");
     assert!(page.contains("1 of 2 failed, job 2 at ") && page.contains(": exit code 3"), "{page}");
     assert!(page.contains("1 is blocked: see `jobexec jobs 'state = BLOCKED'`"), "{page}");
+}
+
+#[test]
+fn another_jobs_success_is_no_recovery_and_its_own_is() {
+    let env = TestEnv::new();
+    env.ok(&["add", "fit", "--", "sh", "-c", "exit {{rc}}"]);
+    env.ok(&["submit", "fit", "-p", "rc=4"]);
+    env.ok(&["submit", "fit", "-p", "rc=0", "--after", "1"]);
+    env.ok(&["submit", "fit", "-p", "rc=0"]);
+    env.fails(1, &["keep-restarting", "--until-idle"]);
+    let report = env.json(&["report"]);
+    assert_eq!(report["recovered"], json!([]));
+    assert_eq!(report["queued"], json!({ "finished": 1, "failed": 1, "blocked": 1, "first_failed": 1 }));
+    let verdict = report["verdict"].as_str().unwrap();
+    assert!(verdict.contains(", 1 queued job failed, 1 queued job is blocked; fit failed at "), "{verdict}");
+    // It is run again, and does better.
+    env.ok(&["edit", "fit", "--", "true"]);
+    env.ok(&["job", "rerun", "1"]);
+    env.ok(&["keep-restarting", "--until-idle"]);
+    assert_eq!(env.json(&["report"])["recovered"][0]["task"], "fit");
 }
 
 #[test]

@@ -280,7 +280,15 @@ impl ExecutorError {
                 StartError::Stopping => vec![format!("use `jobexec restart {task}`, which waits for its end")],
                 StartError::Slow => vec![format!("see `jobexec status {task}` for what becomes of it")],
                 StartError::Itself => vec!["let the script end: a kept-alive task is started again".to_owned()],
-                StartError::Values(errors) => errors.iter().map(ParamError::hint).collect(),
+                StartError::Values(errors) => {
+                    let hint = |error: &ParamError| match error {
+                        ParamError::Missing { name, .. } => {
+                            format!("{}, or give it to a queued job: `jobexec submit {task} -p {name}=…`", error.hint())
+                        }
+                        ParamError::Unknown { .. } | ParamError::Value { .. } => error.hint(),
+                    };
+                    errors.iter().map(hint).collect()
+                }
                 StartError::Fill(error) => vec![error.hint()],
                 StartError::Staging(StagingError::Slot(SlotError::Missing { name, .. })) => vec![format!(
                     "set it with `transfers.{name}.remote` in the registry, or give it to a queued job with `jobexec submit {task} --transfer {name}=REMOTE`"

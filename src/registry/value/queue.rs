@@ -38,7 +38,7 @@ impl Reader<'_> {
     /// The names of locks, each once.
     pub(in super::super) fn locks(&mut self, entry: &Entry<'_, '_>) -> Option<Vec<Label>> {
         let DeValue::Array(items) = entry.value.get_ref() else {
-            return self.wrong_type(entry, "an array of strings", Some("write it as `[\"gpu0\"]`"));
+            return self.wrong_type(entry, "an array of strings", Some("write it as `[\"NAME\"]`"));
         };
         let mut seen = BTreeSet::new();
         let mut locks = Vec::with_capacity(items.len());

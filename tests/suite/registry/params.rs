@@ -57,7 +57,8 @@ fn start_refuses_a_task_that_must_be_given_values() {
     assert_eq!(
         said.err,
         "error: cannot start `needy`\n  caused by: parameter `file` has no value (what to read)\n\
-         hint: give it a default, `params.file.default = …`\n"
+         hint: give it a default, `params.file.default = …`, or give it to a queued job: \
+         `jobexec submit needy -p file=…`\n"
     );
     assert_eq!(env.json(&["history", "needy"]), json!([]), "nothing was recorded");
     let said = env.ok(&["start", "--all"]);

@@ -222,14 +222,16 @@ fn what_is_wanted_or_scheduled_and_did_not_run_is_named() {
     let env = TestEnv::new();
     run(&env, "ran", "true");
     env.ok(&["add", "unarmed", "--period", "week", "--", "true"]);
-    env.ok(&["add", "armed", "--period", "day", "--", "true"]);
+    // It is due once a day, half a day from now.
+    let start = jiff::Timestamp::from_second((micros_now() - 60 * HOUR) / 1_000_000).unwrap().to_string();
+    env.ok(&["add", "armed", "--period", "day", "--start", &start, "--tz", "UTC", "--", "true"]);
     env.ok(&["start", "armed"]);
     env.ok(&["add", "idle", "--", "true"]);
     assert_eq!(names(&env.json(&["report"])["never_ran"]), ["unarmed"], "nothing was due since it was armed");
     let armed_before =
         format!("UPDATE tasks SET wanted_since = wanted_since - {0}, seen_at = seen_at - {0}", 48 * HOUR);
     database(&env).execute_batch(&armed_before).unwrap();
-    let report = env.json(&["report"]);
+    let report = env.json(&["report", "--since", "30h"]);
     assert_eq!(names(&report["never_ran"]), ["unarmed", "armed"]);
     assert_eq!(json!([report["never_ran"][0]["wanted"], report["never_ran"][1]["wanted"]]), json!([false, true]));
     assert_eq!(report["wrong"][0]["what"], "unsupervised");

@@ -25,3 +25,5 @@ pub mod tree;
 pub mod usage;
 pub mod wait;
 pub mod watch;
+
+pub use sys::leave;

@@ -361,6 +361,15 @@ impl Store {
         Ok(())
     }
 
+    /// Reads as things stand now, if it reads a snapshot.
+    pub fn renew_snapshot(&self) -> Result<(), StoreError> {
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.end_snapshot();
+        self.begin_snapshot()
+    }
+
     /// Reads what is there from now on.
     pub fn end_snapshot(&self) {
         if !self.connection.is_autocommit() {
@@ -547,13 +556,17 @@ pub(crate) mod tests {
         assert_eq!(count(&store), 0);
         change(&mut other, "a").unwrap();
         assert_eq!(count(&store), 0);
+        store.renew_snapshot().unwrap();
+        assert_eq!(count(&store), 1);
+        change(&mut other, "aa").unwrap();
+        assert_eq!(count(&store), 1, "it is a snapshot again");
         store.end_snapshot();
-        assert_eq!(count(&store), 1);
+        assert_eq!(count(&store), 2);
         store.begin_snapshot().unwrap();
-        assert_eq!(count(&store), 1);
+        assert_eq!(count(&store), 2);
         change(&mut other, "b").unwrap();
         change(&mut store, "c").unwrap();
-        assert_eq!(count(&store), 3);
+        assert_eq!(count(&store), 4);
         store.end_snapshot();
     }
 

@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use crate::process;
 use crate::process::spawn::{self, Given, LIMITS_DOOR, SLOT, WORKER_DOOR};
 use crate::process::spec::Answer;
 
@@ -31,7 +32,7 @@ pub fn door(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
         if kind.as_deref().is_some_and(|kind| kind.as_bytes() == SLOT.to_bytes()) {
             return work_slot(record, args.next(), args.next());
         }
-        work(record, kind.is_some())
+        process::leave(work(record, kind.is_some()))
     })
 }
 

@@ -105,8 +105,8 @@ impl Ledger<'_> {
             Why::Asked => {
                 tasks::see(tx, name, now)?;
                 tasks::want(tx, name, true, &asker.name, now)?;
-                self.anchor(one.task)?;
-                self.begin_anew(name, &format!("started by {}", asker.name))?;
+                let row = self.anchor(one.task)?;
+                self.begin_anew(&row, &format!("started by {}", asker.name))?;
             }
             Why::Due | Why::DueNow => tasks::steady(tx, name, now)?,
             Why::Prepared(_) | Why::Fired { .. } => {}
@@ -210,16 +210,18 @@ impl Ledger<'_> {
     }
 
     /// Somebody has taken a task in hand: what it did before no longer counts against it.
-    pub(super) fn begin_anew(&self, name: &TaskName, reason: &str) -> Result<(), ExecutorError> {
-        let Some(row) = tasks::find(self.tx, name)? else { return Ok(()) };
-        self.recover(&row, reason)?;
-        Ok(tasks::set_form(self.tx, name, &Form::default())?)
+    pub(super) fn begin_anew(&self, row: &TaskRow, reason: &str) -> Result<(), ExecutorError> {
+        self.recover(row, reason)?;
+        if row.form == Form::default() {
+            return Ok(());
+        }
+        Ok(tasks::set_form(self.tx, &row.name, &Form::default())?)
     }
 
     /// Ends a crash loop, if there is one, and tells of it.
     pub(super) fn recover(&self, row: &TaskRow, reason: &str) -> Result<(), ExecutorError> {
-        let job = row.job.map(|job| jobs::find(self.tx, job)).transpose()?.flatten();
-        let (Some(_), Some(job)) = (row.form.looping_since, job) else { return Ok(()) };
+        let job = row.job.filter(|_| row.form.looping_since.is_some());
+        let Some(job) = job.map(|job| jobs::find(self.tx, job)).transpose()?.flatten() else { return Ok(()) };
         let event = events::NewEvent {
             job: Some(job.id),
             task: Some(row.name.as_str()),

@@ -75,7 +75,9 @@ impl Executor {
             Judgement::Elsewhere => Found::Elsewhere(record),
             Judgement::Ended(ended) => Found::Ended(record, ended),
             // Whoever settles a run removes its record: to look for its processes would take long for a thousand of them.
-            Judgement::WorkerGone(ended) if !has_record && self.is_settled(run.id)? => Found::Ended(record, ended),
+            Judgement::WorkerGone(ended) if !has_record && self.is_settled_by_now(run.id)? => {
+                Found::Ended(record, ended)
+            }
             Judgement::WorkerGone(ended) => {
                 let script = record.started.map(|(script, _)| script);
                 match tagged::find(run.id, script.as_ref()) {
@@ -86,7 +88,9 @@ impl Executor {
         })
     }
 
-    fn is_settled(&self, run: RunId) -> Result<bool, ExecutorError> {
+    /// Whether a run is settled whose record is gone. A snapshot may be older than that.
+    fn is_settled_by_now(&self, run: RunId) -> Result<bool, ExecutorError> {
+        self.store.renew_snapshot()?;
         Ok(runs::find(self.store.reader(), run)?.is_none_or(|row| row.outcome.is_some()))
     }
 
@@ -139,6 +143,10 @@ impl Executor {
     fn ended(&self, of: &[RunRow]) -> Result<Vec<EndedRun>, ExecutorError> {
         let mut ended = Vec::new();
         for run in of {
+            // The first thing that an examination asks, and the last for most.
+            if self.has_worker(run)? {
+                continue;
+            }
             if let Found::Ended(record, end) = self.examine(run)? {
                 let may_know_more = !self.supervises && !self.store.is_imagining() && self.is_supervised();
                 if is_unseen(&end) && may_know_more && self.is_settled_meanwhile(run.id)? {

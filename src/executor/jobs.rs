@@ -346,7 +346,7 @@ impl Executor {
                 if record.is_none_or(|(record, _)| record.ended.is_none()) {
                     runs::ask_stop(tx, run.id, &asker.name, now)?;
                 }
-                wishes.push((answer, run, jobs::definition_of(tx, job)?.stop));
+                wishes.push((answer, run, jobs::stop_of(tx, job)?));
             }
             Ok(wishes)
         })?;

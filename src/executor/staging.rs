@@ -113,14 +113,13 @@ impl Executor {
     /// What is to be transferred.
     pub fn staging(&self) -> Result<Staging, ExecutorError> {
         let reader = self.store.reader();
-        let room = AT_ONCE.saturating_sub(runs::count_unfinished(reader, Kind::Transfer)?);
-        if room == 0 {
-            // The end of one of them is the moment.
-            return Ok(Staging::default());
+        let mut now = stored::due(reader, clock::now(), AT_ONCE)?;
+        if now.is_empty() {
+            return Ok(Staging { now, next: stored::next_moment(reader)? });
         }
-        let now = stored::due(reader, clock::now(), room)?;
-        let next = if now.is_empty() { stored::next_moment(reader)? } else { None };
-        Ok(Staging { now, next })
+        // Where there is no room, the end of one of them is the moment.
+        now.truncate(AT_ONCE.saturating_sub(runs::count_unfinished(reader, Kind::Transfer)?));
+        Ok(Staging { now, next: None })
     }
 
     /// Whether something is being transferred, or still will be.

@@ -88,12 +88,14 @@ pub(super) struct Target {
     sequence: StopSequence,
     orphaned: bool,
     found: Last,
+    /// What its record said of it a moment ago, if its worker lived.
+    alive: Option<Record>,
 }
 
 impl Target {
     /// A run whose end is asked for, on record.
     pub(super) fn new(answer: usize, run: RunRow, sequence: StopSequence) -> Self {
-        Self { answer, run, sequence, orphaned: false, found: Last::Unfinished }
+        Self { answer, run, sequence, orphaned: false, found: Last::Unfinished, alive: None }
     }
 }
 
@@ -112,8 +114,8 @@ enum Last {
 /// What was done with a task in the transaction that recorded the wish.
 enum Wish {
     NotRunning(bool),
-    /// Its runs: more than one where its schedule lets them meet.
-    Runs(Vec<(RunRow, StopSequence)>),
+    /// Its runs: more than one where its schedule lets them meet. With what the record of each says whose worker lives.
+    Runs(Vec<(RunRow, StopSequence, Option<Record>)>),
 }
 
 impl Executor {
@@ -153,7 +155,10 @@ impl Executor {
                 Wish::NotRunning(cancelled) => answers.push((name.clone(), Stopped::NotRunning(cancelled))),
                 Wish::Runs(runs) => {
                     answers.push((name.clone(), Stopped::NotRunning(false)));
-                    targets.extend(runs.into_iter().map(|(run, sequence)| Target::new(answer, run, sequence)));
+                    targets.extend(runs.into_iter().map(|(run, sequence, alive)| {
+                        let target = Target::new(answer, run, sequence);
+                        Target { alive, ..target }
+                    }));
                 }
             }
         }
@@ -407,7 +412,9 @@ impl Executor {
                 target.found = Last::Settled;
                 continue;
             }
-            match self.examine(&target.run)? {
+            let found =
+                target.alive.take().map_or_else(|| self.examine(&target.run), |record| Ok(Found::Alive(record)));
+            match found? {
                 Found::Alive(record) => {
                     // Its worker may have another run by the time that hears of it, whose end is asked for in its own turn.
                     let is_over = record.ended.is_some();
@@ -494,14 +501,18 @@ fn see_off<'w>(workers: impl Iterator<Item = &'w WorkerHandle> + Clone) {
 impl Ledger<'_> {
     fn wish(&self, name: &TaskName, then: Afterwards, asker: &Asker) -> Result<Wish, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
-        tasks::see(tx, name, now)?;
         let row = tasks::find(tx, name)?;
+        if row.is_none() {
+            tasks::see(tx, name, now)?;
+        }
         let was_wanted = row.as_ref().is_some_and(|row| row.wanted);
         // The job whose place a new one takes.
-        let newest = row.and_then(|row| row.job).filter(|_| then == Afterwards::Restart);
+        let newest = row.as_ref().and_then(|row| row.job).filter(|_| then == Afterwards::Restart);
         if then == Afterwards::Stay {
             tasks::want(tx, name, false, &asker.name, now)?;
-            self.begin_anew(name, &format!("stopped by {}", asker.name))?;
+            if let Some(row) = &row {
+                self.begin_anew(row, &format!("stopped by {}", asker.name))?;
+            }
         }
         let event = events::NewEvent {
             job: None,
@@ -521,10 +532,11 @@ impl Ledger<'_> {
                 // An outcome that is on record already stands; but what a hook or a transfer came to leads to nothing more.
                 let record = record::read(&self.home.record(&run), run.id)?;
                 self.take_back(&run);
-                if job.state != State::Running || record.is_none_or(|(record, _)| record.ended.is_none()) {
+                if job.state != State::Running || record.as_ref().is_none_or(|(record, _)| record.ended.is_none()) {
                     runs::ask_stop(tx, run.id, &asker.name, now)?;
                 }
-                runs.push((run, jobs::definition_of(tx, job)?.stop));
+                let alive = record.filter(|(_, locked)| *locked).map(|(record, _)| record);
+                runs.push((run, jobs::stop_of(tx, job)?, alive));
             } else if newest != Some(job.id) || job.state != State::RestartReady {
                 self.cancel(job, name, &format!("stopped by {}", asker.name))?;
             }

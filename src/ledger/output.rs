@@ -42,7 +42,8 @@ pub fn free_archive(tx: &Connection, home: &Home, task: &TaskName, start: Timest
     Ok(archive_name(task, start, 1))
 }
 
-/// The file that holds a run's output: its archive if that exists, else the task's file if it is the run's.
+/// The file that holds a run's output: the task's file if it is the run's, else its archive. In this order: what is set
+/// aside meanwhile is found under its new name.
 pub fn locate(home: &Home, run: &RunRow, inode: Option<u64>) -> Output {
     // Nothing has the inode 0: what was not to be kept.
     let Some(inode) = inode.or(run.inode).filter(|inode| *inode != 0) else { return Output::None };
@@ -53,7 +54,7 @@ pub fn locate(home: &Home, run: &RunRow, inode: Option<u64>) -> Output {
     }
     let archive = home.file(&run.archive);
     let current = run.task.as_ref().map(|task| home.output(task));
-    archive.into_iter().chain(current).find(|path| is_it(path)).map_or(Output::Removed, Output::File)
+    current.into_iter().chain(archive).find(|path| is_it(path)).map_or(Output::Removed, Output::File)
 }
 
 /// The last lines of a run's output, as text; nothing where they cannot be read.

@@ -2,11 +2,13 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::domain::lifecycle::State;
 use crate::domain::name::{JobId, TaskName};
 use crate::domain::outcome::Exit;
-use crate::domain::task::Task;
+use crate::domain::task::{StopSequence, Task};
 
 use super::{StoreError, micros, time};
 
@@ -268,6 +270,20 @@ pub fn definition_of(connection: &Connection, job: &JobRow) -> Result<Task, Stor
 
 /// The definition at this place.
 pub fn definition_at(connection: &Connection, place: i64) -> Result<Task, StoreError> {
+    read_definition(connection, place)
+}
+
+/// How a job's runs are stopped. All else in the definition is skipped: where many are stopped together, nobody waits for
+/// the rest.
+pub fn stop_of(connection: &Connection, job: &JobRow) -> Result<StopSequence, StoreError> {
+    #[derive(Deserialize)]
+    struct Part {
+        stop: StopSequence,
+    }
+    Ok(read_definition::<Part>(connection, job.definition)?.stop)
+}
+
+fn read_definition<T: DeserializeOwned>(connection: &Connection, place: i64) -> Result<T, StoreError> {
     let sql = "SELECT body FROM definitions WHERE id = ?1";
     let body: String = connection
         .prepare_cached(sql)

@@ -149,7 +149,7 @@ pub(super) struct Keeper {
     pub(super) began: Timestamp,
     pub(super) scripts: Scripts,
     pub(super) slots: BTreeMap<u32, Slot>,
-    /// Until when the bell is not listened to: the last look found nothing but what slots did.
+    /// Until when the bell is not listened to: the last look found nothing that is in a hurry.
     pub(super) rests_until: Duration,
     /// How many slots there are to be.
     pub(super) slot_count: u32,

@@ -16,7 +16,7 @@ use super::told;
 /// How often it goes on at once when what it does changes facts: what is left over then comes with the next event.
 const ROUNDS: usize = 64;
 
-/// How often it is looked at most while slots alone ring: what they do they see to themselves.
+/// How often it is looked at most while slots alone ring, or many workers that begin: what they do they see to themselves.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 impl Keeper {
@@ -55,8 +55,7 @@ impl Keeper {
         let mut names = BTreeMap::new();
         self.rests_until = Duration::ZERO;
         if events.iter().all(told::is_of_slot) {
-            self.rests_until = clock::since_boot() + BETWEEN_LOOKS;
-            self.agenda.set(Item::Queue, self.rests_until);
+            self.rest();
         }
         for event in &events {
             told::event(event);
@@ -80,6 +79,12 @@ impl Keeper {
         self.plan_delivery()?;
         self.agenda.set_if_unset(Item::Flush, clock::since_boot() + FLUSH_AFTER);
         Ok(true)
+    }
+
+    /// Does not listen to the bell for a moment: nothing that rings now is in a hurry.
+    pub(super) fn rest(&mut self) {
+        self.rests_until = clock::since_boot() + BETWEEN_LOOKS;
+        self.agenda.set(Item::Queue, self.rests_until);
     }
 
     /// Looks at everything: after a start, after trouble, when the registry has changed.

@@ -27,6 +27,9 @@ const ASKED_FOR: Duration = Duration::from_secs(1);
 /// How soon a run is looked at again whose end cannot be watched for: an orphan, or one that is only being started.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// How soon one of many is looked at again that begin together.
+const BEGINS_WITHIN: Duration = Duration::from_millis(50);
+
 /// So many runs are looked at with every bell. Where there are more, half of the time goes to whoever rings.
 const FEW: usize = 16;
 
@@ -83,12 +86,13 @@ impl Keeper {
             return;
         }
         let key = open.row.task.as_ref().map(crate::domain::name::TaskName::key);
+        let now = clock::since_boot();
         self.runs.insert(
             run,
             Watched {
                 open,
                 key,
-                adopted: clock::since_boot(),
+                adopted: now,
                 child: None,
                 worker: None,
                 script: None,
@@ -100,7 +104,12 @@ impl Keeper {
                 orphan: Orphan::No,
             },
         );
-        self.suspects.insert(run);
+        if self.suspects.len() < FEW {
+            self.suspects.insert(run);
+        } else {
+            // One of many that begin together: most of them have not come far yet.
+            self.agenda.set(Item::Look(run), now + BEGINS_WITHIN);
+        }
     }
 
     /// Watches a run whose worker we have just spawned.
@@ -236,7 +245,8 @@ impl Keeper {
             }
             // A thousand that start ring a thousand bells: they are looked at by the clock, less and less often.
             let so_far = now.saturating_sub(watched.adopted);
-            self.agenda.set(Item::Look(run), now + so_far.clamp(GLANCE, LOOK_AGAIN));
+            self.agenda.set(Item::Look(run), now + so_far.clamp(BEGINS_WITHIN, LOOK_AGAIN));
+            self.rest();
             return Inspected::Quiet;
         };
         if watched.script.is_none() && record.ended.is_none() {

@@ -38,10 +38,10 @@ struct Pages(AtomicUsize);
 #[cfg(target_env = "musl")]
 const HUGE: usize = 2 * 1024 * 1024;
 
-/// So much is taken in small pieces: more than a worker ever has, and more than a command that looks at a thousand tasks.
-/// Of the last huge pages little would be used, and to clear them takes longer than to be interrupted for what is.
+/// So much is taken in small pieces: more than a worker ever has, and what a command needs that looks at a thousand tasks.
+/// Little would be used of the last huge page, and to clear it takes longer than to be interrupted for what is.
 #[cfg(target_env = "musl")]
-const LITTLE: usize = 16 * HUGE;
+const LITTLE: usize = 4 * HUGE;
 
 // SAFETY: each region is a fresh private mapping of at least the size that is asked for, and what is given back was one.
 #[cfg(target_env = "musl")]

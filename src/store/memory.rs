@@ -38,10 +38,9 @@ struct Pages(AtomicUsize);
 #[cfg(target_env = "musl")]
 const HUGE: usize = 2 * 1024 * 1024;
 
-/// So much is taken in small pieces: more than a worker ever has, and what a command needs that looks at a thousand tasks.
-/// Little would be used of the last huge page, and to clear it takes longer than to be interrupted for what is.
+/// So much is taken in small pieces: more than a worker ever has.
 #[cfg(target_env = "musl")]
-const LITTLE: usize = 4 * HUGE;
+const LITTLE: usize = HUGE;
 
 // SAFETY: each region is a fresh private mapping of at least the size that is asked for, and what is given back was one.
 #[cfg(target_env = "musl")]

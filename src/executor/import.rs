@@ -143,8 +143,8 @@ impl Executor {
     fn ended(&self, of: &[RunRow]) -> Result<Vec<EndedRun>, ExecutorError> {
         let mut ended = Vec::new();
         for run in of {
-            // The first thing that an examination asks, and the last for most.
-            if self.has_worker(run)? {
+            // What an examination asks first, and for most there is no more to ask. It tells, too, what cannot be looked at.
+            if matches!(self.has_worker(run), Ok(true)) {
                 continue;
             }
             if let Found::Ended(record, end) = self.examine(run)? {

@@ -54,7 +54,7 @@ impl StagingError {
 }
 
 /// The transfers of a folder: for which jobs something is to be done now, and when there will be something again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Staging {
     /// The jobs, oldest first, no more than there is room for.
     pub now: Vec<JobId>,

@@ -155,10 +155,8 @@ impl Executor {
                 Wish::NotRunning(cancelled) => answers.push((name.clone(), Stopped::NotRunning(cancelled))),
                 Wish::Runs(runs) => {
                     answers.push((name.clone(), Stopped::NotRunning(false)));
-                    targets.extend(runs.into_iter().map(|(run, sequence, alive)| {
-                        let target = Target::new(answer, run, sequence);
-                        Target { alive, ..target }
-                    }));
+                    let target = |(run, sequence, alive)| Target { alive, ..Target::new(answer, run, sequence) };
+                    targets.extend(runs.into_iter().map(target));
                 }
             }
         }
@@ -501,10 +499,8 @@ fn see_off<'w>(workers: impl Iterator<Item = &'w WorkerHandle> + Clone) {
 impl Ledger<'_> {
     fn wish(&self, name: &TaskName, then: Afterwards, asker: &Asker) -> Result<Wish, ExecutorError> {
         let (tx, now) = (self.tx, self.now);
+        tasks::see(tx, name, now)?;
         let row = tasks::find(tx, name)?;
-        if row.is_none() {
-            tasks::see(tx, name, now)?;
-        }
         let was_wanted = row.as_ref().is_some_and(|row| row.wanted);
         // The job whose place a new one takes.
         let newest = row.as_ref().and_then(|row| row.job).filter(|_| then == Afterwards::Restart);

@@ -108,6 +108,13 @@ pub(super) enum Item {
     Missed,
 }
 
+impl Item {
+    /// Whether the rounds see to it: one for all of these that are due together, after the others.
+    fn is_for_the_rounds(&self) -> bool {
+        matches!(self, Self::Start(_) | Self::GoOn(_) | Self::Look(_) | Self::Inspect | Self::Queue)
+    }
+}
+
 /// The supervisor.
 pub(super) struct Keeper {
     pub(super) executor: Executor,
@@ -336,37 +343,38 @@ impl Keeper {
     /// Does everything that is due. What fails is tried again later, and keeps nothing else from being done.
     fn attend_to_all(&mut self) -> Result<(), ExecutorError> {
         let mut done = Ok(());
-        for item in self.agenda.take_due(clock::since_boot()) {
+        let items = self.agenda.take_due(clock::since_boot());
+        let in_rounds = items.iter().any(Item::is_for_the_rounds);
+        for item in items {
             if let Err(error) = self.attend(item.clone()) {
                 self.agenda.set_if_unset(item, clock::since_boot() + TRY_AGAIN);
                 done = done.and(Err(error));
             }
         }
-        let started = if self.due.is_empty() { Ok(()) } else { self.catch_up() };
+        let caught_up = if in_rounds { self.catch_up() } else { Ok(()) };
         for key in std::mem::take(&mut self.due) {
             self.agenda.set_if_unset(Item::Start(key), clock::since_boot() + TRY_AGAIN);
         }
-        done.and(started)
+        done.and(caught_up)
     }
 
     fn attend(&mut self, item: Item) -> Result<(), ExecutorError> {
         match item {
             Item::Start(key) => {
-                // All of them at once, afterwards.
                 self.due.insert(key);
                 Ok(())
             }
             Item::GoOn(job) => {
                 self.underway.extend(self.later.remove_entry(&job));
-                self.catch_up()
+                Ok(())
             }
             Item::Steady(key) => self.recovered(&key),
             Item::Stall(run) => self.look_for_life(run),
             Item::Look(run) => {
                 self.suspects.insert(run);
-                self.catch_up()
+                Ok(())
             }
-            Item::Inspect | Item::Queue => self.catch_up(),
+            Item::Inspect | Item::Queue => Ok(()),
             Item::End(run) => self.bring_to_its_end(run),
             Item::Deliver => self.deliver(),
             Item::Transfer => self.transfer(),
